@@ -1,0 +1,41 @@
+"""The `aethernet` command: one module of this package per subcommand.
+
+A subcommand's module has `HELP` (one line), `configure(parser)` and `run(args) -> int` (the exit code), and
+imports what is heavy inside `run`, so that `aethernet --help` answers at once.
+"""
+
+import argparse
+import importlib
+import logging
+import sys
+
+from aethernet.errors import AetherError
+
+COMMANDS = ("train", "test", "fuse", "data", "options", "install", "doctor", "bench", "demo")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aethernet", description="Train, fuse and measure AetherNet super-resolution networks."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        module = importlib.import_module(f"aethernet.cli.{name}")
+        subparser = commands.add_parser(name, help=module.HELP, description=module.HELP)
+        module.configure(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one subcommand and returns its exit code: 0 done, 1 refused with a message, 2 wrong usage."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return args.run(args)
+    except AetherError as error:
+        print(f"aethernet {args.command}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"aethernet {args.command}: interrupted", file=sys.stderr)
+        return 130
