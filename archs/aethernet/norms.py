@@ -46,7 +46,7 @@ class DeploymentNorm(nn.Module):
             return F.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
             )
-        mean, var = batch_statistics(x.float())
+        mean, var = batch_statistics(x.to(torch.promote_types(x.dtype, torch.float32)))
         self._track(mean.detach(), var.detach())
         scale = self.weight * torch.rsqrt(var + self.eps)
         shift = self.bias - mean * scale

@@ -1,0 +1,51 @@
+"""Registration: complete, repeatable, and never over somebody else's class."""
+
+import subprocess
+import sys
+
+import pytest
+
+import aether_arch
+from aethernet import AetherNet, aether_tiny
+from aethernet.errors import EnvironmentProblem
+from aethernet.integrations.registry import register, register_architectures
+from aethernet.variants import FACTORIES
+
+
+def test_every_factory_stands_in_the_registry():
+    from basicsr.archs import build_network
+    from basicsr.utils.registry import ARCH_REGISTRY
+
+    assert {factory.__name__ for factory in FACTORIES} <= set(ARCH_REGISTRY.keys())
+    network = build_network({"type": "aether_small", "scale": 2, "stage": "fused"})
+    assert isinstance(network, AetherNet)
+    assert network.config.stage == "fused"
+
+
+def test_registering_again_is_fine():
+    assert register_architectures() == ["basicsr"]
+    assert register_architectures() == ["basicsr"]
+
+
+def test_a_foreign_class_of_that_name_is_an_error():
+    from basicsr.utils.registry import Registry
+
+    registry = Registry("test")
+
+    def foreign():
+        pass
+
+    foreign.__name__ = "aether_tiny"
+    registry.register(foreign)
+    with pytest.raises(EnvironmentProblem, match="'aether_tiny' is taken in the registry"):
+        register(registry, aether_tiny)
+
+
+def test_the_package_alone_imports_no_framework():
+    code = "import sys, aethernet; sys.exit(any(name in sys.modules for name in ('basicsr', 'torchvision')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_front_door_names_everything_it_promises():
+    for name in aether_arch.__all__:
+        assert hasattr(aether_arch, name)
