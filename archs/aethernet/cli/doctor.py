@@ -1,0 +1,32 @@
+"""`aethernet doctor`: what works here, what does not, and the command that mends it."""
+
+import argparse
+import dataclasses
+import json
+import logging
+
+HELP = "check this environment and name a remedy for every problem"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the records as JSON instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 1 if something that training needs is missing or broken."""
+    from aethernet.doctor import diagnose
+
+    logging.getLogger("aethernet").setLevel(logging.ERROR)  # what the imports warn of is in the table already
+    checks = diagnose()
+    errors = sum(check.status == "error" for check in checks)
+    if args.json:
+        print(json.dumps({"ok": not errors, "checks": [dataclasses.asdict(check) for check in checks]}, indent=2))
+        return int(errors > 0)
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{check.status:7}  {check.name:{width}}  {check.found}")
+        if check.remedy:
+            print(f"{'':7}  {'':{width}}  -> {check.remedy}")
+    warnings = sum(check.status == "warning" for check in checks)
+    print(f"\n{len(checks)} checks: {errors} errors, {warnings} warnings")
+    return int(errors > 0)

@@ -1,0 +1,273 @@
+"""What this machine and environment can do for AetherNet, as records: what was found, and what to do about it.
+
+The checks import what they check, in this process, and change nothing on disk.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+import aethernet
+from aethernet.integrations.basicsr import compat
+from aethernet.version import __version__
+
+MINIMUM_PYTHON = (3, 10)
+BASICSR_PYTHON_LIMIT = (3, 13)  # from here on its setup.py ends with KeyError: '__version__'
+INSTALL_BASICSR = "pip install --use-pep517 --no-build-isolation --no-deps basicsr==1.4.2"
+REINSTALL_OPENCV = (
+    "pip uninstall -y opencv-python opencv-python-headless; pip install opencv-python-headless "
+    "(or, on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0)"
+)
+CPU_FLAGS = {
+    "AVX2": {"avx2"},
+    "AVX512": {"avx512f"},
+    "VNNI": {"avx512_vnni", "avx_vnni"},
+    "BF16": {"avx512_bf16", "amx_bf16"},
+    "AMX": {"amx_tile"},
+}
+MODELS = ("AetherModel", "AetherGANModel")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `error` is what training cannot do without; `remedy` is empty where nothing is to be done."""
+
+    name: str
+    status: Literal["ok", "warning", "error"]
+    found: str
+    remedy: str = ""
+
+
+NEEDED = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "tqdm": "tqdm",
+    "requests": "requests",
+    "lmdb": "lmdb",
+    "tensorboard": "tensorboard",
+    "skimage": "scikit-image",
+    "safetensors": "safetensors",
+    "matplotlib": "matplotlib",
+}
+"""Module -> the distribution that brings it."""
+BELOW = {"scipy": 2}  # BasicSR 1.4.2 predates it
+OPTIONAL = ("traiNNer", "neosr", "spandrel", "onnx", "onnxscript", "onnxruntime", "openvino")
+
+
+def diagnose() -> list[Check]:
+    """Every check, in the order in which one problem explains the next."""
+    checks = [check_python(), check_aethernet(), *check_torch(), check_torchvision()]
+    checks += [check_package(module, distribution) for module, distribution in NEEDED.items()]
+    checks += [*check_basicsr(), *(check_optional(name) for name in OPTIONAL), check_cpu(), check_folder()]
+    return checks
+
+
+def check_python() -> Check:
+    found = f"{platform.python_version()} at {sys.executable}"
+    if sys.version_info[:2] < MINIMUM_PYTHON:
+        return Check("python", "error", found, "make a virtual environment with Python 3.10 to 3.12")
+    return Check("python", "ok", found)
+
+
+def check_aethernet() -> Check:
+    folder = Path(aethernet.__file__).parent
+    return Check("aethernet", "ok", f"{__version__}, {_origin(folder)}")
+
+
+def check_torch() -> Iterator[Check]:
+    torch = _import("torch")
+    if isinstance(torch, str):
+        yield Check("torch", "error", torch, "pip install torch")
+        return
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
+    if torch.version.hip:
+        build = f"ROCm {torch.version.hip}"
+    found = f"{torch.__version__}, {build} build"
+    if _version(torch.__version__) < (2, 4):
+        yield Check("torch", "error", f"{found}; 2.4 or newer is needed", 'pip install --upgrade "torch>=2.4"')
+    else:
+        yield Check("torch", "ok", found)
+    devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        devices.append("Apple MPS")
+    if devices:
+        yield Check("accelerator", "ok", ", ".join(devices))
+    elif shutil.which("nvidia-smi") is None:
+        yield Check("accelerator", "ok", "none, computing on the CPU")
+    elif build == "CPU":
+        remedy = "pip install --force-reinstall torch torchvision, from the CUDA index that PyTorch's start page names"
+        yield Check("accelerator", "warning", "an NVIDIA driver is here, but torch is a CPU build", remedy)
+    else:
+        remedy = f"run nvidia-smi; if it lists a GPU, update the driver to one that serves {build}"
+        yield Check("accelerator", "warning", f"torch is a {build} build, but sees no GPU", remedy)
+
+
+def check_torchvision() -> Check:
+    torch = sys.modules.get("torch")
+    requirement = _torchvision_beside(torch.__version__ if torch else "")
+    install = f'pip install --no-deps "{requirement}"'
+    if importlib.util.find_spec("torchvision") is None:
+        return Check("torchvision", "error", "not installed", install)
+    problem = compat.torchvision_extension_error()
+    compat.apply()
+    module = _import("torchvision")
+    if isinstance(module, str):
+        return Check("torchvision", "error", module, f"{install} --force-reinstall")
+    if problem:
+        found = f"{module.__version__}, without its compiled part; imports with compat ({_first_line(problem)})"
+        remedy = (
+            "nothing to do for training; for torchvision's own operators (nms): "
+            f"{install} --force-reinstall, from the index that this torch came from"
+        )
+        return Check("torchvision", "warning", found, remedy)
+    return Check("torchvision", "ok", f"{module.__version__}, imports natively")
+
+
+def check_package(name: str, distribution: str) -> Check:
+    bound = f"<{BELOW[name]}" if name in BELOW else ""
+    remedy = f'pip install "{distribution}{bound}"'
+    module = _import(name)
+    if isinstance(module, str):
+        library = name == "cv2" and re.search(r"lib(GL|gthread|glib)", module)
+        return Check(distribution, "error", module, REINSTALL_OPENCV if library else remedy)
+    version = getattr(module, "__version__", None) or _distribution_version(distribution)
+    if bound and _version(version) >= (BELOW[name],):
+        return Check(distribution, "error", f"{version}; BasicSR 1.4.2 needs {distribution}{bound}", remedy)
+    return Check(distribution, "ok", version)
+
+
+def check_basicsr() -> Iterator[Check]:
+    """BasicSR itself, then what this package puts into its registries."""
+    spec = importlib.util.find_spec("basicsr")
+    if spec is None or spec.origin is None:
+        remedy = INSTALL_BASICSR
+        if sys.version_info[:2] >= BASICSR_PYTHON_LIMIT:
+            remedy = f"in an environment of Python 3.10 to 3.12 (it does not build on 3.13 or newer): {remedy}"
+        yield Check("basicsr", "error", "not installed; training needs it, upscaling does not", remedy)
+        return
+    folder = Path(spec.origin).parent
+    applied = compat.apply()
+    for name in ("basicsr", "basicsr.archs", "basicsr.data", "basicsr.models"):
+        module = _import(name)
+        if isinstance(module, str):
+            outside = "site-packages" not in folder.parts
+            remedy = f"pip install --no-build-isolation --no-deps -e {folder.parent}" if outside else INSTALL_BASICSR
+            yield Check("basicsr", "error", f"{_origin(folder)}: import {name} fails: {module}", remedy)
+            return
+    version = sys.modules["basicsr"].__version__
+    yield Check("basicsr", "ok", f"{version}, {_origin(folder)}, {len(applied)} repairs at import")
+    yield from check_registries()
+
+
+def check_registries() -> Iterator[Check]:
+    for name in ("aether_arch", "aethernet.integrations.basicsr.models"):
+        module = _import(name)
+        if isinstance(module, str):
+            yield Check("registries", "error", f"import {name} fails: {module}", _reinstall())
+            return
+    module.register()  # as the launcher does
+    from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
+
+    from aethernet.variants import FACTORIES
+
+    wanted = {"ARCH_REGISTRY": [factory.__name__ for factory in FACTORIES], "MODEL_REGISTRY": MODELS}
+    for label, registry in (("ARCH_REGISTRY", ARCH_REGISTRY), ("MODEL_REGISTRY", MODEL_REGISTRY)):
+        missing = [name for name in wanted[label] if name not in registry]
+        if missing:
+            yield Check(label, "error", f"without {', '.join(missing)}", _reinstall())
+        else:
+            yield Check(label, "ok", ", ".join(wanted[label]))
+
+
+def check_optional(name: str) -> Check:
+    """Looks without importing: some of these parse the command line or load gigabytes at import."""
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        return Check(name, "ok", "absent (optional)")
+    folder = Path(spec.origin).parent if spec.origin else Path(next(iter(spec.submodule_search_locations or ["."])))
+    return Check(name, "ok", f"{_distribution_version(name)}, {_origin(folder)}")
+
+
+def check_cpu() -> Check:
+    model, flags = read_cpu()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = f"{model}, {cores} cores, {' '.join(flags) if flags else 'no known vector extensions'}"
+    if torch := sys.modules.get("torch"):
+        found += f"; torch uses {torch.get_num_threads()} threads"
+    return Check("cpu", "ok", found)
+
+
+def read_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, list[str]]:
+    """The processor's name and its extensions that matter here; the architecture and none where they are not told."""
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
+    present = set(flags[1].split()) if flags else set()
+    name = model[1] if model else platform.processor() or platform.machine()
+    return name, [label for label, names in CPU_FLAGS.items() if names & present]
+
+
+def check_folder() -> Check:
+    folder = Path.cwd()
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return Check("folder", "ok", f"{folder} is writable")
+    except OSError as error:
+        remedy = "cd to a folder of yours: experiments/ and results/ are written to the current one"
+        return Check("folder", "error", f"{folder} is not writable ({error.strerror})", remedy)
+
+
+def _import(name: str) -> ModuleType | str:
+    """The module, or why it does not import. Broken packages raise anything, so everything is caught here."""
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        return f"{type(error).__name__}: {_first_line(str(error))}"
+
+
+def _origin(folder: Path) -> str:
+    if {"site-packages", "dist-packages"} & set(folder.parts):
+        return f"installed in {folder.parent}"
+    return f"a checkout at {folder.parent}"
+
+
+def _reinstall() -> str:
+    root = Path(aethernet.__file__).parents[2]
+    if (root / "setup.py").exists():
+        return f"git -C {root} status (are files missing or changed?), then pip install --no-build-isolation -e {root}"
+    return f"pip install --force-reinstall --no-deps aethernet=={__version__}"
+
+
+def _torchvision_beside(torch_version: str) -> str:
+    """torch 2.N and torchvision 0.(N + 15) are released as a pair, for all of torch 2."""
+    major, minor = (*_version(torch_version), 0, 0)[:2]
+    return f"torchvision==0.{minor + 15}.*" if major == 2 else "torchvision"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text.partition("+")[0])[:2])
+
+
+def _distribution_version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown version"
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]

@@ -1,0 +1,1 @@
+"""Bridges into training frameworks; nothing below this package knows that they exist."""

@@ -1,0 +1,147 @@
+"""Lets `import basicsr` (1.4.2, of 2022) work beside today's torch, torchvision and scipy.
+
+Call `apply()` before the first `import basicsr`. Each repair looks first whether it is needed and stays out of
+the way where it is not, so a newer BasicSR or an older torchvision is used as it is.
+"""
+
+import importlib.machinery
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+logger = logging.getLogger(__name__)
+
+# Removed modules that BasicSR still imports, and where their functions live today.
+#   basicsr/data/degradations.py: from torchvision.transforms.functional_tensor import rgb_to_grayscale
+#   basicsr/metrics/niqe.py:      from scipy.ndimage.filters import convolve
+FUNCTIONAL_TENSOR = "torchvision.transforms.functional_tensor"
+NDIMAGE_FILTERS = "scipy.ndimage.filters"
+MOVED = {FUNCTIONAL_TENSOR: "torchvision.transforms.functional", NDIMAGE_FILTERS: "scipy.ndimage"}
+
+# The operators that torchvision describes to torch at import without asking whether its compiled part is there.
+OPERATORS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+_LIBRARIES: list[object] = []  # torch drops a library's operators together with the object
+_OPERATORS_DECLARED = "declared torchvision's operators, because its compiled part does not load beside this torch"
+
+
+def apply() -> list[str]:
+    """Makes every repair this environment needs, and returns one sentence for each that is in effect.
+
+    It can be called again at any time, and it needs neither BasicSR nor torchvision to be installed.
+    """
+    repairs = (supply_functional_tensor(), supply_ndimage_filters(), declare_torchvision_operators())
+    in_effect = [repair for repair in repairs if repair]
+    for repair in in_effect:
+        logger.debug("basicsr compat: %s", repair)
+    return in_effect
+
+
+def supply_functional_tensor() -> str | None:
+    """torchvision 0.17 removed the module from which BasicSR takes `rgb_to_grayscale`."""
+    return _supply(FUNCTIONAL_TENSOR)
+
+
+def supply_ndimage_filters() -> str | None:
+    """scipy 2.0 removes the namespace from which BasicSR takes `convolve`."""
+    return _supply(NDIMAGE_FILTERS)
+
+
+def declare_torchvision_operators() -> str | None:
+    """A torchvision built for CUDA cannot load its compiled part beside a CPU-only torch, and then fails at import.
+
+    The import needs the operators' schemas only. Calling one still fails, with torch's own message; BasicSR's
+    pipelines never do.
+    """
+    if _LIBRARIES:
+        return _OPERATORS_DECLARED
+    if "torchvision" in sys.modules or torchvision_extension_error() is None:
+        return None  # imported already, or able to
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for schema in OPERATORS:
+        if not hasattr(torch.ops.torchvision, schema.partition("(")[0]):
+            library.define(schema)
+    _LIBRARIES.append(library)
+    return _OPERATORS_DECLARED
+
+
+def torchvision_extension_error() -> str | None:
+    """Why torchvision's compiled part does not load, or None where it loads or torchvision is not installed.
+
+    This imports torch but not torchvision, which would fail half-way.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    import torch
+
+    folder = spec.submodule_search_locations[0]
+    loaders = (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES)
+    extension = importlib.machinery.FileFinder(folder, loaders).find_spec("_C")
+    if extension is None or extension.origin is None:
+        return f"{folder} holds no compiled part (_C)"
+    if os.name == "nt":
+        os.add_dll_directory(folder)
+    try:
+        torch.ops.load_library(extension.origin)
+    except (ImportError, OSError) as error:
+        return str(error)
+    return None
+
+
+class MovedModules(MetaPathFinder, Loader):
+    """Stands last among the importers, so it is asked only for a module that nobody else has."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self, origin=__file__) if fullname in self.names else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        successor = MOVED[module.__name__]
+
+        def __getattr__(name: str) -> object:
+            # Looked up at use: the successor may still be importing when the old name is asked for.
+            return getattr(importlib.import_module(successor), name)
+
+        module.__doc__ = f"Stand-in for a removed module; its functions come from {successor}."
+        module.__getattr__ = __getattr__
+
+
+def _supply(name: str) -> str | None:
+    """Registers a removed module with the finder; nothing where it exists or its package is not installed."""
+    finder = next((finder for finder in sys.meta_path if isinstance(finder, MovedModules)), None)
+    if finder is None or name not in finder.names:
+        if _exists(name) or importlib.util.find_spec(name.partition(".")[0]) is None:
+            return None
+        if finder is None:
+            finder = MovedModules()
+            sys.meta_path.append(finder)
+        finder.names.add(name)
+    return f"supplied {name} from {MOVED[name]}"
+
+
+def _exists(name: str) -> bool:
+    """Whether a dotted module exists on disk. Unlike `importlib.util.find_spec` it imports no parent package."""
+    if name in sys.modules:
+        return True
+    package, *rest = name.split(".")
+    spec = importlib.util.find_spec(package)
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            return False
+        package = f"{package}.{part}"
+        spec = PathFinder.find_spec(package, spec.submodule_search_locations)
+    return spec is not None

@@ -1,0 +1,47 @@
+"""Packaging. Everything below `archs/` is installed; tools are configured in pyproject.toml."""
+
+import runpy
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+README = ROOT / "README.md"
+
+# BasicSR itself stands in no list: its source distribution asks for torch in an isolated build, which fetches
+# gigabytes and may replace the torch at hand. `make venv` installs it, or by hand, with setuptools and wheel present:
+#   pip install --use-pep517 --no-build-isolation --no-deps basicsr==1.4.2
+# and `train` names what it really needs (addict, future, yapf and tb-nightly are declared there, but not used).
+TRAIN = ["torchvision", "scipy<2", "lmdb", "requests", "tensorboard"]
+PLOT = ["matplotlib"]
+EXPORT = ["onnx", "onnxscript", "onnxruntime"]
+BENCH = [*EXPORT, *PLOT, "openvino", "spandrel"]
+TEST = ["pytest>=8", *BENCH]
+DEV = [*TEST, "ruff==0.17.*", "mypy"]
+
+setup(
+    name="aethernet",
+    version=runpy.run_path(str(ROOT / "archs" / "aethernet" / "version.py"))["__version__"],
+    description="A deployable single-image super-resolution network, as an extension of BasicSR",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    package_dir={"": "archs"},
+    packages=find_packages("archs"),
+    py_modules=["aether_arch"],
+    package_data={"aethernet": ["recipes/templates/*", "weights/*", "data/*/*"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "torch>=2.4",
+        "numpy",
+        "opencv-python-headless",  # the plain build needs libGL, which servers lack
+        "pillow",
+        "pyyaml",
+        "safetensors",
+        "scikit-image",  # its photographs are the embedded test pictures
+        "tqdm",
+    ],
+    extras_require={"train": TRAIN, "plot": PLOT, "export": EXPORT, "bench": BENCH, "test": TEST, "dev": DEV},
+    entry_points={"console_scripts": ["aethernet = aethernet.cli:main"]},
+)

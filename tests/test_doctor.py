@@ -1,0 +1,178 @@
+"""The doctor finds what is broken, names the remedy, and its exit code tells."""
+
+import importlib
+import importlib.util
+import json
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from aethernet import cli, doctor
+from aethernet.integrations.basicsr import compat
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Makes packages look as if they were not installed."""
+    find_spec, import_module = importlib.util.find_spec, importlib.import_module
+
+    def no_spec(name, package=None):
+        return None if name.split(".")[0] in names else find_spec(name, package)
+
+    def no_module(name, package=None):
+        if name.split(".")[0] in names:
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+        return import_module(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", no_spec)
+    monkeypatch.setattr(importlib, "import_module", no_module)
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, broken: str, error: Exception) -> None:
+    """Makes the import of one module raise."""
+    import_module = importlib.import_module
+
+    def importer(name, package=None):
+        if name == broken:
+            raise error
+        return import_module(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", importer)
+
+
+def test_every_problem_has_a_remedy_and_names_are_unique():
+    checks = doctor.diagnose()
+    assert len({check.name for check in checks}) == len(checks)
+    for check in checks:
+        assert check.found
+        assert bool(check.remedy) == (check.status != "ok"), check
+
+
+def test_missing_basicsr(monkeypatch):
+    hide(monkeypatch, "basicsr")
+    (check,) = doctor.check_basicsr()
+    assert check.status == "error"
+    assert re.search(r"pip install .*--no-build-isolation --no-deps basicsr==1\.4\.2", check.remedy)
+
+
+def test_missing_basicsr_where_it_cannot_be_built(monkeypatch):
+    hide(monkeypatch, "basicsr")
+    monkeypatch.setattr(sys, "version_info", (3, 13, 0, "final", 0))
+    (check,) = doctor.check_basicsr()
+    assert re.search(r"Python 3\.10 to 3\.12 .*pip install", check.remedy)
+
+
+def test_basicsr_that_does_not_import_tells_its_reason(monkeypatch):
+    compat.apply()
+    pytest.importorskip("basicsr.utils.registry")
+    fail(monkeypatch, "basicsr.data", ImportError("cannot import name 'x'"))
+    (check,) = doctor.check_basicsr()
+    assert check.status == "error"
+    assert re.search(r"import basicsr\.data fails: ImportError: cannot import name 'x'", check.found)
+    assert "pip install" in check.remedy
+
+
+def test_registries_without_our_names(monkeypatch):
+    compat.apply()
+    registry = pytest.importorskip("basicsr.utils.registry")
+    monkeypatch.setattr(registry, "ARCH_REGISTRY", registry.Registry("arch"))
+    checks = {check.name: check for check in doctor.check_registries()}
+    assert checks["ARCH_REGISTRY"].status == "error"
+    assert re.search(r"aether_small", checks["ARCH_REGISTRY"].found)
+    assert re.search(r"pip install", checks["ARCH_REGISTRY"].remedy)
+
+
+def test_missing_torchvision(monkeypatch):
+    hide(monkeypatch, "torchvision")
+    check = doctor.check_torchvision()
+    assert check.status == "error"
+    assert re.search(r'pip install --no-deps "torchvision==0\.\d+\.\*"', check.remedy)
+
+
+def test_broken_torchvision(monkeypatch):
+    monkeypatch.setattr(compat, "torchvision_extension_error", lambda: "libcudart.so.12: cannot open")
+    fail(monkeypatch, "torchvision", RuntimeError("operator torchvision::nms does not exist"))
+    check = doctor.check_torchvision()
+    assert check.status == "error"
+    assert re.search(r"torchvision::nms does not exist", check.found)
+    assert re.search(r"--force-reinstall", check.remedy)
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "found"), [("no library", "warning", "compat"), (None, "ok", "natively")]
+)
+def test_torchvision_imports_with_compat_or_natively(monkeypatch, problem, status, found):
+    monkeypatch.setattr(compat, "torchvision_extension_error", lambda: problem)
+    monkeypatch.setattr(compat, "apply", lambda: [])
+    monkeypatch.setitem(sys.modules, "torchvision", types.SimpleNamespace(__version__="0.28.0", __spec__=object()))
+    check = doctor.check_torchvision()
+    assert check.status == status
+    assert found in check.found
+
+
+def test_scipy_that_basicsr_cannot_use(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", types.SimpleNamespace(__version__="2.0.1"))
+    check = doctor.check_package("scipy", "scipy")
+    assert check.status == "error"
+    assert re.search(r'pip install "scipy<2"', check.remedy)
+
+
+def test_opencv_without_the_system_library(monkeypatch):
+    fail(monkeypatch, "cv2", ImportError("libGL.so.1: cannot open shared object file: No such file or directory"))
+    check = doctor.check_package("cv2", "opencv-python-headless")
+    assert re.search(r"opencv-python-headless .*apt-get install libgl1", check.remedy)
+
+
+def test_cpu_build_beside_an_nvidia_driver(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
+    accelerator = list(doctor.check_torch())[-1]
+    assert accelerator.status == "warning"
+    assert re.search(r"--force-reinstall torch", accelerator.remedy)
+
+
+def test_a_folder_that_cannot_be_written(monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
+    check = doctor.check_folder()
+    assert check.status == "error"
+    assert re.search(r"^cd to", check.remedy)
+
+
+def test_the_processor_is_read_from_cpuinfo(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nmodel name\t: Fast 9000\nflags\t\t: fpu avx2 avx512f avx_vnni amx_tile\n")
+    assert doctor.read_cpu(cpuinfo) == ("Fast 9000", ["AVX2", "AVX512", "VNNI", "AMX"])
+
+
+def test_the_processor_is_named_where_there_is_no_cpuinfo():
+    name, flags = doctor.read_cpu(Path("no such file"))
+    assert isinstance(name, str) and flags == []
+
+
+@pytest.mark.parametrize(("version", "requirement"), [("2.4.1+cu121", "torchvision==0.19.*"), ("", "torchvision")])
+def test_torchvision_matches_torch(version, requirement):
+    assert doctor._torchvision_beside(version) == requirement
+
+
+@pytest.mark.parametrize(("status", "code"), [("ok", 0), ("warning", 0), ("error", 1)])
+def test_the_exit_code_tells_errors_only(monkeypatch, capsys, status, code):
+    command = importlib.import_module("aethernet.cli.doctor")
+    monkeypatch.setattr(doctor, "diagnose", lambda: [doctor.Check("thing", status, "as found", "mend it")])
+    parser = cli.argparse.ArgumentParser()
+    command.configure(parser)
+    assert command.run(parser.parse_args([])) == code
+    assert re.search(rf"{status} +thing +as found\n +-> mend it", capsys.readouterr().out)
+    assert command.run(parser.parse_args(["--json"])) == code
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["ok"] == (code == 0)
+    assert printed["checks"] == [{"name": "thing", "status": status, "found": "as found", "remedy": "mend it"}]
