@@ -1,9 +1,10 @@
 """The front door: network factories, registered into every training framework that is importable.
 
-    from aether_arch import aether_small, aether_medium, aether_large
-    model = aether_medium(scale=4)      # (N, 3, H, W) in [0, 1] -> (N, 3, 4 H, 4 W)
-    model.eval()
-    model.fuse_model()
+from aether_arch import aether_small, aether_medium, aether_large, export_onnx
+model = aether_medium(scale=4)      # (N, 3, H, W) in [0, 1] -> (N, 3, 4 H, 4 W)
+model.eval()
+model.fuse_model()
+export_onnx(model, scale=4, precision="fp32")
 """
 
 from aethernet import (
@@ -16,6 +17,7 @@ from aethernet import (
     aether_tiny,
     load_network,
 )
+from aethernet.export.onnx import export_onnx
 from aethernet.integrations.registry import register_architectures
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "aether_medium",
     "aether_small",
     "aether_tiny",
+    "export_onnx",
     "load_network",
 ]
 

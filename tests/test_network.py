@@ -56,7 +56,9 @@ def test_seeded_networks_are_the_same():
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("fields", [{}, {"kernel_size": [5, 3]}, {"spatial_attention": True}], ids=str)
 def test_a_tile_with_the_receptive_radius_around_it_equals_the_whole(scale, fields):
-    network = randomise(aether_custom(scale, **{"width": 6, "depths": [1, 1], "kernel_size": 7, **fields})).double().eval()
+    network = (
+        randomise(aether_custom(scale, **{"width": 6, "depths": [1, 1], "kernel_size": 7, **fields})).double().eval()
+    )
     radius, size = network.receptive_radius, 4
     x = picture(1, 3, 2 * radius + size, 2 * radius + size + 6, dtype=torch.float64)
     inner = slice(radius * scale, (radius + size) * scale)

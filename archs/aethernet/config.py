@@ -59,7 +59,7 @@ class AetherConfig:
     norm_type: str = "deployment"
     norm_freeze_iter: int | None = 150_000
     tail_channels: int = 24
-    skip: str = "none"
+    skip: str = "nearest"
     drop_path: float = 0.0
     stage: str = "train"
     variant: str = "custom"

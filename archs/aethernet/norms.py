@@ -60,14 +60,19 @@ class DeploymentNorm(nn.Module):
     @torch.compiler.disable
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor) -> None:
-        """Counts one iteration and averages its statistics; the count is mirrored in Python to spare a device sync."""
+        """Counts one iteration and averages its statistics; the count is mirrored in Python to spare a device sync.
+
+        A channel whose statistics are not finite keeps its former ones, so that one damaged batch, whose step a
+        trainer skips, does not stay in the average for ever.
+        """
         if self._counted is None:
             self._counted = round(self.iterations.item())
         self._counted += 1
         self.iterations.fill_(self._counted)
         rate = max(self.momentum, 1.0 / self._counted)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
-        self.running_var.lerp_(var.to(self.running_var.dtype), rate)
+        finite = torch.isfinite(var)  # the mean is finite wherever the variance is
+        self.running_mean.lerp_(torch.where(finite, mean.to(self.running_mean.dtype), self.running_mean), rate)
+        self.running_var.lerp_(torch.where(finite, var.to(self.running_var.dtype), self.running_var), rate)
         self.frozen = self.freeze_iter is not None and self._counted >= self.freeze_iter
 
     def _load_from_state_dict(self, *args, **kwargs) -> None:

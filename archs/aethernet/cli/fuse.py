@@ -1,0 +1,63 @@
+"""`aethernet fuse`: a trained checkpoint in, the plain network out, with the proof that both are the same."""
+
+import argparse
+from pathlib import Path
+
+HELP = "Fuse a trained checkpoint into the plain network and prove that nothing changed."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, help="a .pth that training wrote, or a .safetensors")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the file to write: .pth or .safetensors")
+    parser.add_argument("--key", help="entry of a BasicSR checkpoint (default: params_ema, else params)")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+
+
+def run(args: argparse.Namespace) -> int:
+    import copy
+
+    from aethernet.checkpoint import read_checkpoint, write_checkpoint
+    from aethernet.errors import CheckpointError
+    from aethernet.parity import FLOAT32_BOUND, FLOAT64_BOUND, compare
+
+    if args.out.exists() and not args.force:
+        raise CheckpointError(f"{args.out} exists: give another -o, or --force to overwrite it")
+    if args.out.suffix not in (".pth", ".safetensors"):
+        raise CheckpointError(f"-o must end in .pth or .safetensors, not {args.out.name}")
+    checkpoint = read_checkpoint(args.checkpoint, args.key)
+    network = checkpoint.network()
+    print(f"{args.checkpoint} ({checkpoint.key}): {network.config.title}")
+    if network.config.stage != "train":
+        raise CheckpointError(f"{args.checkpoint} is of stage {network.config.stage!r} already: nothing to fuse")
+    fused = copy.deepcopy(network).fuse_model()
+    records = compare(network, fused, proof_inputs(network.config.in_channels))
+    print(f"\n{'input':<24}{'shape':<22}{'float32':>12}{'float64':>12}")
+    for record in records:
+        print(f"{record.name:<24}{record.shape!s:<22}{record.float32:>12.2e}{record.float64:>12.2e}")
+    if not all(record.holds for record in records):
+        raise CheckpointError(
+            f"fused and unfused differ by more than {FLOAT32_BOUND:g} (float32) or {FLOAT64_BOUND:g} (float64), so "
+            "nothing was written: the weights hold extreme or non-finite values, look at the training log"
+        )
+    write_checkpoint(args.out, fused)
+    before, after = (sum(parameter.numel() for parameter in net.parameters()) for net in (network, fused))
+    size = args.out.stat().st_size / 1e6
+    print(f"\nfused equals unfused; {before:,} -> {after:,} parameters; wrote {args.out} ({size:.2f} MB)")
+    return 0
+
+
+def proof_inputs(in_channels: int) -> dict:
+    """Random noise in odd sizes and real photographs (1, C, H, W), grey if the network is."""
+    import torch
+
+    from aethernet.data.embedded import embedded_pictures
+
+    generator = torch.Generator().manual_seed(0)
+    inputs = {
+        "noise": torch.rand(2, in_channels, 37, 53, generator=generator),
+        "one pixel": torch.rand(1, in_channels, 1, 1, generator=generator),
+    }
+    for name, picture in embedded_pictures("val").items():
+        tensor = torch.from_numpy(picture[:128, :128].copy()).permute(2, 0, 1)[None].float() / 255
+        inputs[f"photograph {name}"] = tensor if in_channels == 3 else tensor.mean(dim=1, keepdim=True)
+    return inputs
