@@ -1,0 +1,49 @@
+"""`aethernet options`: the commented option files for BasicSR, one or all of them."""
+
+import argparse
+from pathlib import Path
+
+HELP = "write an option file for BasicSR: training, GAN training or testing of a variant"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("variant", nargs="?", metavar="VARIANT", help="tiny, small, medium or large")
+    parser.add_argument("scale", nargs="?", metavar="SCALE", help="2, 3 or 4")
+    parser.add_argument("stage", nargs="?", metavar="STAGE", help="train, gan or test")
+    parser.add_argument("-o", "--out", default="-", metavar="FILE", help="the file to write (default: -, the screen)")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+    parser.add_argument("--all", type=Path, metavar="DIR", help="write every option file below DIR, over those there")
+
+
+def run(args: argparse.Namespace) -> int:
+    from aethernet.errors import OptionError
+    from aethernet.files import atomic_path
+    from aethernet.recipes import SCALES, STAGES, VARIANT_NAMES, render, write_all
+
+    names = (args.variant, args.scale, args.stage)
+    if args.all is not None:
+        if any(names) or args.out != "-":
+            raise OptionError("--all DIR writes every file: give no VARIANT SCALE STAGE and no -o with it")
+        for path in (changed := write_all(args.all)):
+            print(path)
+        total = len(VARIANT_NAMES) * len(SCALES) * len(STAGES)
+        print(f"{total} option files below {args.all}: {len(changed)} written, the others were up to date")
+        return 0
+    if not all(names):
+        raise OptionError(
+            f"give VARIANT SCALE STAGE, such as `small 4 train`, or --all DIR. Variants: {', '.join(VARIANT_NAMES)}; "
+            f"scales: {', '.join(map(str, SCALES))}; stages: {', '.join(STAGES)}"
+        )
+    scale = args.scale.removeprefix("x")
+    name = None if args.out == "-" else Path(args.out).as_posix()
+    text = render(args.variant, int(scale) if scale.isdecimal() else args.scale, args.stage, path=name)
+    if name is None:
+        print(text, end="")
+        return 0
+    path = Path(args.out)
+    if path.exists() and not args.force:
+        raise OptionError(f"{path} exists: give another -o, or --force to overwrite it")
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    print(f"wrote {path}")
+    return 0

@@ -1,0 +1,93 @@
+"""The training recipes: every number of an option file that depends on the variant or on the stage.
+
+What all files share stands in the templates. The numbers start from published ones:
+
+- SAFMN (Sun et al., ICCV 2023), option file of the x4 network: DF2K sub-images, 64 patches of 64x64 low-resolution
+  pixels, Adam at 1e-3 with betas 0.9 and 0.99, one cosine over 500 000 iterations, L1 + 0.05 FFT loss, EMA 0.999.
+- PLKSR (Lee et al., 2024), option file of the x4 network: 64 patches of 96x96, Adam at 2e-4 halved five times,
+  450 000 iterations, L1.
+- SwinIR (Liang et al., ICCVW 2021), BasicSR's option file, for the size of `large`: 32 patches of 48x48, Adam at 2e-4,
+  500 000 iterations.
+- Real-ESRGAN (Wang et al., ICCVW 2021), BasicSR's option files for x2 and x4: from the fidelity network, 48 patches
+  of 256x256 high-resolution pixels, Adam at a constant 1e-4 for both networks, 400 000 iterations, L1 + perceptual
+  (VGG19, five layers before their ReLU) + 0.1 GAN, U-Net discriminator with spectral normalisation, EMA 0.999.
+- RCAN-it (Lin et al., 2022): networks of this kind underfit, so longer training helps and regularisation harms.
+  Hence no weight decay and no stochastic depth.
+
+The learning rates are start values. In a pilot with a network of the size of `tiny` (x4, 8 patches of 32x32, 700
+iterations, one seed) 5e-3 was 0.24 dB better than 2e-3, and leaving gradients unclipped cost 1.4 dB; a long run with
+large batches asks for less. Those of the larger variants follow SAFMN's and SwinIR's and are not measured yet.
+"""
+
+from dataclasses import dataclass
+
+VARIANT_NAMES = ("tiny", "small", "medium", "large")
+SCALES = (2, 3, 4)
+STAGES = ("train", "gan", "test")
+"""The folders below `options/`: training for fidelity, GAN training from there, measuring."""
+
+FREEZE_SHARE = 0.3
+"""Part of the training after which the norm statistics are fixed: in the pilot 0.6 dB (Set5) above never."""
+
+WARMUP_SHARE = 0.004
+"""Part of the training in which the rate of the fidelity stage rises from 0: 2000 of 500 000 iterations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training run of one variant; it holds for every scale.
+
+    Args:
+        batch: patches in a step of one GPU.
+        total_iter: steps.
+        lr: highest learning rate.
+        memory_mb: what one patch keeps for the backward pass in float32 at x4, networks and VGG19 together; the sum
+            of the saved tensors of a forward pass on a CPU (torch 2.13). bf16 needs 0.6 of the network's part.
+        lq_size: side of a patch in low-resolution pixels.
+        ema_decay: of the weight average.
+        weight_decay: of AdamW.
+        grad_clip: largest norm of a network's gradients; None does not clip.
+        amp: `bf16`, or None for float32.
+    """
+
+    batch: int
+    total_iter: int
+    lr: float
+    memory_mb: int
+    lq_size: int = 64
+    ema_decay: float = 0.999
+    weight_decay: float = 0
+    grad_clip: float | None = 1.0
+    amp: str | None = None
+
+    @property
+    def norm_freeze_iter(self) -> int:
+        """Iterations until the norm statistics of a network that starts from scratch are fixed."""
+        return round(FREEZE_SHARE * self.total_iter)
+
+    @property
+    def warmup_iter(self) -> int:
+        return round(WARMUP_SHARE * self.total_iter)
+
+    def gt_size(self, scale: int) -> int:
+        """Side of a patch in high-resolution pixels."""
+        return self.lq_size * scale
+
+
+RECIPES: dict[str, dict[str, Recipe]] = {
+    "train": {
+        "tiny": Recipe(batch=64, total_iter=500_000, lr=2e-3, memory_mb=36),
+        "small": Recipe(batch=64, total_iter=500_000, lr=1e-3, memory_mb=300),
+        "medium": Recipe(batch=32, total_iter=500_000, lr=5e-4, memory_mb=690),
+        "large": Recipe(batch=16, total_iter=500_000, lr=3e-4, memory_mb=1590),
+    },
+    # As in Real-ESRGAN nothing is clipped: the perceptual loss alone has gradients of another size. Patches are
+    # those of the fidelity stage, since memory grows with their area; at x2 they are as large as ESRGAN's (128).
+    "gan": {
+        "tiny": Recipe(batch=32, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=330),
+        "small": Recipe(batch=32, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=590),
+        "medium": Recipe(batch=16, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=980),
+        "large": Recipe(batch=8, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=1880),
+    },
+}
+"""By stage and variant; `test` trains nothing and has none."""

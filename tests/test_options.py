@@ -1,0 +1,361 @@
+"""Laws: options = recipes; every option file says what it means, and BasicSR reads it as it is meant."""
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from aethernet.cli import options as options_command
+from aethernet.errors import OptionError
+from aethernet.integrations.basicsr import compat
+from aethernet.norms import DeploymentNorm
+from aethernet.recipes import RECIPES, SCALES, STAGES, VARIANT_NAMES, file_name, options, render, write_all
+from aethernet.recipes.render import to_yaml
+from aethernet.variants import VARIANTS, aether_tiny, variant_config
+
+compat.apply()
+pytest.importorskip("basicsr", reason="option files are for BasicSR")
+
+from basicsr.archs import build_network  # noqa: E402
+from basicsr.losses import build_loss  # noqa: E402
+from basicsr.models import lr_scheduler  # noqa: E402
+from basicsr.utils.options import ordered_yaml, parse_options  # noqa: E402
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY  # noqa: E402
+
+import aether_arch  # noqa: E402, F401  (registers the networks)
+
+ROOT = Path(__file__).parents[1]
+FILES = [(variant, scale, stage) for stage in STAGES for variant in VARIANT_NAMES for scale in SCALES]
+TRAINING = [each for each in FILES if each[2] != "test"]
+
+every_file = pytest.mark.parametrize(("variant", "scale", "stage"), FILES)
+every_training = pytest.mark.parametrize(("variant", "scale", "stage"), TRAINING)
+
+
+def text_of(variant: str, scale: int, stage: str) -> str:
+    return (ROOT / file_name(variant, scale, stage)).read_bytes().decode()
+
+
+def load(variant: str, scale: int, stage: str) -> dict:
+    """The file in the checkout as BasicSR loads it."""
+    return yaml.load(text_of(variant, scale, stage), Loader=ordered_yaml()[0])
+
+
+def scalars(section: object) -> list:
+    if isinstance(section, dict | list):
+        return [
+            leaf for value in (section.values() if isinstance(section, dict) else section) for leaf in scalars(value)
+        ]
+    return [section]
+
+
+# The files are the recipes.
+
+
+@every_file
+def test_file_equals_its_rendering(variant, scale, stage):
+    assert text_of(variant, scale, stage) == render(variant, scale, stage), "run `make options`"
+
+
+def test_no_file_is_missing_or_extra():
+    present = {path.relative_to(ROOT).as_posix() for path in (ROOT / "options").rglob("*.yml")}
+    assert present == {file_name(*each) for each in FILES}
+
+
+def test_recipes_cover_the_variants():
+    assert set(VARIANT_NAMES) == set(VARIANTS)
+    assert all(tuple(table) == VARIANT_NAMES for table in RECIPES.values())
+
+
+def test_names_are_unique():
+    names = [load(*each)["name"] for each in FILES]
+    assert len(set(names)) == len(names)
+
+
+@every_file
+def test_header_names_its_file_and_runs_it(variant, scale, stage):
+    text, name = text_of(variant, scale, stage), file_name(variant, scale, stage)
+    header = text[: text.index("\nname: ")]
+    assert all(line.startswith("#") for line in header.strip().splitlines())
+    assert header.startswith(f"# {name}\n")
+    assert f"aethernet {'test' if stage == 'test' else 'train'} -opt {name}\n" in header
+    assert f"`aethernet options {variant} {scale} {stage}`" in header
+    assert max(map(len, text.splitlines())) <= 120
+
+
+# What BasicSR reads.
+
+
+@every_file
+def test_numbers_are_numbers(variant, scale, stage):
+    """PyYAML takes `1e-4` for text, and BasicSR fails with it in the optimiser."""
+    texts = [value for value in scalars(load(variant, scale, stage)) if isinstance(value, str)]
+    assert not [text for text in texts if re.fullmatch(r"[-+\d.]+(e[-+]?\d+)?", text)]
+
+
+@every_file
+def test_network(variant, scale, stage):
+    opt = load(variant, scale, stage)
+    fields = dict(opt["network_g"])
+    assert fields.pop("type") == f"aether_{variant}"
+    config = variant_config(variant, **fields)
+    assert config.scale == opt["scale"] == scale
+    assert config.stage == "train"
+    assert set(fields) <= {"scale", "stage", "norm_freeze_iter", "drop_path"}, "sizes stand in variants.py"
+
+
+@pytest.mark.parametrize(("variant", "scale", "stage"), [each for each in FILES if each[0] == "tiny"])
+def test_networks_build(variant, scale, stage):
+    opt = load(variant, scale, stage)
+    network = build_network(opt["network_g"])
+    assert network(torch.rand(1, 3, 8, 8)).shape == (1, 3, 8 * scale, 8 * scale)
+    if "network_d" in opt:
+        assert opt["datasets"]["train"]["gt_size"] % 8 == 0, "the U-Net halves three times and adds what it kept"
+        assert build_network(opt["network_d"])(torch.rand(1, 3, 64, 64)).shape == (1, 1, 64, 64)
+
+
+@every_file
+def test_data_layout(variant, scale, stage):
+    """The layout that `aethernet data prepare` writes."""
+    for place, dataset in load(variant, scale, stage)["datasets"].items():
+        cut = "_sub" if place == "train" else ""
+        assert dataset["dataroot_gt"] == f"datasets/{dataset['name']}/HR{cut}"
+        assert dataset["dataroot_lq"] == f"datasets/{dataset['name']}/LR_bicubic{cut}/X{scale}"
+    assert {each["name"] for each in load(variant, scale, "test")["datasets"].values()} == {"Set5", "Set14"}
+
+
+@every_file
+def test_metrics(variant, scale, stage):
+    for metric in load(variant, scale, stage)["val"]["metrics"].values():
+        assert metric["type"] in METRIC_REGISTRY
+        assert metric["crop_border"] == scale
+        assert metric["test_y_channel"] is True
+
+
+@every_training
+def test_training_numbers(variant, scale, stage):
+    opt, recipe = load(variant, scale, stage), RECIPES[stage][variant]
+    train, dataset = opt["train"], opt["datasets"]["train"]
+    assert dataset["gt_size"] == recipe.gt_size(scale) and dataset["gt_size"] % scale == 0
+    assert dataset["batch_size_per_gpu"] == recipe.batch
+    assert train["total_iter"] == recipe.total_iter
+    for optimizer in ("optim_g", "optim_d") if stage == "gan" else ("optim_g",):
+        assert isinstance(train[optimizer]["lr"], float) and train[optimizer]["lr"] == recipe.lr
+        assert train[optimizer]["weight_decay"] == recipe.weight_decay
+    assert train["ema_decay"] == recipe.ema_decay
+    assert train["grad_clip"] == recipe.grad_clip
+    assert train["amp"] == recipe.amp
+
+
+@pytest.mark.parametrize("variant", VARIANT_NAMES)
+def test_fidelity_schedule(variant):
+    opt = load(variant, 4, "train")
+    total = opt["train"]["total_iter"]
+    assert sum(opt["train"]["scheduler"]["periods"]) == total
+    assert opt["network_g"]["norm_freeze_iter"] == round(0.3 * total)
+    assert 0 < opt["train"]["warmup_iter"] < 0.01 * total
+
+
+@every_training
+def test_optimizer_and_scheduler_take_their_arguments(variant, scale, stage):
+    train = load(variant, scale, stage)["train"]
+    optimizers = [torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)]
+    for name in ("optim_g", "optim_d") if stage == "gan" else ("optim_g",):
+        arguments = dict(train[name])
+        optimizer = getattr(torch.optim, arguments.pop("type"))
+        optimizers.append(optimizer([torch.nn.Parameter(torch.zeros(1))], **arguments))
+    scheduler = dict(train["scheduler"])
+    name = scheduler.pop("type").replace("MultiStepLR", "MultiStepRestartLR")  # as BasicSR's setup_schedulers does
+    getattr(lr_scheduler, name)(optimizers[-1], **scheduler)
+
+
+@every_training
+def test_losses_take_their_arguments(variant, scale, stage):
+    losses = {key: value for key, value in load(variant, scale, stage)["train"].items() if key.endswith("_opt")}
+    assert set(losses) == ({"pixel_opt", "perceptual_opt", "gan_opt"} if stage == "gan" else {"pixel_opt"})
+    for loss in losses.values():
+        arguments = {name: value for name, value in loss.items() if name != "type"}
+        inspect.signature(LOSS_REGISTRY.get(loss["type"])).bind(**arguments)
+        if loss["type"] != "PerceptualLoss":  # it would load VGG19
+            build_loss(loss)
+
+
+def test_perceptual_layers_exist():
+    from basicsr.archs.vgg_arch import NAMES
+
+    loss = load("small", 4, "gan")["train"]["perceptual_opt"]
+    assert set(loss["layer_weights"]) <= set(NAMES[loss["vgg_type"]])
+
+
+# The stages hang together.
+
+
+@pytest.mark.parametrize(("variant", "scale"), [(variant, scale) for variant in VARIANT_NAMES for scale in SCALES])
+def test_later_stages_start_from_the_fidelity_network(variant, scale):
+    name = load(variant, scale, "train")["name"]
+    for stage in ("gan", "test"):
+        path = load(variant, scale, stage)["path"]
+        assert path["pretrain_network_g"] == f"experiments/{name}/models/net_g_latest.pth"
+        assert path["param_key_g"] == "params_ema"
+        assert path["strict_load_g"] is True
+
+
+@pytest.mark.parametrize("counted", [149_994, 30_000])
+def test_gan_training_never_moves_the_statistics(counted):
+    """149 994 is what BasicSR's stock weight average makes of 150 000; 30 000 comes from a shorter training."""
+    trained = aether_tiny(2)
+    for norm in (module for module in trained.modules() if isinstance(module, DeploymentNorm)):
+        torch.nn.init.constant_(norm.iterations, counted)
+    network = build_network(load("tiny", 2, "gan")["network_g"])
+    network.load_state_dict(trained.state_dict())
+    network.train()(torch.rand(1, 3, 8, 8))
+    after = network.state_dict()
+    statistics = [name for name in after if name.endswith((".running_mean", ".running_var", ".iterations"))]
+    assert statistics
+    for name in statistics:
+        assert torch.equal(after[name], trained.state_dict()[name]), name
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory) -> Path:
+    """The folders that the option files name, with 64 pictures each, so that epochs end without a dropped batch."""
+    root = tmp_path_factory.mktemp("data")
+    for place, size in [("HR", 264), *((f"LR_bicubic/X{scale}", 264 // scale) for scale in SCALES)]:
+        png = cv2.imencode(".png", np.zeros((size, size, 3), np.uint8))[1].tobytes()
+        sub = place.replace("HR", "HR_sub").replace("LR_bicubic", "LR_bicubic_sub")
+        for folder, count in ((f"DIV2K/{sub}", 64), (f"Set5/{place}", 1), (f"Set14/{place}", 1)):
+            directory = root / "datasets" / folder
+            directory.mkdir(parents=True)
+            for index in range(count):
+                (directory / f"{index}.png").write_bytes(png)
+    (root / "experiments/pretrained_models").mkdir(parents=True)
+    (root / "experiments/pretrained_models/vgg19-dcbb9e9d.pth").touch()
+    return root
+
+
+@every_file
+def test_preflight_finds_no_problem(variant, scale, stage, data_folder, monkeypatch):
+    from aethernet.integrations.basicsr import datasets, models, preflight
+
+    models.register()
+    datasets.register()
+    monkeypatch.chdir(data_folder)
+    monkeypatch.setattr(sys, "argv", ["train", "-opt", str(ROOT / file_name(variant, scale, stage))])
+    opt, _ = parse_options(str(data_folder), is_train=stage != "test")
+    opt["path"]["pretrain_network_g"] = None  # weights are not part of this test
+    preflight.check(opt, data_folder, is_train=stage != "test")
+
+
+# Rendering.
+
+
+def test_overrides_carry_along_what_follows_from_them():
+    opt = options("tiny", 2, "train", total_iter=1000, batch=4, lq_size=24, lr=2.5e-3, amp="bf16")
+    assert opt["train"]["scheduler"]["periods"] == [1000] == [opt["train"]["total_iter"]]
+    assert opt["network_g"]["norm_freeze_iter"] == 300
+    assert opt["train"]["warmup_iter"] == 4
+    assert opt["datasets"]["train"]["gt_size"] == 48
+    assert opt["datasets"]["train"]["batch_size_per_gpu"] == 4
+    assert opt["train"]["optim_g"]["lr"] == 2.5e-3
+    assert opt["train"]["amp"] == "bf16"
+
+
+def test_options_are_a_new_dictionary_each_time():
+    options("tiny", 2, "train")["train"]["total_iter"] = 1
+    assert options("tiny", 2, "train")["train"]["total_iter"] > 1
+
+
+@pytest.mark.parametrize("value", [None, 0, 1.0, 0.999, 2e-3, 1.5e-4, 1e-7, 64, "bf16"])
+def test_scalars_survive_yaml(value):
+    loaded = yaml.load(f"key: {to_yaml(value)}", Loader=ordered_yaml()[0])["key"]
+    assert loaded == value and type(loaded) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("huge", 4, "train"), r"variant 'huge': use one of tiny, small, medium, large"),
+        (("small", 5, "train"), r"scale 5: use one of 2, 3, 4"),
+        (("small", 4, "finetune"), r"stage 'finetune': use one of train, gan, test"),
+    ],
+)
+def test_unknown_names_are_told_with_the_known_ones(arguments, message):
+    with pytest.raises(OptionError, match=message):
+        render(*arguments)
+
+
+def test_unknown_overrides_are_refused():
+    with pytest.raises(OptionError, match=r"train recipe has no field 'iterations': known are batch, total_iter, lr"):
+        render("small", 4, "train", iterations=10)
+    with pytest.raises(OptionError, match=r"test recipe has no field 'batch': known are none"):
+        render("small", 4, "test", batch=10)
+
+
+def test_write_all_writes_what_changed(tmp_path):
+    assert len(write_all(tmp_path)) == len(FILES)
+    changed = tmp_path / "gan" / "aether_tiny_x3.yml"
+    changed.write_text("mine")
+    assert write_all(tmp_path) == [changed]
+    for each in FILES:
+        assert (tmp_path.joinpath(*Path(file_name(*each)).parts[1:])).read_bytes() == render(*each).encode()
+
+
+# The command line.
+
+
+def run_command(*arguments: str) -> int:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    options_command.configure(parser)
+    return options_command.run(parser.parse_args(arguments))
+
+
+@pytest.mark.parametrize("extra", [(), ("-o", "-")])
+def test_command_prints(extra, capsys):
+    assert run_command("small", "4", "train", *extra) == 0
+    assert capsys.readouterr().out == render("small", 4, "train")
+
+
+def test_command_writes_and_does_not_overwrite(tmp_path, capsys):
+    path = tmp_path / "my.yml"
+    assert run_command("tiny", "x2", "gan", "-o", str(path)) == 0
+    assert path.read_text() == render("tiny", 2, "gan", path=path.as_posix())
+    assert f"aethernet train -opt {path.as_posix()}\n" in path.read_text()
+    path.write_text("mine")
+    with pytest.raises(OptionError, match=r"my\.yml exists: .*--force"):
+        run_command("tiny", "2", "gan", "-o", str(path))
+    assert path.read_text() == "mine"
+    assert run_command("tiny", "2", "gan", "-o", str(path), "--force") == 0
+    assert path.read_text().startswith("# ")
+
+
+def test_command_renders_all(tmp_path, capsys):
+    assert run_command("--all", str(tmp_path)) == 0
+    assert "36 written" in capsys.readouterr().out
+    assert run_command("--all", str(tmp_path)) == 0
+    assert "0 written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), r"give VARIANT SCALE STAGE.*tiny, small, medium, large.*2, 3, 4.*train, gan, test"),
+        (("small", "4"), r"give VARIANT SCALE STAGE"),
+        (("small", "four", "train"), r"scale 'four': use one of 2, 3, 4"),
+        (("small", "4", "train", "--all", "x"), r"no VARIANT SCALE STAGE and no -o"),
+    ],
+)
+def test_command_says_what_it_needs(arguments, message):
+    with pytest.raises(OptionError, match=message):
+        run_command(*arguments)
+
+
+def test_networks_are_registered():
+    assert all(f"aether_{variant}" in ARCH_REGISTRY for variant in VARIANT_NAMES)
