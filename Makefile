@@ -15,8 +15,8 @@ ifeq ($(filter $(TORCH),cpu cuda),)
   $(error TORCH=$(TORCH) is not known: use TORCH=cpu (the default) or TORCH=cuda)
 endif
 ifeq ($(TORCH),cpu)
-  # Exported, so that isolated builds obey the same pins.
-  export PIP_CONSTRAINT := $(abspath constraints-cpu.txt)
+  # Exported, so that the isolated builds of dependencies obey the same pins.
+  export PIP_CONSTRAINT := constraints-cpu.txt
   # Without dependencies: torchvision's default build is for CUDA and could pull a CUDA torch in.
   INSTALL_TORCH = $(PIP) install $(PIP_FLAGS) torch && $(PIP) install $(PIP_FLAGS) --no-deps torchvision
 else

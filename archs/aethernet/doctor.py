@@ -179,11 +179,12 @@ def check_registries() -> Iterator[Check]:
         if isinstance(module, str):
             yield Check("registries", "error", f"import {name} fails: {module}", _reinstall())
             return
-    module.register()  # as the launcher does
     from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
+    from aethernet.integrations.basicsr import models
     from aethernet.variants import FACTORIES
 
+    models.register()  # as the launcher does
     wanted = {"ARCH_REGISTRY": [factory.__name__ for factory in FACTORIES], "MODEL_REGISTRY": MODELS}
     for label, registry in (("ARCH_REGISTRY", ARCH_REGISTRY), ("MODEL_REGISTRY", MODEL_REGISTRY)):
         missing = [name for name in wanted[label] if name not in registry]

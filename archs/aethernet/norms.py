@@ -5,6 +5,8 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
+from aethernet.errors import EnvironmentProblem
+
 
 class DeploymentNorm(nn.Module):
     """Normalises with batch statistics first, with frozen tracked statistics afterwards, and folds into a convolution.
@@ -65,6 +67,11 @@ class DeploymentNorm(nn.Module):
         A channel whose statistics are not finite keeps its former ones, so that one damaged batch, whose step a
         trainer skips, does not stay in the average for ever.
         """
+        if getattr(self, "_is_replica", False):
+            raise EnvironmentProblem(
+                "nn.DataParallel trains copies that forget the norm statistics: train on several GPUs with "
+                "`torchrun --nproc_per_node=N -m aethernet train -opt FILE --launcher pytorch`, or set num_gpu: 1"
+            )
         if self._counted is None:
             self._counted = round(self.iterations.item())
         self._counted += 1

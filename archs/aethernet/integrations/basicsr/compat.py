@@ -89,7 +89,7 @@ def torchvision_extension_error() -> str | None:
     extension = importlib.machinery.FileFinder(folder, loaders).find_spec("_C")
     if extension is None or extension.origin is None:
         return f"{folder} holds no compiled part (_C)"
-    if os.name == "nt":
+    if sys.platform == "win32":
         os.add_dll_directory(folder)
     try:
         torch.ops.load_library(extension.origin)
@@ -117,7 +117,7 @@ class MovedModules(MetaPathFinder, Loader):
             return getattr(importlib.import_module(successor), name)
 
         module.__doc__ = f"Stand-in for a removed module; its functions come from {successor}."
-        module.__getattr__ = __getattr__
+        vars(module)["__getattr__"] = __getattr__
 
 
 def _supply(name: str) -> str | None:

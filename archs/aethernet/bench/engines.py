@@ -1,0 +1,189 @@
+"""The ways to run a model that a speed table compares."""
+
+import copy
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from aethernet.bench.models import Subject
+from aethernet.bench.onnx_files import export_peer, open_session, optional_package, session_function
+from aethernet.errors import ConfigError, EnvironmentProblem
+from aethernet.export.onnx import export_onnx
+from aethernet.network import AetherNet
+
+Run = Callable[[], object]
+
+
+class NotApplicable(Exception):
+    """This engine cannot run this model; the text says why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to prepare for one engine: the input x (1, C, H, W) float32 in [0, 1], threads, a scratch folder."""
+
+    subject: Subject
+    x: Tensor
+    threads: int
+    folder: Path
+
+    def network(self) -> nn.Module:
+        """A copy of the network, which the engine may change."""
+        if self.subject.network is None:
+            raise NotApplicable("an ONNX file holds no PyTorch network")
+        return copy.deepcopy(self.subject.network)
+
+    def onnx(self) -> Path:
+        """The model as an ONNX file, written once for all engines that read one."""
+        if self.subject.onnx is not None:
+            return self.subject.onnx
+        path = self.folder / f"{hashlib.sha256(self.subject.spec.encode()).hexdigest()[:16]}.onnx"
+        if not path.is_file():
+            if isinstance(self.subject.network, AetherNet):
+                export_onnx(self.subject.network, scale=self.subject.scale, path=path)
+            else:
+                export_peer(self.network(), self.x, path)
+        return path
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A name, what it computes in, where, and how to prepare a job: the result runs one forward pass when called."""
+
+    name: str
+    precision: str
+    device: str
+    prepare: Callable[[Job], Run]
+    check: Callable[[], None]
+
+
+def _eager(job: Job) -> Run:
+    return _forward(job.network(), job.x)
+
+
+def _channels_last(job: Job) -> Run:
+    network = job.network().to(memory_format=torch.channels_last)
+    return _forward(network, job.x.to(memory_format=torch.channels_last))
+
+
+def _compile(job: Job) -> Run:
+    return _forward(torch.compile(job.network()), job.x)
+
+
+def _bf16(job: Job) -> Run:
+    forward = _forward(job.network(), job.x)
+
+    def run() -> object:
+        with torch.autocast("cpu", torch.bfloat16):
+            return forward()
+
+    return run
+
+
+def _onnxruntime(job: Job) -> Run:
+    function, batch = session_function(open_session(job.onnx(), job.threads)), job.x.numpy()
+    return lambda: function(batch)
+
+
+def _openvino(job: Job) -> Run:
+    openvino = optional_package("openvino", "engine openvino")
+    # By default it computes in bf16 where the processor can, under the name of an fp32 model.
+    options = {"INFERENCE_NUM_THREADS": job.threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(str(job.onnx()), "CPU", options)
+    request, batch = compiled.create_infer_request(), job.x.numpy()
+    return lambda: request.infer([batch])
+
+
+def _cuda(job: Job) -> Run:
+    return _forward(job.network().cuda(), job.x.cuda())
+
+
+def _cuda_fp16(job: Job) -> Run:
+    network = job.network().cuda().half().to(memory_format=torch.channels_last)
+    return _forward(network, job.x.cuda().half().to(memory_format=torch.channels_last))
+
+
+def _forward(network: nn.Module, x: Tensor) -> Run:
+    @torch.inference_mode()
+    def run() -> Tensor:
+        return network(x)
+
+    return run
+
+
+def _always() -> None:
+    """PyTorch on the CPU is there."""
+
+
+def _needs_compiler() -> None:
+    if not shutil.which(os.environ.get("CXX", "g++")) and not shutil.which("clang++"):
+        raise EnvironmentProblem("engine compile needs a C++ compiler: install g++, or set CXX to yours")
+
+
+def _needs_onnxruntime() -> None:
+    for package in ("onnxruntime", "onnx", "onnxscript"):
+        optional_package(package, "engine onnxruntime")
+
+
+def _needs_openvino() -> None:
+    for package in ("openvino", "onnx", "onnxscript"):
+        optional_package(package, "engine openvino")
+
+
+def _needs_cuda() -> None:
+    if not torch.cuda.is_available():
+        raise EnvironmentProblem(
+            "engine cuda needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out of --engines"
+        )
+
+
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        Engine("eager", "fp32", "cpu", _eager, _always),
+        Engine("channels_last", "fp32", "cpu", _channels_last, _always),
+        Engine("compile", "fp32", "cpu", _compile, _needs_compiler),
+        Engine("bf16", "bf16 autocast", "cpu", _bf16, _always),
+        Engine("onnxruntime", "fp32", "cpu", _onnxruntime, _needs_onnxruntime),
+        Engine("openvino", "fp32", "cpu", _openvino, _needs_openvino),
+        Engine("cuda", "fp32", "cuda", _cuda, _needs_cuda),
+        Engine("cuda_fp16", "fp16", "cuda", _cuda_fp16, _needs_cuda),
+    )
+}
+"""Every engine by name."""
+
+DEFAULT_ENGINES = ("eager", "onnxruntime", "cuda")
+"""Those that are measured unless asked otherwise, as far as this machine has them."""
+
+
+def pick_engines(names: list[str] | None) -> tuple[list[Engine], list[str]]:
+    """The engines to use, and why any of the default ones is left out.
+
+    Args:
+        names: what the user asked for; None for the default.
+
+    Raises:
+        ConfigError: no such engine.
+        EnvironmentProblem: an engine that was asked for is not installed.
+    """
+    for name in names or ():
+        if name not in ENGINES:
+            raise ConfigError(f"there is no engine {name!r}; known: {', '.join(ENGINES)}")
+    if names:
+        for name in names:
+            ENGINES[name].check()
+        return [ENGINES[name] for name in dict.fromkeys(names)], []
+    present, missing = [], []
+    for name in DEFAULT_ENGINES:
+        try:
+            ENGINES[name].check()
+            present.append(ENGINES[name])
+        except EnvironmentProblem as problem:
+            missing.append(f"{name} left out: {problem}")
+    return present, missing

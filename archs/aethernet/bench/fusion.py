@@ -1,0 +1,170 @@
+"""What fusion saves at inference, and what each branch costs in training."""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aethernet.bench import Progress
+from aethernet.bench.complexity import Complexity, network_complexity
+from aethernet.bench.timing import Candidate, Timing, time_candidates
+from aethernet.bench.witness import Witness, take_witness
+from aethernet.blocks import GatedConvFFN, ReparamLargeKernelConv
+from aethernet.config import AetherConfig
+from aethernet.errors import ConfigError
+from aethernet.network import AetherNet
+from aethernet.variants import VARIANTS, variant_config
+
+NOTHING = "nothing"
+"""What is left out of the whole network."""
+
+
+@dataclass(frozen=True)
+class FormTiming:
+    """The forward pass of a variant as it is trained or as it is deployed; ratios refer to the fused form."""
+
+    variant: str
+    form: str
+    timing: Timing
+    complexity: Complexity
+
+
+@dataclass(frozen=True)
+class BranchTiming:
+    """One training iteration (forward, L1 loss, backward) with a part left out; ratios refer to the whole network."""
+
+    variant: str
+    left_out: str
+    timing: Timing
+    parameters: int
+
+
+@dataclass(frozen=True)
+class FusionReport:
+    """Both tables, each with what it was measured on."""
+
+    forms: list[FormTiming]
+    branches: list[BranchTiming]
+    forms_witness: Witness
+    branches_witness: Witness
+
+
+class LargeKernelConv(nn.Module):
+    """`ReparamLargeKernelConv` without the small kernel."""
+
+    def __init__(self, mixer: ReparamLargeKernelConv) -> None:
+        super().__init__()
+        self.large, self.bias, self.norm = mixer.large, mixer.bias, mixer.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        padding = self.large.shape[-1] // 2
+        return self.norm(F.conv2d(x, self.large, self.bias, padding=padding, groups=self.large.shape[0]))
+
+
+def measure_fusion(
+    variants: Sequence[str],
+    *,
+    scale: int = 4,
+    size: tuple[int, int] = (128, 128),
+    batch: int = 4,
+    patch: int = 48,
+    threads: int = 1,
+    rounds: int = 10,
+    warmup: int = 2,
+    progress: Progress | None = None,
+) -> FusionReport:
+    """Measures fused against unfused at `size`, and training with and without each branch, variant by variant.
+
+    Args:
+        variants: names such as `small`.
+        size: height and width of the low-resolution input of the forward pass.
+        batch, patch: pictures in a training iteration and their low-resolution side.
+
+    Raises:
+        ConfigError: an unknown variant or scale.
+    """
+    forms: list[FormTiming] = []
+    branches: list[BranchTiming] = []
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise ConfigError(f"there is no variant {variant!r}; known: {', '.join(VARIANTS)}")
+    for variant in variants:
+        config = variant_config(variant, scale)
+        networks = network_forms(config)
+        x = torch.rand(1, config.in_channels, *size, generator=torch.Generator().manual_seed(0))
+        timings = time_candidates(
+            [Candidate(form, _inference(network, x)) for form, network in networks.items()],
+            rounds=rounds, warmup=warmup, threads=threads, progress=progress,
+        )  # fmt: skip
+        for timing, network in zip(timings, networks.values(), strict=True):
+            forms.append(FormTiming(variant, timing.name, timing, network_complexity(network, *size)))
+        ablated = ablations(config)
+        timings = time_candidates(
+            [Candidate(part, training_iteration(network, batch, patch)) for part, network in ablated.items()],
+            rounds=rounds, warmup=warmup, threads=threads, progress=progress,
+        )  # fmt: skip
+        for timing, network in zip(timings, ablated.values(), strict=True):
+            parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+            branches.append(BranchTiming(variant, timing.name, timing, parameters))
+    return FusionReport(
+        forms,
+        branches,
+        take_witness(threads=threads, precision="fp32", size=f"input {size[0]}x{size[1]}"),
+        take_witness(threads=threads, precision="fp32", size=f"training on {batch} patches of {patch}x{patch}"),
+    )
+
+
+def network_forms(config: AetherConfig) -> dict[str, AetherNet]:
+    """One network in eval mode as it is deployed and as it is trained."""
+    unfused = AetherNet(config).eval()
+    return {"fused": copy.deepcopy(unfused).fuse_model(), "unfused": unfused}
+
+
+def ablations(config: AetherConfig) -> dict[str, AetherNet]:
+    """The network in train mode, whole first, then with one part left out each; weights are random.
+
+    The norm is in its first phase, on batch statistics; `norm, frozen` is its second phase, in which it is affine.
+    """
+    config = dataclasses.replace(config, stage="train", norm_freeze_iter=None)
+    smallest = (3,) * len(config.depths)
+    networks = {
+        NOTHING: AetherNet(config),
+        "large kernel (3x3 only)": AetherNet(dataclasses.replace(config, kernel_size=smallest)),
+        "3x3 branch": AetherNet(config),
+        "norm": AetherNet(dataclasses.replace(config, norm_type="none")),
+        "batch statistics (norm frozen)": AetherNet(dataclasses.replace(config, norm_freeze_iter=0)),
+        "temperature and scales": AetherNet(config),
+    }
+    for name, module in list(networks["3x3 branch"].named_modules()):
+        if isinstance(module, ReparamLargeKernelConv):
+            networks["3x3 branch"].set_submodule(name, LargeKernelConv(module))
+    for module in networks["temperature and scales"].modules():
+        if isinstance(module, GatedConvFFN):
+            module.gate, module.out = module.gate.conv, module.out.conv
+    return {name: network.train() for name, network in networks.items()}
+
+
+def training_iteration(network: AetherNet, batch: int, patch: int) -> Callable[[], object]:
+    """A callable that runs forward, L1 loss and backward once, without the optimiser's step."""
+    config = network.config
+    generator = torch.Generator().manual_seed(0)
+    lq = torch.rand(batch, config.in_channels, patch, patch, generator=generator)
+    gt = torch.rand(batch, config.in_channels, patch * config.scale, patch * config.scale, generator=generator)
+
+    def run() -> None:
+        network.zero_grad(set_to_none=True)
+        F.l1_loss(network(lq), gt).backward()
+
+    return run
+
+
+def _inference(network: nn.Module, x: Tensor) -> Callable[[], object]:
+    @torch.inference_mode()
+    def run() -> Tensor:
+        return network(x)
+
+    return run

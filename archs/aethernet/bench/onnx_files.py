@@ -1,0 +1,161 @@
+"""ONNX files as subjects of a measurement: read, counted, run, and written for networks that are not ours."""
+
+import importlib
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import nn
+
+from aethernet.bench.complexity import Complexity
+from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
+
+OPSET = 18
+FLOAT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 3}
+"""Operators that count as convolutions, and which of their inputs is the weight."""
+
+
+@dataclass(frozen=True)
+class OnnxFacts:
+    """What a picture must look like for a file: its channels, and how much larger it comes out."""
+
+    scale: int
+    in_channels: int
+
+
+def optional_package(name: str, purpose: str) -> ModuleType:
+    """Imports a package of the `bench` extra, or raises `EnvironmentProblem` with the command that installs it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise EnvironmentProblem(f'{purpose} needs {name}: pip install "aethernet[bench]" ({error})') from error
+
+
+def open_session(path: Path, threads: int | None = None):
+    """An ONNX Runtime session on the CPU; `threads` work inside one operator, None leaves it to the runtime.
+
+    Raises:
+        CheckpointError: no such file, or not a picture-to-picture ONNX model.
+        EnvironmentProblem: ONNX Runtime is not installed.
+    """
+    runtime = optional_package("onnxruntime", "running an ONNX file")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a file: give an .onnx file that exists")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    # Waiting threads that keep spinning would slow down whoever is measured next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    try:
+        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except runtime.capi.onnxruntime_pybind11_state.OrtException as error:
+        raise CheckpointError(f"ONNX Runtime cannot load {path}: {str(error).splitlines()[0]}") from error
+    if len(session.get_inputs()) != 1 or len(session.get_inputs()[0].shape) != 4:
+        shapes = [entry.shape for entry in session.get_inputs()]
+        raise CheckpointError(f"{path} takes inputs of shapes {shapes}, not one picture (N, C, H, W)")
+    if session.get_inputs()[0].type not in FLOAT_TYPES:
+        raise CheckpointError(f"{path} takes {session.get_inputs()[0].type}: float32 or float16 in [0, 1] is needed")
+    return session
+
+
+def session_function(session) -> Callable[[np.ndarray], np.ndarray]:
+    """A session as a function of one float32 batch (N, C, H, W), returned as float32."""
+    name, kind = session.get_inputs()[0].name, FLOAT_TYPES[session.get_inputs()[0].type]
+    output = [session.get_outputs()[0].name]
+    return lambda batch: session.run(output, {name: batch.astype(kind, copy=False)})[0].astype(np.float32, copy=False)
+
+
+def inspect_onnx(path: Path, side: int = 32) -> OnnxFacts:
+    """Finds the channels and the scale of a file by running it once on a small picture."""
+    session = open_session(path)
+    batch, channels, height, width = session.get_inputs()[0].shape
+    if channels not in (1, 3):
+        raise CheckpointError(f"{path} takes {channels!r} channels: 1 (grey) or 3 (RGB) is needed")
+    sides = [length if isinstance(length, int) else side for length in (height, width)]
+    shape = (batch if isinstance(batch, int) else 1, channels, *sides)
+    out = session_function(session)(np.zeros(shape, np.float32))
+    scale, remainder = divmod(out.shape[-1], sides[1])
+    if out.ndim != 4 or remainder or out.shape[-2] != sides[0] * scale:
+        raise CheckpointError(f"{path} makes {out.shape} of {shape}: it is no upscaler")
+    return OnnxFacts(scale, channels)
+
+
+def export_peer(network: nn.Module, example: torch.Tensor, path: Path) -> bool:
+    """Writes any network as float32 ONNX, with dynamic N, H and W where its code allows that.
+
+    Returns:
+        True for a file with dynamic sizes, False for one that takes the example's size only.
+    """
+    optional_package("onnxscript", "writing an ONNX file")
+    exporter_log = logging.getLogger("torch.onnx")
+    level = exporter_log.level
+    exporter_log.setLevel(logging.CRITICAL)
+    dynamic = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    two = torch.cat([example, example])  # an example of batch 1 would fix the batch
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for inputs, shapes in ((two, (dynamic,)), (example, None)):
+                try:
+                    program = torch.onnx.export(
+                        network, (inputs,), dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, verbose=False
+                    )
+                except torch.onnx.OnnxExporterError as error:
+                    failure = error
+                    continue
+                program.save(path)
+                return shapes is not None
+    finally:
+        exporter_log.setLevel(level)
+    raise ConfigError(f"{type(network).__name__} cannot be exported to ONNX: {str(failure).splitlines()[0]}")
+
+
+def onnx_complexity(path: Path, height: int, width: int) -> Complexity:
+    """Counts for one picture of (height, width), from the graph; operations of unknown shape make None.
+
+    Weights are the graph's stored floats and 8-bit integers, so quantisation scales are counted with them.
+    """
+    onnx = optional_package("onnx", "counting the operations of an ONNX file")
+    model = onnx.load(str(path))
+    graph = model.graph
+    weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    sizes = graph.input[0].type.tensor_type.shape.dim
+    for dimension, length in zip(sizes, (1, sizes[1].dim_value, height, width), strict=True):
+        dimension.ClearField("dim_param")
+        dimension.dim_value = length
+    del graph.value_info[:]  # they may carry symbolic sizes, which inference would keep
+    graph.output[0].type.tensor_type.ClearField("shape")
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {
+        info.name: [dimension.dim_value for dimension in info.type.tensor_type.shape.dim]
+        for info in (*graph.value_info, *graph.input, *graph.output)
+    }
+    # A stored int8 weight reaches its convolution through a DequantizeLinear, so its shape is that of the result.
+    macs, activations = _count_convolutions(graph.node, shapes, weights)
+    counted = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
+    parameters = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer if tensor.data_type in counted)
+    return Complexity(parameters, macs, activations, receptive_radius=None)
+
+
+def _count_convolutions(nodes, shapes: dict, weights: dict) -> tuple[int | None, int | None]:
+    macs = activations = 0
+    for node in nodes:
+        if node.op_type not in CONVOLUTIONS:
+            if node.op_type in ("MatMul", "Gemm"):
+                return None, None  # attention: count the network in PyTorch
+            continue
+        weight_name = node.input[CONVOLUTIONS[node.op_type]]
+        weight = weights.get(weight_name) or shapes.get(weight_name)
+        source, out = shapes.get(node.input[0]), shapes.get(node.output[0])
+        if not weight or not source or not out or not all((*weight, *source, *out)):
+            return None, None
+        positions = source if node.op_type == "ConvTranspose" else out
+        macs += int(np.prod(weight)) * positions[0] * positions[2] * positions[3]
+        activations += int(np.prod(out))
+    return macs, activations

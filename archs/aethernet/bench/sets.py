@@ -1,0 +1,76 @@
+"""Folders of test pictures, read when they are looked at."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from aethernet.data.pictures import find_pictures, read_rgb
+from aethernet.errors import DataError
+
+
+class PictureFolder(Mapping[str, np.ndarray]):
+    """The pictures right inside a folder by file name without its ending, in alphabetical order.
+
+    A colour picture is (H, W, 3) RGB uint8, a grey one (H, W) uint8. Nothing is kept in memory.
+
+    Raises:
+        DataError: no such folder, no picture in it, two pictures of one name, or (on access) an unreadable one.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.paths: dict[str, Path] = {}
+        found = find_pictures(self.folder)
+        for path in found:
+            if path.parent != self.folder:
+                continue  # a subfolder holds another set, or this one at low resolution
+            if path.stem in self.paths:
+                raise DataError(f"{self.folder} holds {self.paths[path.stem].name} and {path.name}: names must differ")
+            self.paths[path.stem] = path
+        if not self.paths:
+            below = sorted({str(path.parent) for path in found})
+            raise DataError(f"no picture right inside {self.folder}; give the folder itself: {', '.join(below[:5])}")
+
+    @property
+    def name(self) -> str:
+        """The folder's name; for a folder named HR, GTmod12 and the like, with its parent's."""
+        folder = self.folder.resolve()
+        is_role = folder.name.lower().startswith(("hr", "gt", "original"))
+        return f"{folder.parent.name}/{folder.name}" if is_role else folder.name
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        path = self.paths[name]
+        try:
+            picture, notices = read_rgb(path)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        return picture[:, :, 0] if "grey made RGB" in notices else picture
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+class InputFolder(Mapping[str, np.ndarray]):
+    """Ready-made inputs for a `PictureFolder`, under the same names or with `x{scale}` behind them (babyx4.png)."""
+
+    def __init__(self, folder: str | Path, references: PictureFolder, scale: int) -> None:
+        self.pictures = PictureFolder(folder)
+        self.names: dict[str, str] = {}
+        for name in references:
+            candidates = [name, f"{name}x{scale}", f"{name}_x{scale}", f"{name}_LRBI_x{scale}"]
+            self.names[name] = next((candidate for candidate in candidates if candidate in self.pictures.paths), "")
+            if not self.names[name]:
+                raise DataError(f"{folder} has no input for {name}: expected a picture named {' or '.join(candidates)}")
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.pictures[self.names[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)

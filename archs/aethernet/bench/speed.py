@@ -1,0 +1,109 @@
+"""The speed of several models in several engines, paired: the rows of `aethernet bench speed`."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from aethernet.bench import Progress
+from aethernet.bench.complexity import Complexity, network_complexity
+from aethernet.bench.engines import Job, NotApplicable, pick_engines
+from aethernet.bench.memory import peak_memory
+from aethernet.bench.models import Subject, resolve_model
+from aethernet.bench.onnx_files import onnx_complexity
+from aethernet.bench.timing import Candidate, Timing, cpu_stopwatch, cuda_stopwatch, fixed_threads, time_candidates
+from aethernet.bench.witness import Witness, take_witness
+from aethernet.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """One model in one engine. `peak_memory` is in bytes; None if it was not measured."""
+
+    model: str
+    scale: int
+    engine: str
+    precision: str
+    timing: Timing
+    complexity: Complexity
+    peak_memory: int | None
+
+
+@dataclass(frozen=True)
+class SpeedReport:
+    """A speed table: its rows in the order asked for, what was left out and why, and what it was measured on."""
+
+    rows: list[SpeedRow]
+    notes: list[str]
+    witness: Witness
+
+
+def measure_speed(
+    models: Sequence[str],
+    *,
+    size: tuple[int, int],
+    engines: list[str] | None = None,
+    threads: int = 1,
+    rounds: int = 10,
+    warmup: int = 2,
+    memory: bool = True,
+    progress: Progress | None = None,
+) -> SpeedReport:
+    """Times one forward pass of every model in every engine, all in turn, for one picture of noise.
+
+    Args:
+        models: texts as `resolve_model` takes them; the first one in the first engine is what ratios refer to.
+        size: height and width of the low-resolution input.
+        engines: names of `ENGINES`; None for what is at hand of the default ones.
+        threads: for every engine alike.
+        memory: also measure peak memory, each in a process of its own, which takes a few seconds a row.
+
+    Raises:
+        AetherError: an unknown model or engine, a missing package, or nothing to measure.
+    """
+    chosen, notes = pick_engines(engines)
+    height, width = size
+    if height < 1 or width < 1 or threads < 1:
+        raise ConfigError(f"size {height}x{width} with {threads} threads: all must be at least 1")
+    jobs, candidates = [], []
+    with tempfile.TemporaryDirectory() as scratch, fixed_threads(threads):
+        for subject in [resolve_model(spec) for spec in dict.fromkeys(models)]:
+            x = torch.rand(1, subject.in_channels, height, width, generator=torch.Generator().manual_seed(0))
+            complexity = _complexity(subject, height, width)
+            for engine in chosen:
+                job = Job(subject, x, threads, Path(scratch))
+                try:
+                    run = engine.prepare(job)
+                except NotApplicable as reason:
+                    notes.append(f"{subject.label} with {engine.name} left out: {reason}")
+                    continue
+                stopwatch = cuda_stopwatch if engine.device == "cuda" else cpu_stopwatch
+                candidates.append(Candidate(f"{subject.label} {engine.name}", run, stopwatch))
+                jobs.append((subject, engine, complexity))
+        if not candidates:
+            raise ConfigError(f"nothing to measure: {'; '.join(notes)}")
+        timings = time_candidates(candidates, rounds=rounds, warmup=warmup, threads=threads, progress=progress)
+        rows = []
+        for number, ((subject, engine, complexity), timing) in enumerate(zip(jobs, timings, strict=True), start=1):
+            peak = peak_memory(subject, engine.name, height, width, threads, Path(scratch)) if memory else None
+            rows.append(SpeedRow(subject.label, subject.scale, engine.name, _precision(subject, engine.precision),
+                                 timing, complexity, peak))  # fmt: skip
+            if memory and progress is not None:
+                progress(number, len(jobs), "memory")
+    device = "cuda" if all(engine.device == "cuda" for _, engine, _ in jobs) else "cpu"
+    precision = " and ".join(dict.fromkeys(row.precision for row in rows))
+    witness = take_witness(threads=threads, precision=precision, size=f"input {height}x{width}", device=device)
+    return SpeedReport(rows, notes, witness)
+
+
+def _complexity(subject: Subject, height: int, width: int) -> Complexity:
+    if subject.network is not None:
+        return network_complexity(subject.network, height, width, subject.in_channels)
+    assert subject.onnx is not None
+    return onnx_complexity(subject.onnx, height, width)
+
+
+def _precision(subject: Subject, precision: str) -> str:
+    return "as the file" if subject.onnx is not None else precision

@@ -1,0 +1,73 @@
+"""What a figure was measured on: a number without it can be neither repeated nor compared."""
+
+import datetime
+import os
+import platform
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from aethernet.version import __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Witness:
+    """Machine, software and call behind a table. `cores` are those this process may use."""
+
+    device: str
+    cores: int
+    threads: int
+    torch: str
+    aethernet: str
+    precision: str
+    size: str
+    date: str
+    command: str
+
+    def sentence(self) -> str:
+        """The record as one line below a table."""
+        threads = f"{self.threads} thread{'s' if self.threads != 1 else ''} of {self.cores} cores"
+        return (
+            f"{self.device}, {threads}, {self.precision}, {self.size}, torch {self.torch}, "
+            f"aethernet {self.aethernet}, {self.date}: `{self.command}`"
+        )
+
+
+def take_witness(*, threads: int, precision: str, size: str, device: str = "cpu", command: str = "") -> Witness:
+    """Looks at this machine now.
+
+    Args:
+        threads: the threads that the measurement was limited to.
+        device: `cpu`, or a CUDA device.
+        command: the command line; by default that of this process.
+    """
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else cpu_model()
+    return Witness(
+        device=name,
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        threads=threads,
+        torch=torch.__version__,
+        aethernet=__version__,
+        precision=precision,
+        size=size,
+        date=datetime.date.today().isoformat(),
+        command=command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    )
+
+
+def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's own name, with the instruction sets that decide the speed of convolutions."""
+    if not cpuinfo.is_file():
+        return platform.processor() or platform.machine()
+    fields: dict[str, str] = {}
+    for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    model = fields.get("model name") or fields.get("Model") or platform.machine()
+    flags = fields.get("flags", "").split()
+    known = {"avx2": "AVX2", "avx512f": "AVX512", "avx512_vnni": "VNNI", "avx512_bf16": "BF16", "amx_int8": "AMX"}
+    features = [title for flag, title in known.items() if flag in flags]
+    return f"{model} ({' '.join(features)})" if features else model

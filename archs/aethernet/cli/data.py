@@ -1,0 +1,92 @@
+"""`aethernet data`: training pairs from a folder of pictures, or the small set that needs no download."""
+
+import argparse
+from pathlib import Path
+
+HELP = "prepare training pictures, or write the embedded ones"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="data_command", required=True, metavar="ACTION")
+
+    prepare = commands.add_parser("prepare", help="cut a folder of pictures into HR and bicubic LR sub-images")
+    prepare.add_argument(
+        "hr_dir", metavar="HR_DIR", type=Path, help="folder of high-resolution pictures, nested or not"
+    )
+    prepare.add_argument("out", metavar="OUT", type=Path, help="new folder, or one of an earlier run to go on with")
+    prepare.add_argument("--scales", type=int, nargs="+", default=[2, 3, 4], metavar="S", help="default: 2 3 4")
+    prepare.add_argument("--crop-size", type=int, default=480, metavar="N", help="side of a sub-image; default: 480")
+    prepare.add_argument("--step", type=int, default=240, metavar="N", help="from one to the next; default: 240")
+    prepare.add_argument("--no-crop", action="store_true", help="keep pictures whole, cut only to a multiple")
+    prepare.add_argument(
+        "--min-size", type=int, metavar="N", help="skip pictures with a shorter side; default: 4 times the multiple"
+    )
+    prepare.add_argument("--lmdb", action="store_true", help="also pack each folder into an LMDB")
+    prepare.add_argument("--workers", type=int, metavar="N", help="pictures at a time; default: one for each core")
+
+    embedded = commands.add_parser("embedded", help="write the photographs that scikit-image ships, with bicubic LR")
+    embedded.add_argument("directory", metavar="DIR", type=Path, help="new folder, or one of an earlier call")
+    embedded.add_argument("--scales", type=int, nargs="+", default=[2, 3, 4], metavar="S", help="default: 2 3 4")
+
+
+def run(args: argparse.Namespace) -> int:
+    return {"prepare": _prepare, "embedded": _embedded}[args.data_command](args)
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from aethernet.data.prepare import Parameters, default_workers, prepare_folder
+
+    parameters = Parameters(
+        scales=tuple(args.scales),
+        crop_size=None if args.no_crop else args.crop_size,
+        step=args.step,
+        min_size=args.min_size,
+    )
+    workers = default_workers() if args.workers is None else args.workers
+    with tqdm(unit="picture", disable=None) as bar:  # None: silent where the output is no terminal
+
+        def on_progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        summary = prepare_folder(
+            args.hr_dir, args.out, parameters, lmdb=args.lmdb, workers=workers, on_progress=on_progress
+        )
+    print(f"{summary.written} pictures prepared, {summary.skipped} finished before, {len(summary.failures)} unusable")
+    for notice, count in sorted(summary.notices.items()):
+        print(f"  {notice}: {count}")
+    for source, reason in summary.failures:
+        print(f"  skipped {source}: {reason}")
+    print(f"{summary.pictures} training pictures; gt_size can be at most {summary.smallest_side}, the smallest side")
+    print("For `train` below `datasets` in the option file:")
+    out = args.out.resolve()
+    _print_hints(parameters.lmdbs(out) if args.lmdb else summary.folders, "lmdb" if args.lmdb else "disk")
+    return 0
+
+
+def _embedded(args: argparse.Namespace) -> int:
+    from aethernet.data.embedded import SPLITS, write_embedded
+
+    written = write_embedded(args.directory, tuple(args.scales))
+    root = args.directory.resolve()
+    print(f"{written} files written below {root}" if written else f"{root} is complete, nothing to write")
+    for split in SPLITS:
+        print(f"\nFor `{split}` below `datasets` in the option file:")
+        folder = root / split
+        scales = sorted(set(args.scales))
+        _print_hints({0: folder / "HR"} | {scale: folder / "LR_bicubic" / f"X{scale}" for scale in scales}, "disk")
+    return 0
+
+
+def _print_hints(folders: dict[int, Path], backend: str) -> None:
+    """Prints the lines of an option file that name the data. `folders` maps scale -> folder, 0 being HR."""
+    for scale, folder in folders.items():
+        if scale:
+            print(f"  # x{scale}")
+            print(f"  dataroot_gt: {folders[0]}")
+            print(f"  dataroot_lq: {folder}")
+    print("  filename_tmpl: '{}'")
+    print("  io_backend:")
+    print(f"    type: {backend}")

@@ -1,0 +1,59 @@
+"""`aethernet demo`: train, resume, test and fuse a small network on embedded pictures, and show what came out."""
+
+import argparse
+from pathlib import Path
+
+HELP = "Train, resume, test and fuse a small network on embedded pictures (a few minutes on a CPU)."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/demo"), help="folder to write (default: results/demo)"
+    )
+    parser.add_argument("--scale", type=int, default=2, choices=(2, 3, 4))
+    parser.add_argument("--iterations", type=int, default=900, help="of training (default: 900, about two minutes)")
+
+
+def run(args: argparse.Namespace) -> int:
+    import time
+
+    from tqdm import tqdm
+
+    from aethernet.demo import run_demo
+    from aethernet.errors import OptionError
+
+    if args.iterations < 60:
+        raise OptionError(f"--iterations must be at least 60, not {args.iterations}")
+    if args.out.is_dir() and any(args.out.iterdir()):
+        archived = args.out.with_name(f"{args.out.name}_archived_{time.strftime('%Y%m%d_%H%M%S')}")
+        args.out.rename(archived)
+        print(f"{args.out} existed and was renamed to {archived}")
+    bars: dict[str, tqdm] = {}
+
+    def progress(title: str, done: float) -> None:
+        if title not in bars:
+            form = "{desc:<28}{percentage:3.0f}% |{bar:30}| {elapsed}"
+            bars[title] = tqdm(total=1.0, desc=title, bar_format=form)
+        bars[title].update(done - bars[title].n)
+        if done >= 1.0:
+            bars[title].close()
+
+    try:
+        result = run_demo(args.out, scale=args.scale, iterations=args.iterations, progress=progress)
+    finally:
+        for bar in bars.values():
+            bar.close()
+    print(
+        f"\nx{args.scale}, mean over {len(result.pictures)} photographs kept from training: {', '.join(result.pictures)}\n"
+    )
+    print(f"{'stage':<18}{'PSNR (Y)':>10}{'SSIM (Y)':>10}{'params':>10}{'ms 256x256':>12}{'file':>10}")
+    for row in result.rows:
+        params = f"{row.params:,}" if row.params else "-"
+        ms = f"{row.ms_256:.0f}" if row.ms_256 else "-"
+        size = f"{row.file_bytes / 1e6:.2f} MB" if row.file_bytes else "-"
+        print(f"{row.stage:<18}{row.psnr:>7.2f} dB{row.ssim:>10.4f}{params:>10}{ms:>12}{size:>10}")
+    print(f"\n{result.witness.sentence()}")
+    print("fused equals unfused: the same figures, see logs/fuse.txt for the largest differences")
+    for kind, path in result.files.items():
+        print(f"{kind + ':':<12}{path}")
+    return 0

@@ -1,0 +1,82 @@
+"""The demo's two pictures: the training curve and a comparison of crops."""
+
+from pathlib import Path
+
+import numpy as np
+
+from aethernet.checkpoint import load_network
+from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
+from aethernet.data.embedded import embedded_pictures
+from aethernet.demo.figures import Row
+from aethernet.errors import EnvironmentProblem
+from aethernet.files import atomic_path
+
+# Where to look in the validation pictures: (picture, top, left) of a crop in high-resolution pixels, on fine detail.
+CROPS = (("chelsea", 84, 150), ("rocket", 130, 280), ("coffee", 120, 330))
+CROP = 96
+INK, ACCENT, MUTED = "#1b1f24", "#0b62a8", "#8a929b"
+
+
+def training_curve(events: Path, path: Path, *, bicubic: Row, resumed: int) -> Path:
+    """Draws loss and validation PSNR over the iterations from a TensorBoard folder; returns `path`."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(events)).Reload()
+    tags = accumulator.Tags()["scalars"]
+    psnr_tag = next((tag for tag in tags if tag.endswith("/psnr")), None)
+    if psnr_tag is None or "losses/l_pix" not in tags:
+        raise EnvironmentProblem(f"{events} holds no training curve: it has {', '.join(tags) or 'nothing'}")
+    figure, (left, right) = _pyplot().subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    for axes, tag, label in (
+        (left, "losses/l_pix", "L1 loss (training)"),
+        (right, psnr_tag, "PSNR, Y, dB (validation)"),
+    ):
+        points = sorted({(event.step, event.value) for event in accumulator.Scalars(tag)})
+        axes.plot(*zip(*points, strict=True), color=ACCENT, marker="o", markersize=3, label="AetherNet tiny")
+        axes.axvline(resumed, color=MUTED, linestyle=":", label="interrupted and resumed")
+        axes.set_title(label, loc="left", color=INK)
+        axes.set_xlabel("iteration")
+        axes.grid(alpha=0.25)
+    right.axhline(bicubic.psnr, color=INK, linestyle="--", linewidth=1, label="bicubic")
+    right.legend(loc="lower right", frameon=False)
+    return _save(figure, path)
+
+
+def comparison(weights: Path, scale: int, path: Path) -> Path:
+    """Draws crops of validation pictures: LR, bicubic, AetherNet, HR, enlarged without smoothing; returns `path`."""
+    from aethernet.bench.quality import network_upscaler
+
+    upscale = network_upscaler(load_network(weights))
+    held_out = embedded_pictures("val")
+    figure, grid = _pyplot().subplots(len(CROPS), 4, figsize=(10, 2.6 * len(CROPS)), layout="constrained")
+    for row, (name, top, left) in zip(grid, CROPS, strict=True):
+        hr = modcrop(held_out[name], scale)
+        lr = bicubic_downsample(hr, scale)
+        nearest = np.kron(lr, np.ones((scale, scale, 1), dtype=np.uint8))
+        columns = {
+            f"LR ({name})": nearest,
+            "bicubic": bicubic_upscale(lr, scale),
+            "AetherNet tiny": upscale(lr),
+            "HR": hr,
+        }
+        for axes, (title, picture) in zip(row, columns.items(), strict=True):
+            axes.imshow(picture[top : top + CROP, left : left + CROP], interpolation="nearest")
+            axes.set_title(title, loc="left", fontsize=10, color=INK)
+            axes.axis("off")
+    return _save(figure, path)
+
+
+def _pyplot():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save(figure, path: Path) -> Path:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+    _pyplot().close(figure)
+    return path

@@ -1,0 +1,138 @@
+"""Drop-in files for a framework's source tree, so that its own unmodified `train.py` knows this package."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import aethernet
+from aethernet.errors import EnvironmentProblem
+
+MARKER = "# Written by `aethernet install`; `aethernet install --into TREE --remove` removes it."
+"""First line of every file; what does not begin with it is somebody else's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Framework:
+    """A training framework, how its tree is recognised, and what is put into it.
+
+    Args:
+        landmarks: files that a tree has.
+        files: path in the tree -> the line that registers. Empty for a framework that is not supported yet.
+        start: the command that trains, run in the tree.
+    """
+
+    name: str
+    landmarks: tuple[str, ...]
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    start: str = ""
+
+
+def _register(kind: str) -> str:
+    return f'from aethernet.integrations.basicsr import dropin; dropin.register("{kind}")  # noqa'
+
+
+FRAMEWORKS = (
+    Framework(
+        "BasicSR",
+        ("basicsr/archs/__init__.py", "basicsr/models/__init__.py", "basicsr/data/__init__.py", "basicsr/train.py"),
+        {
+            # BasicSR imports what ends in _arch.py, _model.py and _dataset.py.
+            "basicsr/archs/aethernet_arch.py": _register("archs"),
+            "basicsr/models/aethernet_model.py": _register("models"),
+            "basicsr/data/aethernet_dataset.py": _register("datasets"),
+        },
+        "PYTHONPATH=. python basicsr/train.py -opt FILE",
+    ),
+    Framework("traiNNer-redux", ("traiNNer/archs/__init__.py",)),
+    Framework("neosr", ("neosr/archs/__init__.py",)),
+)
+
+
+def recognise(tree: Path) -> Framework:
+    """The framework whose source tree this is.
+
+    Raises:
+        EnvironmentProblem: none, or one that is not supported.
+    """
+    for framework in FRAMEWORKS:
+        if not all((tree / landmark).is_file() for landmark in framework.landmarks):
+            continue
+        if not framework.files:
+            raise EnvironmentProblem(
+                f"{tree} is a tree of {framework.name}; this release installs into BasicSR only. The networks work "
+                f"there if a file of yours in {Path(framework.landmarks[0]).parent} registers them"
+            )
+        return framework
+    lacking = [name for name in FRAMEWORKS[0].landmarks if not (tree / name).is_file()]
+    raise EnvironmentProblem(
+        f"{tree} is no source tree of BasicSR: it has no {', '.join(lacking)}. Give the folder that holds the folder "
+        "basicsr, such as a clone of its repository"
+    )
+
+
+def install(tree: Path) -> dict[Path, str]:
+    """Writes the drop-in files and returns, for each, `written`, `updated` or `unchanged`.
+
+    Raises:
+        EnvironmentProblem: not a known tree, or a foreign file stands in the way; nothing has been written then.
+    """
+    framework = recognise(tree)
+    source = source_to_add()
+    contents = {tree / name: _content(line, source) for name, line in framework.files.items()}
+    foreign = [path for path in contents if path.exists() and not is_ours(path)]
+    if foreign:
+        raise EnvironmentProblem(
+            f"{', '.join(map(str, foreign))} was not written by `aethernet install` and is left as it is: "
+            "rename or remove it first"
+        )
+    outcome = {}
+    for path, content in contents.items():
+        former = path.read_text(encoding="utf-8") if path.exists() else None
+        outcome[path] = "unchanged" if former == content else "updated" if former else "written"
+        path.write_text(content, encoding="utf-8")
+    return outcome
+
+
+def remove(tree: Path) -> dict[Path, str]:
+    """Removes the drop-in files and returns, for each, `removed`, `not there` or `not ours, left alone`."""
+    outcome = {}
+    for path in (tree / name for name in recognise(tree).files):
+        if path.exists() and not is_ours(path):
+            outcome[path] = "not ours, left alone"
+            continue
+        outcome[path] = "removed" if path.exists() else "not there"
+        path.unlink(missing_ok=True)
+    return outcome
+
+
+def is_ours(path: Path) -> bool:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline().rstrip("\n") == MARKER
+
+
+def source_to_add() -> Path | None:
+    """The folder that a framework's Python must add to its path to find this package; None if it is installed.
+
+    What this process imports may come from PYTHONPATH or the current folder, which another one may not have.
+    """
+    folder = Path(aethernet.__file__).resolve().parents[1]
+    code = "import importlib.util as u; s = u.find_spec('aethernet'); print(s.origin if s else '')"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    elsewhere = Path(sys.executable).parent  # `python -c` looks into the current folder first
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=elsewhere, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return None if found and Path(found).resolve().parents[1] == folder else folder
+
+
+def _content(line: str, source: Path | None) -> str:
+    lines = [MARKER]
+    if source is not None:
+        lines += [
+            "# This package runs from its source folder, which is found by this path; write the file anew if it moves.",
+            f"import sys; sys.path.insert(0, {str(source)!r})  # noqa",
+        ]
+    return "\n".join([*lines, line, ""])

@@ -1,0 +1,118 @@
+"""What must hold of an option file and of `--force_yml` before BasicSR reads them.
+
+BasicSR answers a missing file, a typing error or a missing section with a traceback, and `--force_yml` writes new
+entries without a word. What the values mean is the pre-flight check's business, once BasicSR has read them.
+"""
+
+import ast
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from aethernet.errors import OptionError
+
+NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+
+
+def read(path: str | Path, *, is_train: bool) -> dict:
+    """Reads an option file and checks the parts that BasicSR uses while it reads.
+
+    Raises:
+        OptionError: no such file, not YAML, not a mapping, or without a section that is always needed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise OptionError(f"the option file {path} {found}: give a .yml, such as one that `aethernet options` writes")
+    try:
+        opt = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{path} is no text in UTF-8 ({error}): is it an option file?") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise OptionError(f"{path}{where}: not plain YAML ({getattr(error, 'problem', None) or error})") from error
+    if not isinstance(opt, dict):
+        raise OptionError(
+            f"{path} holds {'nothing' if opt is None else f'a {type(opt).__name__}'}, not the sections of an option "
+            "file (name, num_gpu, datasets, network_g, path, ...): start from one that `aethernet options` writes"
+        )
+    _check_sections(opt, path, is_train=is_train)
+    return opt
+
+
+def check_overrides(opt: Mapping, entries: Sequence[str]) -> None:
+    """Checks every `section:key=value` of `--force_yml`: the entry must stand in the file, a list must be plain.
+
+    Raises:
+        OptionError: with the entries that come near.
+    """
+    for entry in entries:
+        keys, equals, value = entry.partition("=")
+        if not equals or "=" in value:
+            raise OptionError(f"--force_yml {entry!r} must read section:key=value, with one '='")
+        path = [key.strip() for key in keys.split(":")]
+        section: object = opt
+        for depth, key in enumerate(path):
+            if not isinstance(section, Mapping) or key not in section:
+                raise OptionError(_unknown(opt, section, path, depth))
+            section = section[key]
+        if value.strip().startswith("["):
+            try:
+                ast.literal_eval(value.strip())
+            except (ValueError, SyntaxError) as error:
+                raise OptionError(
+                    f"--force_yml {entry!r}: {value.strip()!r} is no list of plain values such as [1, 2] or ['a', 'b']"
+                ) from error
+
+
+def with_numbers(parse_value: Callable[[str], object]) -> Callable[[str], object]:
+    """BasicSR's reading of a `--force_yml` value leaves `-1` and `1e-4` as text; this one makes them numbers."""
+
+    def parse(text: str) -> object:
+        value = parse_value(text)
+        if isinstance(value, str) and NUMBER.fullmatch(value):
+            return int(value) if value.lstrip("+-").isdigit() else float(value)
+        return value
+
+    return parse
+
+
+def _check_sections(opt: dict, path: Path, *, is_train: bool) -> None:
+    if not isinstance(opt.get("name"), str) or not opt["name"].strip():
+        raise OptionError(f"{path} needs name: a text that names the experiment, not {opt.get('name')!r}")
+    gpus = opt.get("num_gpu")
+    if gpus != "auto" and (not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 0):
+        raise OptionError(f"{path} needs num_gpu: auto, 0 (CPU) or a number of GPUs, not {gpus!r}")
+    for name in ("datasets", "path", *(("train", "logger") if is_train else ())):
+        if not isinstance(opt.get(name), dict):
+            raise OptionError(f"{path} needs a section {name}: with entries below it, not {opt.get(name)!r}")
+    for name, dataset in opt["datasets"].items():
+        if not isinstance(dataset, dict):
+            raise OptionError(f"{path}: datasets: {name}: must be a section with entries, not {dataset!r}")
+    if is_train and "train" not in opt["datasets"]:
+        raise OptionError(f"{path} has no datasets: train: (it has: {', '.join(map(str, opt['datasets']))})")
+
+
+def _unknown(opt: Mapping, section: object, path: list[str], depth: int) -> str:
+    """The message for an entry that does not exist, with those that its author may have meant."""
+    siblings = [str(key) for key in section] if isinstance(section, Mapping) else []
+    entries = list(_entries(opt))
+    near = (
+        [":".join([*path[:depth], key]) for key in difflib.get_close_matches(path[depth], siblings)]
+        or [entry for entry in entries if entry.split(":")[-1] == path[-1]]
+        or difflib.get_close_matches(":".join(path), entries, cutoff=0.8)
+    )
+    hint = f"did you mean {' or '.join(near[:3])}?" if near else "an entry that is new must be written into the file"
+    return f"--force_yml {':'.join(path)}: the option file has no entry {':'.join(path[: depth + 1])}; {hint}"
+
+
+def _entries(section: Mapping, prefix: str = "") -> Iterator[str]:
+    """The paths of all entries in the form that `--force_yml` takes."""
+    for key, value in section.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _entries(value, f"{prefix}{key}:")

@@ -1,0 +1,92 @@
+"""A look at the options before BasicSR starts: what would fail late, or silently train something else, is refused.
+
+BasicSR ignores unknown keys, trains no iteration if the batch is larger than the set, and renames a former run away.
+Every check here is a generator of problems. `check` runs them all, so that one start shows all that is wrong.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from aethernet.errors import OptionError
+from aethernet.integrations.basicsr.preflight import (
+    classes,
+    datasets,
+    keys,
+    networks,
+    schedule,
+    shape,
+    surroundings,
+    values,
+    weights,
+)
+from aethernet.integrations.basicsr.preflight.context import Context
+
+__all__ = ["Context", "check"]
+
+logger = logging.getLogger(__name__)
+
+Check = Callable[[Context], Iterator[str]]
+
+CHECKS: tuple[Check, ...] = (
+    keys.unknown_keys,
+    keys.missing_keys,
+    classes.model_type,
+    classes.dataset_types,
+    classes.metrics,
+    networks.arguments,
+    networks.scale,
+    values.dataset_numbers,
+    datasets.pictures,
+    datasets.sizes,
+    datasets.loading,
+    weights.pretrained,
+    surroundings.devices,
+)
+"""What holds for training and for testing."""
+
+TRAIN_CHECKS: tuple[Check, ...] = (
+    classes.losses,
+    classes.optimizers,
+    classes.scheduler,
+    values.train_numbers,
+    values.numbers_as_text,
+    values.aether_options,
+    datasets.validation,
+    schedule.iterations,
+    schedule.restarts,
+    weights.resumed,
+    weights.perceptual,
+    surroundings.loggers,
+    surroundings.former_run,
+)
+"""What holds for training only."""
+
+
+def check(opt: Mapping[str, object], root: str | Path, is_train: bool, resuming: bool = False) -> None:
+    """Looks at everything that the options name. It creates nothing and changes nothing.
+
+    Args:
+        opt: what BasicSR's `parse_options` returned.
+        root: the folder that holds `experiments`, `results` and `tb_logger`.
+        is_train: training, or testing.
+        resuming: a former run of this name is going to be continued if it saved a state.
+
+    Raises:
+        OptionError: its text lists every problem that was found.
+    """
+    context = Context(opt, Path(root), is_train, resuming)
+    problems = list(shape.sections(context))
+    if not problems:  # the other checks rely on the shape
+        checks = (*CHECKS, *TRAIN_CHECKS) if is_train else CHECKS
+        problems = [problem for each in checks for problem in each(context)]
+    if problems:
+        raise OptionError(_report(problems))
+    logger.debug("no problem found in the options of %s", opt["name"])
+
+
+def _report(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    lines = [f"{number:2}. {problem}" for number, problem in enumerate(problems, start=1)]
+    return "\n".join([f"{len(problems)} problems in the options:", *lines])

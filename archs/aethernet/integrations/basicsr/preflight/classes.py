@@ -1,0 +1,104 @@
+"""The types that an option file names, other than networks: do they exist, do they take the arguments given?"""
+
+import importlib
+import logging
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from aethernet.integrations.basicsr.preflight import schema
+from aethernet.integrations.basicsr.preflight.context import Context, near
+from aethernet.integrations.basicsr.preflight.registries import argument_problems, find, is_basicsr, unknown
+
+logger = logging.getLogger(__name__)
+
+LOSSES = ("pixel_opt", "perceptual_opt", "gan_opt", "ldl_opt")
+SCHEDULERS = {
+    "MultiStepLR": "MultiStepRestartLR",
+    "MultiStepRestartLR": "MultiStepRestartLR",
+    "CosineAnnealingRestartLR": "CosineAnnealingRestartLR",
+}
+"""The names that BaseModel knows, and the class in basicsr.models.lr_scheduler that it builds."""
+
+
+def model_type(context: Context) -> Iterator[str]:
+    if find("model", context.opt["model_type"]) is None:
+        yield unknown("model", "model_type", context.opt["model_type"]).replace(": type", "", 1)
+
+
+def dataset_types(context: Context) -> Iterator[str]:
+    for place, section in context.datasets:
+        if find("data set", section["type"]) is None:
+            yield unknown("data set", place, section["type"])
+
+
+def metrics(context: Context) -> Iterator[str]:
+    """BasicSR's metrics swallow every further argument, so a wrong name would measure with the default."""
+    for name, section in ((context.opt.get("val") or {}).get("metrics") or {}).items():
+        place = f"val: metrics: {name}"
+        metric = find("metric", section["type"])
+        if metric is None:
+            yield unknown("metric", place, section["type"])
+            continue
+        yield from argument_problems(
+            place, metric, section, supplied=("img", "img2"), ignored=("type", "better"), closed=is_basicsr(metric)
+        )
+        if section.get("better", "higher") not in ("higher", "lower"):
+            yield f"{place}: better: must be higher or lower, not {section['better']!r}"
+
+
+def losses(context: Context) -> Iterator[str]:
+    for name in LOSSES:
+        section = context.opt["train"].get(name)
+        if section:
+            loss = find("loss", section["type"])
+            place = f"train: {name}"
+            yield from argument_problems(place, loss, section) if loss else (unknown("loss", place, section["type"]),)
+
+
+def optimizers(context: Context) -> Iterator[str]:
+    """BasicSR 1.4.2 builds Adam only; the Aether models build more; what models from elsewhere build is not known."""
+    known = _known_optimizers(context)
+    for name, section in context.opt["train"].items():
+        if not name.startswith("optim_"):
+            continue
+        place, kind = f"train: {name}", section["type"]
+        if kind in known:
+            yield from _optimizer_arguments(place, known[kind], section)
+        elif context.model_type in schema.MODELS:
+            yield f"{place}: type: {context.model_type} does not build {kind!r}; {_other_optimizer(kind, known)}"
+        elif find("model", context.model_type):
+            logger.warning("%s: type: BasicSR itself does not build %r", place, kind)
+
+
+def scheduler(context: Context) -> Iterator[str]:
+    section = context.opt["train"].get("scheduler")
+    if section is None:
+        return  # told as a missing key
+    name = SCHEDULERS.get(section["type"])
+    if name is None:
+        if context.model_type in schema.MODELS:
+            advice = near(section["type"], SCHEDULERS)
+            yield f"train: scheduler: type: BasicSR does not build {section['type']!r}; {advice}"
+        return
+    target = getattr(importlib.import_module("basicsr.models.lr_scheduler"), name)
+    yield from argument_problems("train: scheduler", target, section, supplied=("optimizer",))
+
+
+def _known_optimizers(context: Context) -> dict[str, type]:
+    if context.model_type in schema.AETHER_MODELS:
+        return importlib.import_module("aethernet.integrations.basicsr.optimizers").OPTIMIZERS
+    return {"Adam": torch.optim.Adam}
+
+
+def _other_optimizer(kind: str, known: Mapping[str, type]) -> str:
+    ours = importlib.import_module("aethernet.integrations.basicsr.optimizers").OPTIMIZERS
+    if kind in ours:
+        return f"allowed: {', '.join(known)}; for {kind} set model_type: {' or '.join(schema.AETHER_MODELS)}"
+    return near(kind, known)
+
+
+def _optimizer_arguments(place: str, optimizer: type, section: Mapping) -> Iterator[str]:
+    yield from argument_problems(place, optimizer, section, supplied=("params",))
+    if section.get("lr") is None:  # torch has a default, BasicSR has none
+        yield f"{place}: lr: is missing; add the learning rate, such as lr: 0.0002"

@@ -1,0 +1,86 @@
+"""The data sets: are the pictures there, do pairs agree with the scale, can the loader be built, is validation used?"""
+
+import logging
+import os
+from collections.abc import Iterator
+
+import torch
+
+from aethernet.integrations.basicsr.preflight import schema
+from aethernet.integrations.basicsr.preflight.context import Context, phase, positive
+
+logger = logging.getLogger(__name__)
+
+
+def pictures(context: Context) -> Iterator[str]:
+    """Folders and files that are missing, empty, or do not pair."""
+    for found in context.pictures.values():
+        yield from found.problems
+
+
+def sizes(context: Context) -> Iterator[str]:
+    """Pairs of another scale, and pictures smaller than a training patch."""
+    if context.scale is None:
+        return
+    for place, section in context.datasets:
+        found = context.pictures[place].sizes
+        exact = phase(place) == "train"
+        wrong = [(name, gt, lq) for name, gt, lq in found if not _agree(gt, lq, context.scale, exact=exact)]
+        if wrong:
+            name, gt, lq = wrong[0]
+            yield (
+                f"{place}: dataroot_lq: {name} is {lq[0]}x{lq[1]} and its HR picture {gt[0]}x{gt[1]}, which is not "
+                f"{context.scale} times as much ({len(wrong)} such pairs of {len(found)} looked at); give pictures "
+                f"made for scale: {context.scale}, with HR sizes cut to multiples of it"
+            )
+        patch = positive(section.get("gt_size"))
+        small = [(name, gt) for name, gt, _ in found if exact and patch and min(gt) < patch]
+        if small and not wrong:
+            name, gt = small[0]
+            yield (
+                f"{place}: gt_size: {patch} is more than {name} has, which is {gt[0]}x{gt[1]} ({len(small)} such "
+                f"pictures of {len(found)} looked at); use a smaller gt_size, or remove small pictures"
+            )
+
+
+def loading(context: Context) -> Iterator[str]:
+    """Loader settings that BasicSR or torch refuses after the folders have been made."""
+    for place, section in context.datasets:
+        training = phase(place) == "train"
+        mode = section.get("prefetch_mode")
+        if mode not in (None, "cpu", "cuda"):
+            yield f"{place}: prefetch_mode: must be ~, cpu or cuda, not {mode!r}"
+        if training and mode == "cuda":
+            if section.get("pin_memory") is not True:
+                yield f"{place}: pin_memory: must be true with prefetch_mode: cuda"
+            if not torch.cuda.is_available():
+                yield f"{place}: prefetch_mode: cuda needs a CUDA device, and torch sees none; set it to ~ or cpu"
+        workers = section.get("num_worker_per_gpu") if training else 0  # validation always loads without workers
+        if section.get("persistent_workers") and workers == 0:
+            remedy = "set num_worker_per_gpu to 1 or more, or " if training else ""
+            yield f"{place}: persistent_workers: needs workers, and there are none here; {remedy}remove the line"
+
+
+def validation(context: Context) -> Iterator[str]:
+    """A validation set that is never used, and a validation without a set."""
+    sets = {place: section for place, section in context.datasets if phase(place) == "val"}
+    if sets and context.opt.get("val") is None:
+        yield f"val: is missing, so {next(iter(sets))} would never be used; add val: val_freq, save_img and metrics"
+    if context.opt.get("val") is not None and not sets and context.model_type in schema.MODELS:
+        yield "val: there is nothing to validate on; add datasets: val, or remove this section"
+    training = _folder(context.opt["datasets"]["train"].get("dataroot_gt"))
+    for place, section in sets.items():
+        if training and training == _folder(section.get("dataroot_gt")):
+            logger.warning(
+                "%s: dataroot_gt: is the folder of the training set: metrics say nothing of new pictures", place
+            )
+
+
+def _agree(gt: tuple[int, int], lq: tuple[int, int], scale: int, *, exact: bool) -> bool:
+    """Training needs exact multiples; validation cuts HR pictures to them, less than one LR pixel."""
+    surplus = [large - small * scale for large, small in zip(gt, lq, strict=True)]
+    return all(each == 0 if exact else 0 <= each < scale for each in surplus)
+
+
+def _folder(path: object) -> str | None:
+    return os.path.realpath(path) if isinstance(path, str) else None

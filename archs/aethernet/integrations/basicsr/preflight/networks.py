@@ -1,0 +1,91 @@
+"""The network sections: do the arguments build a network, and does its scale agree with that of the data sets?"""
+
+import dataclasses
+import inspect
+from collections.abc import Iterator, Mapping
+
+from aethernet.config import AetherConfig
+from aethernet.errors import ConfigError
+from aethernet.integrations.basicsr.preflight import schema
+from aethernet.integrations.basicsr.preflight.context import Context
+from aethernet.integrations.basicsr.preflight.registries import argument_problems, find, is_basicsr, unknown
+from aethernet.variants import FACTORIES, variant_config
+
+SCALE_NAMES = ("scale", "upscale")
+"""What BasicSR's architectures and ours call their scale."""
+
+
+def arguments(context: Context) -> Iterator[str]:
+    """Unknown architectures, and arguments that they do not take. No network is built."""
+    for place, section in context.networks.items():
+        target = find("network", section["type"])
+        if target is None:
+            yield unknown("network", place, section["type"])
+        elif target in FACTORIES:
+            yield from _aether_problems(place, section)
+        else:
+            yield from argument_problems(place, target, section)
+
+
+def scale(context: Context) -> Iterator[str]:
+    """BasicSR gives the top-level scale to the data sets and never to the network."""
+    if context.scale is None:
+        given = context.opt.get("scale")
+        if given is None and context.model_type not in schema.MODELS:
+            return  # not everybody's model enlarges
+        yield f"scale: must be a whole number such as 4 at the top level, beside name and model_type; given: {given!r}"
+        return
+    section = context.opt["network_g"]
+    own = network_scale(section)
+    if own is not None and own != context.scale:
+        name = next((name for name in SCALE_NAMES if name in section), None)
+        given = f"network_g: {name}: {own}" if name else f"network_g leaves its scale at the default {own}, which"
+        yield (
+            f"{given} does not agree with the top-level scale: {context.scale}, which the data sets use; "
+            "set both to the same number"
+        )
+
+
+def is_aether(section: Mapping) -> bool:
+    """Whether a network section names one of this package's factories."""
+    return find("network", section["type"]) in FACTORIES
+
+
+def aether_config(section: Mapping) -> AetherConfig:
+    """The configuration that a section of one of our factories describes.
+
+    Raises:
+        ConfigError: there is no such network.
+    """
+    fields = {name: value for name, value in section.items() if name != "type"}
+    variant = section["type"].removeprefix("aether_")
+    if variant != "custom":
+        if "variant" in fields:
+            raise ConfigError(f"variant cannot be set here: type {section['type']} decides it; remove the line")
+        return variant_config(variant, **fields)
+    fields = {"scale": 4, **fields}
+    needed = [field.name for field in dataclasses.fields(AetherConfig) if field.default is dataclasses.MISSING]
+    missing = [name for name in needed if name not in fields]
+    if missing:
+        raise ConfigError(f"aether_custom needs {' and '.join(missing)}; the named sizes have them built in")
+    return AetherConfig.from_fields(fields)
+
+
+def network_scale(section: Mapping) -> int | None:
+    """The scale that a network would have, by argument or default; None where that cannot be said."""
+    target = find("network", section["type"])
+    if target is None or not (target in FACTORIES or is_basicsr(target)):
+        return None
+    parameters = inspect.signature(target).parameters
+    for name in SCALE_NAMES:
+        if name in parameters:
+            value = section.get(name, parameters[name].default)
+            return value if isinstance(value, int) else None
+    return None
+
+
+def _aether_problems(place: str, section: Mapping) -> Iterator[str]:
+    try:
+        aether_config(section)
+    except ConfigError as error:
+        yield f"{place}: {error}"

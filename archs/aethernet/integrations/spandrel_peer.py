@@ -1,0 +1,141 @@
+"""Networks of others for comparison, through spandrel: built from a text or loaded from a weights file."""
+
+import ast
+import difflib
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
+from aethernet.integrations.basicsr import compat
+
+PREFIX = "spandrel:"
+EXAMPLE = "spandrel:Compact(num_feat=32, num_conv=8, upscale=4)"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A network in eval mode and in its deployed form: (N, in_channels, H, W) in [0, 1] -> `scale` times the size."""
+
+    name: str
+    network: nn.Module
+    scale: int
+    in_channels: int
+
+
+def build_peer(text: str, seed: int = 0) -> Peer:
+    """Builds an architecture of spandrel with random weights from a text such as `EXAMPLE`.
+
+    The arguments are Python literals by keyword, read without running anything.
+
+    Raises:
+        ConfigError: the text is no such call, no such architecture, or arguments that it refuses.
+        EnvironmentProblem: spandrel is not installed.
+    """
+    name, arguments = _parse_call(text)
+    classes = _architectures()
+    if name not in classes:
+        near = difflib.get_close_matches(name, classes, n=3) or sorted(classes)
+        raise ConfigError(f"spandrel has no architecture {name!r}; it has: {', '.join(near)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            network = classes[name](**arguments).eval()
+        except (TypeError, ValueError, KeyError, AssertionError, RuntimeError) as error:
+            signature = ", ".join(inspect.signature(classes[name]).parameters)
+            raise ConfigError(f"{text} cannot be built ({error}); {name} takes: {signature}") from error
+    return Peer(text, deployed(network), probe_scale(network, 3, text), 3)
+
+
+def load_peer(path: Path) -> Peer | None:
+    """Loads a weights file of a single-image network; None if spandrel does not know whose it is.
+
+    Raises:
+        CheckpointError: the file is broken, or its network takes more than a picture.
+        EnvironmentProblem: spandrel is not installed.
+    """
+    spandrel = _spandrel()
+    try:
+        descriptor = spandrel.ModelLoader().load_from_file(path)
+    except spandrel.UnsupportedModelError:
+        return None
+    except (ValueError, KeyError, RuntimeError, OSError, EOFError) as error:
+        raise CheckpointError(f"spandrel cannot load {path}: {error}") from error
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor):
+        raise CheckpointError(f"{path} holds {descriptor.architecture.name}, which takes more than one picture")
+    return Peer(path.name, deployed(descriptor.model.eval()), descriptor.scale, descriptor.input_channels)
+
+
+def deployed(network: nn.Module) -> nn.Module:
+    """Fixes what SPAN-like networks merge anew in every forward pass: the merged convolution stays, its branches go.
+
+    In place; the function is unchanged. Their authors time them in this form.
+    """
+    for module in network.modules():
+        if callable(getattr(module, "update_params", None)) and isinstance(module, nn.Module):
+            module.update_params()
+            module.update_params = _nothing_to_update
+            for branch in ("sk", "conv"):
+                if branch in module._modules:
+                    delattr(module, branch)
+    return network
+
+
+def probe_scale(network: nn.Module, in_channels: int, name: str, side: int = 32) -> int:
+    """The scale of a network, from its output for a small picture; raises `ConfigError` if there is none."""
+    try:
+        with torch.no_grad():
+            out = network(torch.zeros(1, in_channels, side, side))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ConfigError(f"{name} does not take a picture (1, {in_channels}, {side}, {side}): {error}") from error
+    if out.ndim != 4 or out.shape[-1] % side or out.shape[-1] != out.shape[-2]:
+        raise ConfigError(f"{name} makes {tuple(out.shape)} of a {side}x{side} picture: it is no upscaler")
+    return out.shape[-1] // side
+
+
+def _nothing_to_update() -> None:
+    """Stands in for the merging of branches that are merged already."""
+
+
+def _parse_call(text: str) -> tuple[str, dict[str, object]]:
+    wrong = ConfigError(f"{text!r} is not of the form {EXAMPLE!r}: a name and keyword arguments that are literals")
+    try:
+        call = ast.parse(text.removeprefix(PREFIX), mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise wrong
+        arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
+    except (SyntaxError, ValueError) as error:
+        raise (error if error is wrong else wrong) from None
+    if len(arguments) != len(call.keywords):
+        raise wrong
+    return call.func.id, arguments
+
+
+def _architectures() -> dict[str, type[nn.Module]]:
+    """Every network class that spandrel's architecture packages offer, by the name they offer it under."""
+    _spandrel()
+    package = importlib.import_module("spandrel.architectures")
+    classes = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if isinstance(value, type) and issubclass(value, nn.Module):
+                classes[name] = value
+    return classes
+
+
+def _spandrel() -> ModuleType:
+    compat.apply()  # spandrel imports torchvision
+    try:
+        return importlib.import_module("spandrel")
+    except ModuleNotFoundError as error:
+        raise EnvironmentProblem(
+            f'networks of others are read through spandrel, and {error.name} is missing: pip install "aethernet[bench]"'
+        ) from error

@@ -1,0 +1,164 @@
+"""Drop-in files: BasicSR's unmodified `train.py` knows this package, foreign files are safe, removal leaves nothing."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from training import ARCHS, environment, needs_basicsr, tiny_options, write_options, write_pairs
+
+from aethernet import cli
+from aethernet.errors import EnvironmentProblem
+from aethernet.integrations.basicsr import install
+
+FILES = ("basicsr/archs/aethernet_arch.py", "basicsr/models/aethernet_model.py", "basicsr/data/aethernet_dataset.py")
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    """What a BasicSR tree is recognised by, without its contents."""
+    for name in install.FRAMEWORKS[0].landmarks:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def files(tree: Path) -> set[str]:
+    return {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def not_installed(monkeypatch):
+    monkeypatch.setattr(install, "source_to_add", lambda: ARCHS)
+
+
+def test_files_come_and_go(tree, capsys, not_installed):
+    before = files(tree)
+    assert cli.main(["install", "--into", str(tree)]) == 0
+    assert files(tree) == before | set(FILES)
+    out = capsys.readouterr().out
+    assert out.count("written") == 3
+    assert f"add {ARCHS} to its path" in out
+    assert "python basicsr/train.py -opt FILE" in out
+
+    contents = {name: (tree / name).read_text() for name in FILES}
+    assert set(install.install(tree).values()) == {"unchanged"}
+    assert contents == {name: (tree / name).read_text() for name in FILES}
+
+    assert cli.main(["install", "--into", str(tree), "--remove"]) == 0
+    assert files(tree) == before
+    assert set(install.remove(tree).values()) == {"not there"}
+
+
+def test_an_older_file_is_updated(tree):
+    (tree / FILES[0]).write_text(install.MARKER + "\nimport something_old\n")
+    assert install.install(tree)[tree / FILES[0]] == "updated"
+    assert "something_old" not in (tree / FILES[0]).read_text()
+
+
+def test_the_path_stands_in_the_files_only_if_it_is_needed(tree, monkeypatch):
+    for source, expected in ((ARCHS, True), (None, False)):
+        monkeypatch.setattr(install, "source_to_add", lambda source=source: source)
+        install.install(tree)
+        for name in FILES:
+            assert (str(ARCHS) in (tree / name).read_text()) is expected
+
+
+def test_an_installed_package_needs_no_path(monkeypatch):
+    """PYTHONPATH does not count: the next terminal may lack it."""
+    monkeypatch.setenv("PYTHONPATH", str(ARCHS))
+    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('aethernet') is None)"
+    is_installed = subprocess.run([sys.executable, "-I", "-c", code], check=False).returncode == 0
+    assert install.source_to_add() == (None if is_installed else ARCHS)
+
+
+def test_a_foreign_file_is_refused_and_left_alone(tree):
+    foreign = tree / FILES[1]
+    foreign.write_text("mine = 1\n")
+    with pytest.raises(EnvironmentProblem, match=r"aethernet_model\.py was not written by `aethernet install`"):
+        install.install(tree)
+    assert not (tree / FILES[0]).exists(), "nothing is written if one is refused"
+    assert install.remove(tree)[foreign] == "not ours, left alone"
+    assert foreign.read_text() == "mine = 1\n"
+
+
+def test_other_trees_are_refused_with_a_reason(tmp_path, capsys):
+    assert cli.main(["install", "--into", str(tmp_path)]) == 1
+    assert "it has no basicsr/archs/__init__.py" in capsys.readouterr().err
+    for package, name in (("traiNNer", "traiNNer-redux"), ("neosr", "neosr")):
+        (tmp_path / package / "archs").mkdir(parents=True)
+        (tmp_path / package / "archs/__init__.py").touch()
+        with pytest.raises(EnvironmentProblem, match=f"is a tree of {name}; this release installs into BasicSR only"):
+            install.install(tmp_path)
+        shutil.rmtree(tmp_path / package)
+
+
+# In a real tree
+
+TORCHVISION = '''
+"""Lets torchvision be imported where its compiled part does not fit torch, which no drop-in file comes in time for."""
+import runpy
+compat = runpy.run_path({compat!r})
+compat["declare_torchvision_operators"]()
+'''
+
+
+@pytest.fixture(scope="module")
+def real_tree(tmp_path_factory) -> Path:
+    """A copy of BasicSR, laid out as its source distribution, with the files installed."""
+    root = tmp_path_factory.mktemp("BasicSR")
+    package = Path(importlib.util.find_spec("basicsr").origin).parent
+    shutil.copytree(package, root / "basicsr", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "sitecustomize").mkdir()
+    compat = ARCHS / "aethernet/integrations/basicsr/compat.py"
+    (root / "sitecustomize/sitecustomize.py").write_text(TORCHVISION.format(compat=str(compat)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(install, "source_to_add", lambda: ARCHS)
+        install.install(root)
+    return root
+
+
+def run_in(tree: Path, *args: object) -> str:
+    """Runs Python in a BasicSR tree, without this package on its path."""
+    env = environment(PYTHONPATH=os.pathsep.join([str(tree / "sitecustomize"), str(tree)]))
+    result = subprocess.run(
+        [sys.executable, *map(str, args)], cwd=tree, env=env, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+@needs_basicsr
+def test_the_unmodified_trainer_trains(real_tree, tmp_path):
+    write_pairs(tmp_path)
+    file = write_options(tiny_options(tmp_path, **{"train:total_iter": 2}), tmp_path / "x.yml")
+    run_in(real_tree, "basicsr/train.py", "-opt", file)
+    weights = torch.load(real_tree / "experiments/tiny/models/net_g_latest.pth", weights_only=True)
+    assert weights["params"]["fusion.norm.iterations"] == 2
+
+
+@needs_basicsr
+@pytest.mark.parametrize("first", ["basicsr", "aether_arch", "aethernet.integrations.basicsr.models"])
+def test_everything_is_registered_whatever_is_imported_first(real_tree, first):
+    code = f"""
+import sys
+if {first!r} != "basicsr":
+    sys.path.insert(0, {str(ARCHS)!r})
+    from aethernet.integrations.basicsr import compat
+    compat.apply()
+import {first}
+import basicsr
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
+assert basicsr.__file__.startswith({str(real_tree)!r}), basicsr.__file__
+assert "aether_small" in ARCH_REGISTRY
+assert "AetherSyntheticDataset" in DATASET_REGISTRY
+assert "AetherModel" in MODEL_REGISTRY or {first!r}.endswith("models")
+from aethernet.integrations.basicsr import models
+models.register()
+assert MODEL_REGISTRY.get("AetherModel") is models.AetherModel
+"""
+    run_in(real_tree, "-c", code)

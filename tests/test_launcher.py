@@ -1,0 +1,243 @@
+"""The launcher: BasicSR's pipelines below the current folder, refusals before anything is created, faults mended."""
+
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training import (
+    environment,
+    needs_basicsr,
+    run_aethernet,
+    start_aethernet,
+    tiny_options,
+    write_options,
+    write_pairs,
+)
+
+from aethernet import cli
+from aethernet.errors import EnvironmentProblem, OptionError
+from aethernet.integrations.basicsr import compat, launcher, option_file
+from aethernet.integrations.basicsr.samples import SeededSamples
+
+# Refusals, before BasicSR is imported
+
+BROKEN = {
+    "missing": (None, r"option file x\.yml does not exist: give a \.yml"),
+    "not_yaml": ("name: a\ntrain: b: c\n", r"x\.yml, line 2, column 9: not plain YAML"),
+    "tag": ("name: !!python/tuple [1]\n", r"line 1, column 7: not plain YAML \(could not determine a constructor"),
+    "list": ("- name\n", r"x\.yml holds a list, not the sections of an option file"),
+    "empty": ("", r"x\.yml holds nothing"),
+    "binary": (b"\xff\xfe\x00", r"x\.yml is no text in UTF-8"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BROKEN.values(), ids=BROKEN)
+def test_what_is_no_option_file_is_refused(tmp_path, monkeypatch, capsys, content, message):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("x.yml").write_bytes(content.encode() if isinstance(content, str) else content)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OptionError, match=message):
+        option_file.read("x.yml", is_train=True)
+    assert cli.main(["train", "-opt", "x.yml"]) == 1
+    assert "aethernet train: error: " in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": None}, r"needs name: a text that names the experiment, not None"),
+        ({"num_gpu": "all"}, r"needs num_gpu: auto, 0 \(CPU\) or a number of GPUs, not 'all'"),
+        ({"path": None}, r"needs a section path: with entries below it"),
+        ({"datasets:train": None}, r"datasets: train: must be a section"),
+        ({"datasets": {"val": {}}}, r"has no datasets: train: \(it has: val\)"),
+    ],
+)
+def test_sections_that_basicsr_needs_to_read_the_rest(tmp_path, changes, message):
+    file = write_options(tiny_options(tmp_path, **changes), tmp_path / "x.yml")
+    with pytest.raises(OptionError, match=message):
+        option_file.read(file, is_train=True)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("train:totl_iter=5", r"no entry train:totl_iter; did you mean train:total_iter\?"),
+        ("total_iter=5", r"no entry total_iter; did you mean train:total_iter\?"),
+        ("trian:total_iter=5", r"no entry trian; did you mean train"),
+        ("train:new=5", r"no entry train:new; an entry that is new must be written into the file"),
+        ("name:first=5", r"no entry name:first"),
+        ("train:total_iter", r"must read section:key=value"),
+        ("name=a=b", r"must read section:key=value, with one '='"),
+        ("network_g:depths=[1, exit()]", r"no list of plain values"),
+        ('name"]=1;print(opt["name=5', r"must read section:key=value|no entry"),
+    ],
+)
+def test_overrides_name_entries_that_exist(tmp_path, entry, message):
+    with pytest.raises(OptionError, match=message):
+        option_file.check_overrides(tiny_options(tmp_path), ["train:total_iter=4", entry])
+
+
+def test_overrides_take_every_number():
+    parse = option_file.with_numbers(lambda text: text)
+    values = [parse(text) for text in ("-1", "+2", "1e-4", "-.5E+1", "1.", "1-2", "e5", "x4", "")]
+    assert values == [-1, 2, 1e-4, -5.0, 1.0, "1-2", "e5", "x4", ""]
+    assert [type(value) for value in values[:3]] == [int, int, float]
+
+
+def test_flags_reach_basicsr_as_it_parses_them():
+    flags = launcher.Flags("x.yml", launcher="pytorch", auto_resume=True, debug=True, local_rank=1, force_yml=["a=1"])
+    expected = "-opt x.yml --launcher pytorch --auto_resume --debug --local_rank 1 --force_yml a=1"
+    assert flags.arguments() == expected.split()
+    assert launcher.Flags("x.yml").arguments() == ["-opt", "x.yml"]
+
+
+def test_what_is_replaced_comes_back(monkeypatch):
+    with pytest.raises(ZeroDivisionError), launcher.replaced(sys, "argv", ["x"]):
+        assert sys.argv == ["x"]
+        _ = 1 / 0
+    assert sys.argv != ["x"]
+
+
+def test_without_basicsr_the_doctor_is_named(monkeypatch):
+    def import_module(name: str):
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(launcher.importlib, "import_module", import_module)
+    with pytest.raises(EnvironmentProblem, match=r"No module named 'basicsr.train'.*aethernet doctor"):
+        launcher.load_basicsr(is_train=True)
+
+
+# Runs
+
+
+@needs_basicsr
+def test_training_and_testing_stay_below_the_current_folder(tmp_path):
+    """The whole command line in new processes, as users type it."""
+    write_pairs(tmp_path)
+    changes = {"train:total_iter": 2, "num_gpu": "auto"}
+    write_options(tiny_options(tmp_path, **changes), tmp_path / "tiny.yml")
+    home = tmp_path / "home"
+    home.mkdir()
+    overrides = ["--force_yml", "train:optim_g:lr=1e-4", "logger:save_checkpoint_freq=2"]
+    run_aethernet("train", "-opt", "../tiny.yml", *overrides, cwd=home, env=environment())
+    experiment = home / "experiments/tiny"
+    command = (experiment / "tiny.yml").read_text().splitlines()[2]
+    assert command == f"# aethernet train -opt ../tiny.yml {' '.join(overrides)}"
+    state = torch.load(experiment / "training_states/2.state", weights_only=True)
+    assert state["optimizers"][0]["param_groups"][0]["lr"] == 1e-4
+
+    opt = tiny_options(tmp_path, **{"val:save_img": True, "val:suffix": None})
+    opt["path"]["pretrain_network_g"] = "experiments/tiny/models/net_g_latest.pth"
+    opt["datasets"] = {"test_1": opt["datasets"]["val"]}
+    write_options(opt, tmp_path / "test.yml")
+    result = run_aethernet("test", "-opt", "../test.yml", cwd=home)
+    assert "Testing val..." in result.stderr
+    assert len(list((home / "results/tiny/visualization/val").glob("*.png"))) == 6
+    assert {path.name for path in home.iterdir()} == {"experiments", "results"}
+
+    before = sorted(home.rglob("*"))
+    result = run_aethernet("train", "-opt", "../tiny.yml", cwd=home, check=False)
+    assert result.returncode == 1, "a second run of this name would move the first one away"
+    assert "aethernet train: error: " in result.stderr
+    assert sorted(home.rglob("*")) == before
+
+
+@needs_basicsr
+def test_all_iterations_are_trained_whatever_the_epochs(tmp_path):
+    """Three pictures are one batch of two an epoch, where BasicSR counts two; then the set grows between two runs."""
+    write_pairs(tmp_path, count=3)
+    changes = {"train:total_iter": 12, "logger:save_checkpoint_freq": 12}
+    file = write_options(tiny_options(tmp_path, **changes), tmp_path / "x.yml")
+    run_aethernet("train", "-opt", file, cwd=tmp_path)
+    assert iterations(tmp_path) == 12
+    grown = ["--force_yml", "datasets:train:dataset_enlarge_ratio=20", "train:total_iter=15"]
+    run_aethernet("train", "-opt", file, "--auto_resume", *grown, cwd=tmp_path)
+    assert iterations(tmp_path) == 15
+
+
+def iterations(root: Path) -> int:
+    weights = torch.load(root / "experiments/tiny/models/net_g_latest.pth", weights_only=True)
+    return int(weights["params"]["fusion.norm.iterations"])
+
+
+@needs_basicsr
+def test_interrupted_training_says_how_to_go_on(tmp_path):
+    write_pairs(tmp_path)
+    changes = {"train:total_iter": 100_000, "logger:save_checkpoint_freq": 1, "logger:print_freq": 1000}
+    file = write_options(tiny_options(tmp_path, **changes), tmp_path / "x.yml")
+    process = start_aethernet("train", "-opt", file, cwd=tmp_path, logs=tmp_path)
+    while process.is_alive() and not (tmp_path / "experiments/tiny/training_states/3.state").exists():
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    text = (tmp_path / "stderr").read_text()
+    assert process.exitcode == 130, text
+    assert text.endswith("interrupted; the same command with --auto_resume goes on from the newest checkpoint\n")
+    assert "Traceback" not in text
+
+
+# Samples
+
+
+class Noise(torch.utils.data.Dataset):
+    """Items that show what the generators give."""
+
+    opt = "reached"
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> tuple:
+        return index, random.random(), np.random.random(), torch.rand(1).item()
+
+
+def test_a_sample_depends_on_its_place_alone():
+    samples = SeededSamples(Noise(), seed=5)
+    first = samples[2, 0, 7]
+    random.seed(99)
+    assert samples[2, 0, 7] == first
+    others = [samples[2, 0, 8], samples[2, 1, 7], SeededSamples(Noise(), seed=6)[2, 0, 7]]
+    for other in others:
+        assert not set(first[1:]) & set(other[1:])
+    assert samples[2][0] == 2
+    assert (len(samples), samples.opt) == (4, "reached")
+
+
+def test_a_sample_leaves_the_generators_alone():
+    for generator in (random.random, np.random.random, lambda: torch.rand(1).item()):
+        random.seed(1)
+        np.random.seed(1)
+        torch.manual_seed(1)
+        alone = [generator(), generator()]
+        random.seed(1)
+        np.random.seed(1)
+        torch.manual_seed(1)
+        interrupted = [generator(), SeededSamples(Noise(), seed=5)[0, 0, 0] and generator()]
+        assert alone == interrupted
+
+
+@needs_basicsr
+def test_a_worker_that_starts_afresh_makes_the_repairs_first(tmp_path):
+    """As on Windows and macOS: what is unpickled there imports BasicSR, which does not import by itself."""
+    compat.apply()
+    from basicsr.data import build_dataset
+
+    write_pairs(tmp_path)
+    options = {**tiny_options(tmp_path)["datasets"]["train"], "phase": "train", "scale": 2}
+    samples = SeededSamples(build_dataset(options), seed=0)
+    (tmp_path / "samples").write_bytes(pickle.dumps(samples))
+    code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb'))[3, 0, 0]['gt'].sum().item())"
+    command = [sys.executable, "-c", code, str(tmp_path / "samples")]
+    result = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout) == samples[3, 0, 0]["gt"].sum().item()

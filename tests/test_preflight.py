@@ -1,0 +1,722 @@
+"""Each trap of BasicSR is refused with the place in the option file, before anything is created; sound options pass."""
+
+import copy
+import importlib
+import importlib.util
+import logging
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from training import needs_basicsr, tiny_options, write_options, write_pairs
+
+from aethernet.checkpoint import write_checkpoint
+from aethernet.errors import OptionError
+from aethernet.integrations.basicsr import compat
+from aethernet.variants import aether_custom
+
+pytestmark = needs_basicsr
+
+if importlib.util.find_spec("basicsr") is not None:
+    compat.apply()
+    from aethernet.integrations.basicsr import preflight
+    from aethernet.integrations.basicsr.preflight import schedule
+
+REMOVED = object()
+NETWORK = {"width": 8, "depths": [1, 1], "kernel_size": 5}
+GAN = {
+    "model_type": "AetherGANModel",
+    "network_d": {"type": "UNetDiscriminatorSN", "num_in_ch": 3},
+    "train:optim_d": {"type": "AdamW", "lr": 1e-4},
+    "train:gan_opt": {"type": "GANLoss", "gan_type": "vanilla"},
+}
+PERCEPTUAL = {"type": "PerceptualLoss", "layer_weights": {"conv5_4": 1}}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """A folder with training pairs, current, on a machine without a GPU."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    write_pairs(tmp_path)
+    write_pairs(tmp_path / "validation", count=2)
+    return tmp_path
+
+
+def change(opt: dict, changes: dict) -> dict:
+    """Sets or removes entries, which are named by their path: `train:total_iter`."""
+    opt = copy.deepcopy(opt)
+    for entry, value in changes.items():
+        *sections, key = entry.split(":")
+        section = opt
+        for name in sections:
+            section = section[name]
+        if value is REMOVED:
+            section.pop(key, None)
+        else:
+            section[key] = value
+    return opt
+
+
+def train_options(place: Path, changes: dict | None = None) -> dict:
+    validation = place / "validation"
+    opt = tiny_options(place)
+    opt["datasets"]["val"] = {
+        **opt["datasets"]["val"],
+        "dataroot_gt": str(validation / "gt"),
+        "dataroot_lq": str(validation / "lq"),
+        "io_backend": {"type": "disk"},
+    }
+    return change(opt, changes or {})
+
+
+def test_options(place: Path, changes: dict | None = None) -> dict:
+    opt = train_options(place)
+    opt = {key: opt[key] for key in opt if key not in ("train", "logger")}
+    opt["datasets"] = {"test_1": opt["datasets"]["val"]}
+    opt["val"] = {"save_img": True, "suffix": None, "metrics": opt["val"]["metrics"]}
+    return change(opt, changes or {})
+
+
+test_options.__test__ = False
+
+
+def parse(place: Path, opt: dict, *flags: str, is_train: bool = True) -> dict:
+    """The options as BasicSR hands them to the check."""
+    from basicsr.utils.options import parse_options
+
+    file = write_options(opt, place / "options.yml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train.py", "-opt", str(file), *flags])
+        return parse_options(str(place), is_train=is_train)[0]
+
+
+def problems(place: Path, opt: dict, *, is_train: bool = True, resuming: bool = False) -> str:
+    """The text of the error, after which nothing may have been created or changed."""
+    before, given = listing(place), copy.deepcopy(opt)
+    with pytest.raises(OptionError) as caught:
+        preflight.check(opt, place, is_train, resuming)
+    assert listing(place) == before
+    assert opt == given
+    return str(caught.value)
+
+
+def listing(place: Path) -> list[tuple[str, float]]:
+    return sorted((str(path), path.stat().st_mtime) for path in place.rglob("*"))
+
+
+def test_sound_options_pass(place):
+    preflight.check(parse(place, train_options(place)), place, is_train=True)
+    preflight.check(parse(place, test_options(place), is_train=False), place, is_train=False)
+
+
+SOUND = {
+    "AetherModel": {"model_type": "AetherModel", "train:grad_clip": 1.0, "train:optim_g:type": "AdamW"},
+    "text that our models read": {"model_type": "AetherModel", "train:optim_g:lr": "1e-3"},
+    "GAN": GAN,
+    "float frequency": {"val:val_freq": 5e3},
+    "periods to the last step": {
+        "train:scheduler": {"type": "CosineAnnealingRestartLR", "periods": [2, 4], "restart_weights": [1, 1]}
+    },
+    "synthetic pictures": {
+        "datasets:train": {
+            "type": "AetherSyntheticDataset",
+            "name": "synthetic",
+            "gt_size": 16,
+            "batch_size_per_gpu": 2,
+            "num_worker_per_gpu": 0,
+            "num_images": 20,
+            "seed": 1,
+        }
+    },
+    "name with BasicSR's suffix": {
+        "network_g": {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 2},
+    },
+    "style of the stock files": {"datasets:train:use_shuffle": True, "dist_params": {"backend": "nccl", "port": 1}},
+}
+
+
+@pytest.mark.parametrize("changes", SOUND.values(), ids=SOUND.keys())
+def test_other_sound_options_pass(place, changes):
+    preflight.check(parse(place, train_options(place, changes)), place, is_train=True)
+
+
+TRAPS = {
+    # files and folders
+    "no HR folder": ({"datasets:train:dataroot_gt": "absent"}, r"train: dataroot_gt: absent is not a folder .*below"),
+    "how to get data": ({"datasets:val:dataroot_lq": "absent"}, r"val: dataroot_lq: .*aethernet data prepare HR_DIR"),
+    "blank folder": ({"datasets:train:dataroot_gt": None}, r"datasets: train: dataroot_gt: is missing"),
+    "no list": ({"datasets:train:meta_info_file": "absent.txt"}, r"train: meta_info_file: absent.txt is not a file"),
+    "folder for lmdb": ({"datasets:train:io_backend:type": "lmdb"}, r"train: dataroot_gt: .* lacks data.mdb and meta"),
+    "no pretrained file": ({"path:pretrain_network_g": "a.pth"}, r"path: pretrain_network_g: a.pth is not a file"),
+    "no state": ({"path:resume_state": "9.state"}, r"path: resume_state: 9.state .*name a .state of this"),
+    "template": ({"datasets:train:filename_tmpl": "x4"}, r"train: filename_tmpl: must hold one \{\} .*not 'x4'"),
+    # how long training takes
+    "batch above the set": (
+        {"datasets:train:batch_size_per_gpu": 8},
+        r"train: batch_size_per_gpu: 8 is more than the 6 pictures .*save an untrained.*dataset_enlarge_ratio: 3,",
+    ),
+    "batch above synthetic set": (
+        {"datasets:train:type": "AetherSyntheticDataset", "datasets:train:num_images": 1},
+        r"batch_size_per_gpu: 2 is more than the 1 pictures",
+    ),
+    "early end": (
+        {"datasets:train:batch_size_per_gpu": 4, "train:total_iter": 40},
+        r"train: total_iter: training would end after 21 of 40 .*counts 2 .* gives 1\. Set .*enlarge_ratio: 2 \(now 1",
+    ),
+    "no length": ({"train:total_iter": REMOVED}, r"train: total_iter: is missing"),
+    "length in words": ({"train:total_iter": "many"}, r"train: total_iter: must be a whole number .*not 'many'$"),
+    "frequency of zero": ({"val:val_freq": 0}, r"val: val_freq: must be a whole number of at least 1, not 0"),
+    "frequency as text": ({"logger:print_freq": "5e3"}, r"logger: print_freq: .*not '5e3'; write !!float 5e3"),
+    "broken frequency": ({"logger:save_checkpoint_freq": 0.5}, r"logger: save_checkpoint_freq: must be a whole"),
+    "rate as text": ({"train:optim_g:lr": "1e-3"}, r"train: optim_g: lr: '1e-3' is text for YAML; write !!float 1e-3"),
+    "decay": ({"train:ema_decay": 1}, r"train: ema_decay: must be in \[0, 1\)"),
+    "weights of periods": (
+        {"train:scheduler": {"type": "CosineAnnealingRestartLR", "periods": [3, 3]}},
+        r"restart_weights: has 1 entries and periods has 2; .*\[1, 1\]",
+    ),
+    "weights of restarts": (
+        {"train:scheduler": {"type": "MultiStepRestartLR", "milestones": [3], "restarts": [0, 4]}},
+        r"restart_weights: has 1 entries and restarts has 2",
+    ),
+    "short periods": (
+        {"train:scheduler": {"type": "CosineAnnealingRestartLR", "periods": [4], "restart_weights": [1]}},
+        r"train: scheduler: periods: sum up to 4, and total_iter is 6",
+    ),
+    "period without list": ({"train:scheduler:milestones": 5}, r"scheduler: milestones: must be a list .*not 5"),
+    # scale and sizes
+    "no scale": ({"scale": REMOVED}, r"^scale: must be a whole number such as 4"),
+    "other scale": ({"network_g:scale": 4}, r"network_g: scale: 4 does not agree with the top-level scale: 2"),
+    "default scale": ({"network_g:scale": REMOVED}, r"network_g leaves its scale at the default 4"),
+    "upscale": (
+        {"network_g": {"type": "SRVGGNetCompact", "upscale": 3}},
+        r"network_g: upscale: 3 does not agree with the top-level scale: 2",
+    ),
+    "patch and scale": ({"datasets:train:gt_size": 15}, r"train: gt_size: 15 is not a multiple .*use 14 or 16"),
+    "patch above picture": ({"datasets:train:gt_size": 64}, r"gt_size: 64 is more than 00.png has, which is 32x32"),
+    "batch of a half": ({"datasets:train:batch_size_per_gpu": 1.5}, r"batch_size_per_gpu: must be a whole number"),
+    "ratio of zero": ({"datasets:train:dataset_enlarge_ratio": 0}, r"dataset_enlarge_ratio: must be a positive number"),
+    # names
+    "architecture": ({"network_g:type": "aether_smal"}, r"network_g: type: no network .*did you mean 'aether_small'"),
+    "model": ({"model_type": "AetherModle"}, r"model_type: no model .*did you mean 'AetherModel'"),
+    "data set": ({"datasets:val:type": "PairedImagesDataset"}, r"val: type: no data set .*'PairedImageDataset'\?"),
+    "loss": ({"train:pixel_opt:type": "l1loss"}, r"train: pixel_opt: type: no loss .*did you mean 'L1Loss'"),
+    "metric": ({"val:metrics:psnr:type": "psnr"}, r"val: metrics: psnr: type: no metric .*'calculate_psnr'"),
+    "optimiser": ({"train:optim_g:type": "adam"}, r"optim_g: type: SRModel does not build 'adam'; .*mean 'Adam'"),
+    "scheduler": ({"train:scheduler:type": "MultiStep"}, r"scheduler: type: BasicSR does not build .*'MultiStepLR'"),
+    "backend": ({"datasets:train:io_backend:type": "zip"}, r"train: io_backend: type: zip is unknown; .*disk, lmdb"),
+    "better": ({"val:metrics:psnr:better": "more"}, r"metrics: psnr: better: must be higher or lower, not 'more'"),
+    # arguments
+    "our argument": ({"network_g:depth": [1]}, r"network_g: AetherNet has no argument 'depth'; did you mean 'depths'"),
+    "our value": ({"network_g:kernel_size": 4}, r"network_g: kernel_size must be odd"),
+    "our sizes": ({"network_g:width": REMOVED}, r"network_g: aether_custom needs width"),
+    "our variant": ({"network_g": {"type": "aether_tiny", "variant": "small"}}, r"network_g: variant cannot be set"),
+    "their argument": (
+        {"network_g": {"type": "SRVGGNetCompact", "num_feats": 8, "upscale": 2}},
+        r"network_g: num_feats: SRVGGNetCompact has no such argument; did you mean 'num_feat'",
+    ),
+    "loss argument": ({"train:pixel_opt:weight": 1}, r"train: pixel_opt: weight: L1Loss has no .*'loss_weight'"),
+    "rate missing": ({"train:optim_g:lr": REMOVED}, r"train: optim_g: lr: is missing"),
+    "optimiser argument": ({"train:optim_g:beta": [0.9, 0.99]}, r"optim_g: beta: Adam has no .*did you mean 'betas'"),
+    "scheduler argument": ({"train:scheduler:gama": 0.5}, r"train: scheduler: gama: .*did you mean 'gamma'"),
+    "scheduler needs": ({"train:scheduler:milestones": REMOVED}, r"train: scheduler: milestones: is missing"),
+    "metric argument": ({"val:metrics:psnr:test_y": True}, r"metrics: psnr: test_y: calculate_psnr has no .*test_y_ch"),
+    "metric needs": ({"val:metrics:psnr:crop_border": REMOVED}, r"metrics: psnr: crop_border: is missing"),
+    # keys
+    "top level": ({"manual_sed": 1}, r"^manual_sed: nobody reads this key .*did you mean 'manual_seed'"),
+    "data set key": ({"datasets:train:gt_sizes": 1}, r"train: gt_sizes: nobody reads .*did you mean 'gt_size'"),
+    "path key": ({"path:pretrain_networkg": "x"}, r"path: pretrain_networkg: .* so it would do nothing; .*network_g'"),
+    "path folder": ({"path:root": "x"}, r"path: root: BasicSR does not read this key, and makes a folder"),
+    "train key": ({"train:ema_deacy": 0.9}, r"train: ema_deacy: nobody reads .*did you mean 'ema_decay'"),
+    "val key": ({"val:val_frequency": 9}, r"val: val_frequency: nobody reads this key"),
+    "logger key": ({"logger:print_frequency": 9}, r"logger: print_frequency: nobody .*did you mean 'print_freq'"),
+    "wandb key": ({"logger:wandb": {"projekt": "x"}}, r"logger: wandb: projekt: .*did you mean 'project'"),
+    "dist key": ({"dist_params": {"prot": 1}}, r"dist_params: prot: .*did you mean 'port'"),
+    "backend key": ({"datasets:train:io_backend:path": 1}, r"train: io_backend: path: nobody reads this key for type"),
+    "our key": ({"train:grad_clip": 1.0}, r"train: grad_clip: .*model_type: AetherModel"),
+    "our optimiser": (
+        {"train:optim_g:type": "AdamW"},
+        r"optim_g: type: SRModel does not build.*model_type: AetherModel",
+    ),
+    "key for GANs": ({"train:gan_opt": GAN["train:gan_opt"]}, r"train: gan_opt: .*model_type: .*SRGANModel"),
+    "network for GANs": ({"network_d": GAN["network_d"]}, r"^network_d: nobody reads this key .*AetherGANModel"),
+    "our wrong value": ({"model_type": "AetherModel", "train:amp": "fp16"}, r"train: amp: fp16 is not offered"),
+    "needed flip": ({"datasets:train:use_hflip": REMOVED}, r"datasets: train: use_hflip: is missing"),
+    "needed switch": ({"logger:use_tb_logger": REMOVED}, r"logger: use_tb_logger: is missing"),
+    "needed pictures switch": ({"val:save_img": REMOVED}, r"val: save_img: is missing"),
+    "no loss": ({"train:pixel_opt": None}, r"train: pixel_opt: is missing, and so is every other loss"),
+    "no discriminator": ({**GAN, "network_d": REMOVED}, r"network_d: is missing; AetherGANModel trains with"),
+    # surroundings
+    "GPU": ({"num_gpu": 1}, r"num_gpu: 1 is more than .*no CUDA device here; set num_gpu: 0"),
+    "VGG": ({"train:perceptual_opt": PERCEPTUAL}, r"(?s)perceptual_opt: .*vgg19-dcbb9e9d.pth.*IMAGENET1K.*opt: ~"),
+    "wandb alone": ({"logger:wandb": {"project": "x"}}, r"logger: wandb: works by way of tensorboard only"),
+    "validation unused": ({"val": REMOVED}, r"val: is missing, so datasets: val would never be used"),
+    "nothing to validate": ({"datasets:val": REMOVED}, r"val: there is nothing to validate on"),
+    "prefetching": ({"datasets:train:prefetch_mode": "gpu"}, r"train: prefetch_mode: must be ~, cpu or cuda"),
+    "prefetching on a CPU": ({"datasets:train:prefetch_mode": "cuda"}, r"prefetch_mode: cuda needs a CUDA device"),
+    "workers": ({"datasets:val:persistent_workers": True}, r"datasets: val: persistent_workers: needs workers"),
+    # shape
+    "no section": ({"datasets:train:io_backend": "disk"}, r"train: io_backend: must be a section .*not 'disk'"),
+    "no type": ({"network_g:type": REMOVED}, r"network_g: type: is missing"),
+    "no name of a metric": ({"val:metrics:psnr": 1}, r"val: metrics: psnr: must be a section"),
+    "phase": ({"datasets:valid": {"type": "x"}}, r"datasets: valid: is no name that BasicSR knows; .*val_2"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), TRAPS.values(), ids=TRAPS.keys())
+def test_trap_is_told(place, changes, message):
+    if isinstance(changes.get("network_g"), dict) and "upscale" not in changes["network_g"]:
+        changes = {**changes, "network_g": {"scale": 2, **changes["network_g"]}}
+    assert re.search(message, problems(place, parse(place, train_options(place, changes))), re.MULTILINE)
+
+
+SHAPES = {
+    "no mapping": ([], r"the options are a list"),
+    "nothing": ({}, r"(?s)name: is missing at the top level.*datasets: is missing.*logger: is missing"),
+    "text for a section": (
+        {"datasets": "x", "train": [], "path": 3},
+        r"(?s)datasets: must be a section.*path: must be",
+    ),
+    "key of another kind": ({"datasets": {"train": {1: 2}}}, r"datasets: train: 1: YAML reads this key as no text"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), SHAPES.values(), ids=SHAPES.keys())
+@pytest.mark.parametrize("is_train", [True, False])
+def test_malformed_options_are_told_and_nothing_else(place, changes, message, is_train):
+    message = message if is_train else message.replace(".*logger: is missing", "")
+    opt = {**train_options(place), **changes} if changes else changes
+    assert re.search(message, problems(place, opt, is_train=is_train))
+
+
+def entries(section: dict, path: str = "") -> list[str]:
+    found = []
+    for key, value in section.items():
+        found.append(f"{path}{key}")
+        if isinstance(value, dict):
+            found += entries(value, f"{path}{key}:")
+    return found
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_no_value_at_any_entry_breaks_the_check(place, is_train):
+    """A wrong kind of value is told or passes; any other error fails this test."""
+    changes = {**GAN, "train:perceptual_opt": PERCEPTUAL, "path:strict_load_g": True, "scale": 2, "dist_params": {}}
+    opt = train_options(place, changes) if is_train else test_options(place, {"path:pretrain_network_g": "x"})
+    opt = parse(place, opt, is_train=is_train)
+    for entry in entries(opt):
+        for value in (
+            REMOVED,
+            None,
+            "",
+            "text",
+            0,
+            -1,
+            2.5,
+            True,
+            [],
+            [1, "x"],
+            {},
+            {"type": "x"},
+            float("nan"),
+            float("inf"),
+        ):
+            try:
+                preflight.check(change(opt, {entry: value}), place, is_train)
+            except OptionError as error:
+                assert str(error), (entry, value)
+
+
+def test_several_problems_are_numbered(place):
+    changes = {"train:ema_deacy": 1, "datasets:train:dataroot_gt": "absent", "network_g:scale": 4, "num_gpu": 1}
+    text = problems(place, parse(place, train_options(place, changes)))
+    assert text.startswith("4 problems in the options:\n 1. ")
+    assert len(text.splitlines()) == 5
+    for part in ("ema_deacy", "dataroot_gt", "network_g: scale", "num_gpu"):
+        assert part in text
+
+
+TEST_TRAPS = {
+    "no pictures": (
+        {"datasets:test_1:dataroot_lq": "absent"},
+        r"datasets: test_1: dataroot_lq: absent is not a folder",
+    ),
+    "no suffix": ({"val:suffix": REMOVED}, r"val: suffix: is missing and save_img is true; add `suffix: ~`"),
+    "no val": ({"val": REMOVED}, r"val: is missing at the top level"),
+    "phase": ({"datasets:train": {"type": "x"}}, r"datasets: train: is no name that BasicSR knows"),
+    "no set": ({"datasets": {}}, r"datasets: has no set to test on"),
+    "scale": ({"network_g:scale": 4}, r"network_g: scale: 4 does not agree"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), TEST_TRAPS.values(), ids=TEST_TRAPS.keys())
+def test_trap_of_testing_is_told(place, changes, message):
+    opt = parse(place, test_options(place, changes), is_train=False)
+    assert re.search(message, problems(place, opt, is_train=False))
+
+
+# Pictures
+
+
+def save(path: Path, width: int, height: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(path)
+
+
+def remove_partner(place: Path) -> None:
+    (place / "lq" / "03.png").unlink()
+
+
+def rename_partner(place: Path) -> None:
+    (place / "lq" / "03.png").rename(place / "lq" / "03x2.png")
+
+
+def empty_folder(place: Path) -> None:
+    for file in (place / "gt").iterdir():
+        file.unlink()
+
+
+def move_into_subfolder(place: Path) -> None:
+    empty_folder(place)
+    save(place / "gt" / "inner" / "00.png", 32, 32)
+
+
+def add_text(place: Path) -> None:
+    for name in ("gt", "lq"):
+        (place / name / "readme.txt").write_text("x")
+
+
+def damage(place: Path) -> None:
+    (place / "lq" / "00.png").write_bytes(b"<html>")
+
+
+def shrink_partner(place: Path) -> None:
+    save(place / "lq" / "02.png", 8, 8)
+
+
+def enlarge_validation(place: Path) -> None:
+    save(place / "validation" / "gt" / "00.png", 64, 64)
+
+
+PICTURES = {
+    remove_partner: r"dataroot_lq: 6 HR and 5 LR pictures do not pair: no LR picture for 03.png",
+    rename_partner: r"no LR picture for 03.png, no HR picture for 03x2.png.*filename_tmpl: '\{\}'",
+    empty_folder: r"datasets: train: dataroot_gt: .* is empty; make pairs",
+    move_into_subfolder: r"dataroot_gt: .* holds folders only",
+    add_text: r"dataroot_gt: .* holds readme.txt, which BasicSR would open as a picture",
+    damage: r"datasets: train: 00.png: a picture cannot be read",
+    shrink_partner: r"train: dataroot_lq: 02.png is 8x8 and its HR picture 32x32, which is not 2 times .*1 such pairs",
+    enlarge_validation: r"val: dataroot_lq: 00.png is 16x16 and its HR picture 64x64",
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), PICTURES.items(), ids=[each.__name__ for each in PICTURES])
+def test_spoilt_pictures_are_told(place, spoil, message):
+    spoil(place)
+    assert re.search(message, problems(place, parse(place, train_options(place))))
+
+
+def test_validation_pictures_may_exceed_a_multiple_of_the_scale(place):
+    save(place / "validation" / "gt" / "00.png", 33, 33)  # BasicSR cuts them
+    preflight.check(parse(place, train_options(place)), place, is_train=True)
+
+
+def test_turned_photograph_is_measured_as_it_is_seen(place):
+    from aethernet.integrations.basicsr.preflight.pictures import picture_size
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (20, 10)).save(place / "turned.jpg", exif=exif)
+    assert picture_size(place / "turned.jpg") == (10, 20)
+
+
+def test_list_of_names(place):
+    listing = place / "list.txt"
+    changes = {"datasets:train:meta_info_file": str(listing)}
+    listing.write_text("00.png (32,32,3)\n01.png (32,32,3)\n")
+    opt = parse(place, train_options(place, changes))
+    preflight.check(opt, place, is_train=True)
+    listing.write_text("00.png (32,32,3)\n77.png (32,32,3)\n")
+    assert re.search("names files that are not there: .*77.png", problems(place, opt))
+    listing.write_text("00.png\n\n01.png\n")
+    assert re.search("line 2 of .* does not name", problems(place, opt))
+    listing.write_text("")
+    assert "is empty; it has one line" in problems(place, opt)
+
+
+def test_lmdb(place):
+    changes = {"datasets:train:io_backend:type": "lmdb"}
+    for name, size in (("gt", 32), ("lq", 16)):
+        folder = place / f"{name}.lmdb"
+        folder.mkdir()
+        (folder / "data.mdb").touch()
+        (folder / "meta_info.txt").write_text("".join(f"{index}.png ({size},{size},3) 1\n" for index in range(6)))
+        changes[f"datasets:train:dataroot_{name}"] = str(folder)
+    opt = parse(place, train_options(place, changes))
+    preflight.check(opt, place, is_train=True)
+    (place / "lq.lmdb" / "meta_info.txt").write_text("".join(f"{index}.png (8,16,3) 1\n" for index in range(6)))
+    assert "0 is 16x8 and its HR picture 32x32" in problems(place, opt)
+    (place / "lq.lmdb" / "meta_info.txt").write_text("0.png (16,16,3) 1\n")
+    assert "do not hold the same keys: 1, 2, 3 and 2 more" in problems(place, opt)
+
+
+# The length of a training
+
+
+@pytest.mark.parametrize("total_iter", [1, 7, 40, 333])
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_plan_is_what_basicsr_does(world_size, total_iter):
+    """The same numbers as BasicSR's own classes give, for sets around the size of a batch."""
+    from basicsr.data import build_dataloader
+    from basicsr.data.data_sampler import EnlargedSampler
+
+    for images, batch_size, ratio, num_gpu in [(3, 4, 1, 0), (6, 4, 1, 1), (7, 2, 3, 2), (16, 4, 1, 0), (5, 3, 1.5, 1)]:
+        dataset = torch.utils.data.TensorDataset(torch.zeros(images))
+        sampler = EnlargedSampler(dataset, world_size, 0, ratio)
+        section = {"phase": "train", "batch_size_per_gpu": batch_size, "num_worker_per_gpu": 0}
+        loader = build_dataloader(dataset, section, num_gpu=num_gpu, dist=world_size > 1, sampler=sampler)
+        devices = 1 if world_size > 1 else max(1, num_gpu)
+        plan = schedule.EpochPlan(images, ratio, batch_size, world_size, devices, total_iter)
+        assert plan.loaded == len(loader)
+        # The arithmetic of create_train_val_dataloader and the loop of train_pipeline.
+        planned = int(np.ceil(images * ratio / (batch_size * world_size)))
+        epochs = int(np.ceil(total_iter / planned))
+        done = 0
+        for _ in range(epochs + 1):
+            done += len(loader)
+        assert plan.reached == min(done, total_iter)
+        enough = replace(plan, ratio=plan.sufficient_ratio())
+        assert enough.loaded > 0
+        assert enough.reached == total_iter
+
+
+def test_ratio_that_suffices_is_found_quickly_for_a_long_training():
+    plan = schedule.EpochPlan(images=20, ratio=1, batch_size=64, world_size=4, devices=1, total_iter=1_000_000)
+    assert 64 * 4 / 20 < plan.sufficient_ratio() < 20_000
+
+
+def test_early_end_is_no_matter_where_somebody_else_counts_the_epochs(place, monkeypatch):
+    changes = {"datasets:train:batch_size_per_gpu": 4, "train:total_iter": 40}
+    monkeypatch.setattr(importlib.import_module("basicsr.train"), "create_train_val_dataloader", lambda *_: None)
+    preflight.check(parse(place, train_options(place, changes)), place, is_train=True)
+
+
+def test_every_gpu_of_a_process_takes_a_batch(place, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    text = problems(place, parse(place, train_options(place, {"num_gpu": 4})))
+    assert "batch_size_per_gpu: 2 on each of 4 GPUs, together 8, is more than the 6 pictures" in text
+    assert "num_gpu: 5 is more" in problems(place, parse(place, train_options(place, {"num_gpu": 5})))
+
+
+# Weights
+
+
+def weights(place: Path, stage: str = "train", **fields) -> str:
+    path = place / "weights.pth"
+    write_checkpoint(path, aether_custom(2, **{**NETWORK, "stage": stage, **fields}))
+    return str(path)
+
+
+def test_weights_of_this_network_pass(place):
+    for stage in ("train", "fused"):
+        changes = {"path:pretrain_network_g": weights(place), "network_g:stage": stage}
+        preflight.check(parse(place, train_options(place, changes)), place, is_train=True)
+
+
+def test_weights_of_another_network_are_told(place, caplog):
+    changes = {"path:pretrain_network_g": weights(place, width=12)}
+    opt = parse(place, train_options(place, changes))
+    text = problems(place, opt)
+    assert re.search(r"path: pretrain_network_g: .*width: 12 in the weights, 8 here.*strict_load_g: false", text)
+    opt = parse(place, train_options(place, {**changes, "path:strict_load_g": False}))
+    with caplog.at_level(logging.WARNING, "aethernet"):
+        preflight.check(opt, place, is_train=True)
+    assert "only tensors that fit are taken (width: 12" in caplog.text
+
+
+def test_weights_of_a_later_stage_are_told(place):
+    changes = {"path:pretrain_network_g": weights(place, "fused"), "path:strict_load_g": False}
+    text = problems(place, parse(place, train_options(place, changes)))
+    assert "is of stage fused, which cannot go back into stage train; set network_g: stage: fused" in text
+
+
+def test_entry_of_the_weights(place):
+    opt = train_options(place, {"path:pretrain_network_g": weights(place), "path:param_key_g": "params_ema"})
+    preflight.check(parse(place, opt), place, is_train=True)  # BasicSR falls back to params
+    opt["path"]["param_key_g"] = None
+    assert "the param_key is ~; set it to params" in problems(place, parse(place, opt))
+    preflight.check(parse(place, {**opt, "model_type": "AetherModel"}), place, is_train=True)
+
+
+def test_safetensors_need_our_model(place):
+    path = place / "weights.safetensors"
+    write_checkpoint(path, aether_custom(2, **NETWORK))
+    opt = train_options(place, {"path:pretrain_network_g": str(path)})
+    assert "SRModel reads .pth only; set model_type: AetherModel" in problems(place, parse(place, opt))
+    preflight.check(parse(place, {**opt, "model_type": "AetherModel"}), place, is_train=True)
+
+
+def test_file_that_holds_no_weights_is_told(place):
+    (place / "weights.pth").write_text("<html>")
+    changes = {"path:pretrain_network_g": str(place / "weights.pth")}
+    assert "is not a file of plain tensors" in problems(place, parse(place, train_options(place, changes)))
+
+
+def test_testing_an_untrained_network_is_mentioned(place, caplog):
+    with caplog.at_level(logging.WARNING, "aethernet"):
+        preflight.check(parse(place, test_options(place), is_train=False), place, is_train=False)
+    assert "an untrained network is going to be tested" in caplog.text
+
+
+def test_vgg_weights_are_found_in_either_place(place):
+    opt = parse(place, train_options(place, {"train:perceptual_opt": PERCEPTUAL}))
+    for folder in ("experiments/pretrained_models", "hub/checkpoints"):
+        file = place / folder / "vgg19-dcbb9e9d.pth"
+        file.parent.mkdir(parents=True)
+        file.touch()
+        preflight.check(opt, place, is_train=True)
+        file.unlink()
+
+
+# Former runs
+
+
+def former_run(place: Path, iteration: int = 4, *, network: bool = True) -> Path:
+    """The folders that a training leaves behind; returns its state."""
+    folder = place / "experiments" / "tiny"
+    for name in ("models", "training_states"):
+        (folder / name).mkdir(parents=True)
+    state = folder / "training_states" / f"{iteration}.state"
+    torch.save({"epoch": 1, "iter": iteration, "optimizers": [], "schedulers": []}, state)
+    if network:
+        torch.save({"params": {}}, folder / "models" / f"net_g_{iteration}.pth")
+    return state
+
+
+def test_former_run_is_kept(place):
+    opt = parse(place, train_options(place))
+    (place / "experiments" / "tiny").mkdir(parents=True)
+    preflight.check(opt, place, is_train=True)  # nothing in it
+    (place / "experiments" / "tiny" / "note.txt").touch()
+    assert "choose another name, or remove" in problems(place, opt)
+    former_run(place)
+    assert re.search("name: tiny: .*former run.*continue it with --auto_resume, choose", problems(place, opt))
+    preflight.check({**opt, "rank": 1}, place, is_train=True)  # rank 0 makes the folders
+    preflight.check({**opt, "auto_resume": True}, place, is_train=True, resuming=True)
+
+
+def test_automatic_resuming_keeps_a_former_run_without_states(place):
+    folder = place / "experiments" / "tiny" / "models"
+    folder.mkdir(parents=True)
+    opt = parse(place, train_options(place), "--auto_resume")
+    preflight.check(opt, place, is_train=True, resuming=True)  # stopped before it saved anything
+    (folder / "net_g_latest.pth").touch()
+    assert "holds a former run without a state to resume from" in problems(place, opt, resuming=True)
+
+
+def test_curves_of_a_former_run_are_kept(place):
+    opt = parse(place, train_options(place, {"logger:use_tb_logger": True}))
+    preflight.check(opt, place, is_train=True)
+    (place / "tb_logger" / "tiny").mkdir(parents=True)
+    (place / "tb_logger" / "tiny" / "events").touch()
+    assert re.search("name: tiny: .*curves of a former run", problems(place, opt))
+
+
+def test_debug_run_is_kept_too(place):
+    opt = parse(place, train_options(place), "--debug")
+    (place / "experiments" / "debug_tiny").mkdir(parents=True)
+    (place / "experiments" / "debug_tiny" / "note.txt").touch()
+    assert "name: debug_tiny:" in problems(place, opt)
+
+
+def test_results_of_a_former_test_are_no_matter(place):
+    (place / "results" / "tiny" / "visualization").mkdir(parents=True)
+    preflight.check(parse(place, test_options(place), is_train=False), place, is_train=False)
+
+
+def test_resuming(place):
+    state = former_run(place)
+    changes = {"path:resume_state": str(state), "path:pretrain_network_g": "ignored.pth"}
+    opt = parse(place, train_options(place, changes))
+    preflight.check(opt, place, is_train=True, resuming=True)
+    state.write_bytes(state.read_bytes()[:100])
+    assert re.search("resume_state: .*cannot be read", problems(place, opt, resuming=True))
+
+
+def test_state_without_its_weights_is_told(place):
+    state = former_run(place, network=False)
+    opt = parse(place, train_options(place, {"path:resume_state": str(state)}))
+    assert re.search("resume_state: .*net_g_4.pth does not exist", problems(place, opt, resuming=True))
+
+
+def test_pretrained_weights_count_until_there_is_a_state(place):
+    opt = parse(place, train_options(place, {"path:pretrain_network_g": "absent.pth"}), "--auto_resume")
+    assert "pretrain_network_g: absent.pth is not a file" in problems(place, opt, resuming=True)
+    former_run(place)
+    preflight.check(opt, place, is_train=True, resuming=True)
+
+
+# Classes from elsewhere
+
+
+def test_keys_of_classes_from_elsewhere_are_only_mentioned(place, caplog):
+    changes = {"model_type": "EDVRModel", "train:tsa_iter": 5, "own": 1, "val:own": 2, "train:optim_g:type": "Lion"}
+    opt = parse(place, train_options(place, changes))
+    with caplog.at_level(logging.WARNING, "aethernet"):
+        preflight.check(opt, place, is_train=True)
+    for key in ("train: tsa_iter", "own", "val: own"):
+        assert f"{key}: this key is not checked" in caplog.text
+    assert "does not build 'Lion'" in caplog.text
+
+
+def test_training_set_as_validation_set_is_mentioned(place, caplog):
+    with caplog.at_level(logging.WARNING, "aethernet"):
+        preflight.check(parse(place, tiny_options(place)), place, is_train=True)
+    assert "datasets: val: dataroot_gt: is the folder of the training set" in caplog.text
+
+
+@pytest.mark.parametrize("package", ["tensorboard", "wandb"])
+def test_missing_logger_is_told(place, monkeypatch, package):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find_spec(name))
+    changes = {"logger:use_tb_logger": True}
+    if package == "wandb":
+        changes["logger:wandb"] = {"project": "x"}
+    opt = parse(place, train_options(place, changes))
+    assert f"pip install {package}" in problems(place, opt)
+    preflight.check({**opt, "name": "debug"}, place, is_train=True)
+
+
+# The tables
+
+
+def test_tables_name_what_basicsr_reads():
+    """Every key that BasicSR's code takes from its options stands in a table."""
+    import basicsr
+
+    from aethernet.integrations.basicsr.preflight import schema
+
+    folder = Path(basicsr.__file__).parent
+    read = re.compile(r"""(?<![a-z_])(train_|dataset_|)opt(?:\.get\(|\.pop\(|\[)['"](\w+)['"]""")
+    runtime = {"db_paths", "client_keys", "type", "network_g", "network_d", "better"}
+    groups = {
+        ("models/sr_model.py", "models/srgan_model.py", "models/base_model.py", "train.py", "test.py"): schema.TOP
+        | schema.MODELS["SRGANModel"].train
+        | schema.DATASETS["PairedImageDataset"],
+        ("models/realesrgan_model.py", "models/realesrnet_model.py"): schema.MODELS["RealESRGANModel"].top | {"scale"},
+        ("data/paired_image_dataset.py", "data/__init__.py"): schema.DATASETS["PairedImageDataset"],
+        ("data/realesrgan_paired_dataset.py",): schema.DATASETS["RealESRGANPairedDataset"],
+        ("data/single_image_dataset.py",): schema.DATASETS["SingleImageDataset"],
+        ("data/realesrgan_dataset.py",): schema.DATASETS["RealESRGANDataset"],
+    }
+    for files, known in groups.items():
+        for file in files:
+            keys = {match[1] for match in read.findall((folder / file).read_text(encoding="utf-8"))}
+            assert keys - known - runtime == set(), file

@@ -1,0 +1,220 @@
+"""Resuming: an interrupted training ends in the same weights as a straight one, whatever interrupts it."""
+
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from training import needs_basicsr, run_aethernet, start_aethernet, tiny_options, write_options, write_pairs
+
+pytestmark = needs_basicsr
+
+ITERATIONS, INTERRUPTION = 120, 26
+
+
+def options(directory: Path, name: str = "tiny", **changes) -> Path:
+    """Training with everything that could go wrong: an interruption within an epoch that drops samples, random
+    numbers in the network, a validation at the moment of saving, a weight average, norms that freeze after it.
+    """
+    opt = tiny_options(
+        directory,
+        **{
+            "name": name,
+            "datasets:train:dataset_enlarge_ratio": 3,  # 21 samples, 10 batches of 2 in an epoch
+            "network_g:drop_path": 0.3,
+            "network_g:norm_freeze_iter": 45,
+            "train:total_iter": ITERATIONS,
+            "train:scheduler:milestones": [20, 40],
+            "val:val_freq": INTERRUPTION,
+            "logger:save_checkpoint_freq": INTERRUPTION,
+            **changes,
+        },
+    )
+    return write_options(opt, directory / f"{name}.yml")
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory) -> Path:
+    """A folder with data and the experiment `tiny`, trained in one go."""
+    root = tmp_path_factory.mktemp("straight")
+    write_pairs(root, count=7)
+    run_aethernet("train", "-opt", options(root), cwd=root)
+    return root
+
+
+def experiment(root: Path, name: str = "tiny") -> Path:
+    return root / "experiments" / name
+
+
+def load(path: Path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+def assert_same(first: object, second: object, at: str = "") -> None:
+    """Bit for bit, through all containers."""
+    assert type(first) is type(second), at
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), at
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys(), at
+        for key in first:
+            assert_same(first[key], second[key], f"{at}/{key}")
+    elif isinstance(first, list | tuple):
+        assert len(first) == len(second), at
+        for index, (one, other) in enumerate(zip(first, second, strict=True)):
+            assert_same(one, other, f"{at}/{index}")
+    else:
+        assert first == second, at
+
+
+@pytest.mark.parametrize(
+    ("model", "workers"),
+    [("SRModel", 0), ("SRModel", 2), ("AetherModel", 0)],
+    ids=["no_workers", "two_workers", "our_model"],
+)
+def test_a_resumed_training_equals_a_straight_one(straight, model, workers):
+    """The straight one has no workers: their number does not matter either."""
+    name, uninterrupted = f"resumed_{model}_{workers}", "tiny"
+    if model != "SRModel":
+        uninterrupted = model
+        run_aethernet("train", "-opt", options(straight, model, model_type=model), cwd=straight)
+    whole, resumed = experiment(straight, uninterrupted), experiment(straight, name)
+    for kind, file in (("training_states", "26.state"), ("models", "net_g_26.pth")):
+        (resumed / kind).mkdir(parents=True)
+        shutil.copy(whole / kind / file, resumed / kind)
+    changes = {"model_type": model, "datasets:train:num_worker_per_gpu": workers}
+    result = run_aethernet("train", "-opt", options(straight, name, **changes), "--auto_resume", cwd=straight)
+    assert "Resuming training from epoch: 2, iter: 26" in result.stderr
+
+    for file in ("models/net_g_52.pth", "training_states/52.state", "models/net_g_latest.pth"):
+        assert_same(load(whole / file), load(resumed / file), file)
+    before, after = (load(whole / f"models/net_g_{iteration}.pth") for iteration in (26, 52))
+    assert set(after) == {"params", "params_ema"}
+    assert not torch.equal(before["params"]["shallow.weight"], after["params"]["shallow.weight"])
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_killing_the_trainer_changes_nothing(straight, kills, tmp_path):
+    """Every newest checkpoint loads, and the weights after all the kills are those of an undisturbed training."""
+    moments = random.Random(kills)
+    name, undisturbed = f"killed_{kills}", "tiny"
+    changes = {"train:total_iter": ITERATIONS, "logger:print_freq": 1000}
+    if kills > 3:
+        changes["train:total_iter"] = 50 * kills
+        undisturbed = "long"
+        run_aethernet("train", "-opt", options(straight, undisturbed, **changes), cwd=straight)
+    file = options(straight, name, **changes, **{"logger:save_checkpoint_freq": 2})
+    states = experiment(straight, name) / "training_states"
+    killed = 0
+    for _ in range(kills):
+        before = newest(states)
+        process = start_aethernet("train", "-opt", file, "--auto_resume", cwd=straight, logs=tmp_path)
+        while newest(states) == before and process.is_alive():
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.3))
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+        iteration = newest(states)
+        assert iteration > before, (tmp_path / "stderr").read_text()
+        assert load(states / f"{iteration}.state")["iter"] == iteration
+        assert load(states.parent / "models" / f"net_g_{iteration}.pth").keys() == {"params", "params_ema"}
+    assert killed >= kills / 2, "the trainings were over before they could be killed"
+    run_aethernet("train", "-opt", file, "--auto_resume", cwd=straight)
+    latest = "models/net_g_latest.pth"
+    assert_same(load(experiment(straight, undisturbed) / latest), load(experiment(straight, name) / latest))
+    assert not list((straight / "experiments").glob("*archived*"))
+    assert not list(states.parent.rglob(".*")), "left-overs of killed writers"
+
+
+def newest(states: Path) -> int:
+    return max((int(path.stem) for path in states.glob("[0-9]*.state")), default=0)
+
+
+# Choosing the state, without a training
+
+
+@pytest.fixture
+def opt(tmp_path) -> dict:
+    """An experiment with states 2, 4 and 10 (not in the order of their names), as BasicSR describes it."""
+    from aethernet.integrations.basicsr import compat
+
+    compat.apply()
+    models, states = tmp_path / "models", tmp_path / "training_states"
+    for folder in (models, states):
+        folder.mkdir()
+    for iteration in (2, 4, 10):
+        torch.save({"params": {"weight": torch.ones(1000)}}, models / f"net_g_{iteration}.pth")
+        state = {"epoch": 0, "iter": iteration, "optimizers": [], "schedulers": []}
+        torch.save(state, states / f"{iteration}.state")
+    path = {"models": str(models), "training_states": str(states), "resume_state": None, "param_key_g": "params_ema"}
+    return {"auto_resume": True, "network_g": {}, "path": path}
+
+
+def resume(opt: dict) -> dict | None:
+    from aethernet.integrations.basicsr.resume import load_resume_state
+
+    return load_resume_state(opt)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def test_the_newest_state_is_taken_from_the_experiment_wherever_that_is(opt, tmp_path):
+    assert resume(opt)["iter"] == 10
+    assert opt["path"]["resume_state"] == str(tmp_path / "training_states/10.state")
+    assert opt["path"]["pretrain_network_g"] == str(tmp_path / "models/net_g_10.pth")
+    assert opt["path"]["param_key_g"] == "params"
+
+
+@pytest.mark.parametrize("broken", ["training_states/10.state", "models/net_g_10.pth"])
+@pytest.mark.parametrize("damage", [cut_short, Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(opt, tmp_path, caplog, broken, damage):
+    damage(tmp_path / broken)
+    assert resume(opt)["iter"] == 4
+    if "10.state" not in broken or (tmp_path / broken).exists():
+        assert "leaves out 10.state" in caplog.text
+
+
+def test_if_no_state_can_be_used_the_run_does_not_start_anew(opt, tmp_path):
+    from aethernet.errors import CheckpointError
+
+    for path in (tmp_path / "models").iterdir():
+        cut_short(path)
+    with pytest.raises(CheckpointError, match=r"none of the 3 training states .*net_g_10.pth cannot be read"):
+        resume(opt)
+
+
+def test_without_states_the_run_starts(opt, tmp_path):
+    shutil.rmtree(tmp_path / "training_states")
+    assert resume(opt) is None
+
+
+def test_a_named_state_must_be_whole(opt, tmp_path):
+    from aethernet.errors import CheckpointError
+
+    opt["auto_resume"] = False
+    assert resume(opt) is None
+    opt["path"]["resume_state"] = str(tmp_path / "training_states/4.state")
+    assert resume(opt)["iter"] == 4
+    (tmp_path / "models/net_g_4.pth").unlink()
+    with pytest.raises(CheckpointError, match=r"net_g_4.pth does not exist"):
+        resume(opt)
+    opt["path"]["ignore_resume_networks"] = ["network_g"]
+    assert resume(opt)["iter"] == 4
+    opt["path"]["resume_state"] = str(tmp_path / "models/net_g_10.pth")
+    with pytest.raises(CheckpointError, match="is no training state: it has no epoch, iter"):
+        resume(opt)
+
+
+def test_code_in_a_state_is_not_run(opt, tmp_path):
+    from aethernet.errors import CheckpointError
+
+    opt["auto_resume"], opt["path"]["resume_state"] = False, str(tmp_path / "evil.state")
+    torch.save({"epoch": 0, "iter": 2, "optimizers": [Path("x")], "schedulers": []}, tmp_path / "evil.state")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        resume(opt)
