@@ -1,13 +1,12 @@
 """Reading any picture file as 8-bit RGB, and writing PNG files whole or not at all."""
 
-import os
-import threading
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from aethernet.errors import DataError
+from aethernet.files import atomic_path
 
 SUFFIXES = frozenset(
     {
@@ -76,18 +75,8 @@ def write_png(path: str | Path, img: np.ndarray) -> None:
     done, buffer = cv2.imencode(".png", img[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
     if not done:
         raise OSError(f"OpenCV could not encode a picture of shape {img.shape} for {path}")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.png")
-    # Not `files.atomic_path`: it reads the umask by setting it, which several threads must not do at a time.
-    try:
-        with open(temporary, "xb") as file:
-            file.write(buffer.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.tobytes())
 
 
 def _is_cut_off(data: bytes) -> bool:
