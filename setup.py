@@ -6,7 +6,6 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-README = ROOT / "README.md"
 
 # BasicSR itself stands in no list: its source distribution asks for torch in an isolated build, which fetches
 # gigabytes and may replace the torch at hand. `make venv` installs it, or by hand, with setuptools and wheel present:
@@ -23,7 +22,7 @@ setup(
     name="aethernet",
     version=runpy.run_path(str(ROOT / "archs" / "aethernet" / "version.py"))["__version__"],
     description="A deployable single-image super-resolution network, as an extension of BasicSR",
-    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     license_files=["LICENSE"],

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
+from model_helpers import PICTURES, STATISTICS, build_model, copy_of, options, train
 
 from aethernet.norms import DeploymentNorm
-from model_helpers import PICTURES, STATISTICS, build_model, copy_of, options, train
 
 ITERATIONS = 300
 FREEZE = 90

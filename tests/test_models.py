@@ -7,12 +7,12 @@ import sys
 import pytest
 import safetensors.torch
 import torch
+from model_helpers import PICTURES, STATISTICS, build_model, copy_of, gan_options, models, options, train
 from torch import nn
 
 from aethernet.checkpoint import read_checkpoint
 from aethernet.errors import AetherError, CheckpointError, OptionError, StageError
 from aethernet.norms import DeploymentNorm
-from model_helpers import PICTURES, STATISTICS, build_model, copy_of, gan_options, models, options, train
 
 
 @pytest.fixture

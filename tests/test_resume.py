@@ -211,6 +211,21 @@ def test_a_named_state_must_be_whole(opt, tmp_path):
         resume(opt)
 
 
+def test_left_overs_of_a_killed_writer_are_removed_and_nothing_else(opt, tmp_path):
+    from aethernet.files import atomic_path
+
+    mine = tmp_path / "models" / ".mine.pth"
+    mine.touch()
+    for name in ("training_states/12.state", "models/net_g_12.pth"):
+        with atomic_path(tmp_path / name) as temporary:
+            (tmp_path / name).with_name(temporary.name + "_").touch()  # a copy, since the writer tidies up
+        (tmp_path / name).with_name(temporary.name + "_").rename(temporary)
+        (tmp_path / name).unlink()
+    assert len(list(tmp_path.rglob(".*"))) == 3
+    assert resume(opt)["iter"] == 10
+    assert list(tmp_path.rglob(".*")) == [mine]
+
+
 def test_code_in_a_state_is_not_run(opt, tmp_path):
     from aethernet.errors import CheckpointError
 

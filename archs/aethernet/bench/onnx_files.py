@@ -54,7 +54,7 @@ def open_session(path: Path, threads: int | None = None):
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except runtime.capi.onnxruntime_pybind11_state.OrtException as error:
+    except runtime_errors() as error:
         raise CheckpointError(f"ONNX Runtime cannot load {path}: {str(error).splitlines()[0]}") from error
     if len(session.get_inputs()) != 1 or len(session.get_inputs()[0].shape) != 4:
         shapes = [entry.shape for entry in session.get_inputs()]
@@ -62,6 +62,13 @@ def open_session(path: Path, threads: int | None = None):
     if session.get_inputs()[0].type not in FLOAT_TYPES:
         raise CheckpointError(f"{path} takes {session.get_inputs()[0].type}: float32 or float16 in [0, 1] is needed")
     return session
+
+
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises for a file that it cannot use; its exceptions have no common base."""
+    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
+    return (*(getattr(state, name) for name in names), state.RuntimeException)
 
 
 def session_function(session) -> Callable[[np.ndarray], np.ndarray]:
@@ -79,7 +86,10 @@ def inspect_onnx(path: Path, side: int = 32) -> OnnxFacts:
         raise CheckpointError(f"{path} takes {channels!r} channels: 1 (grey) or 3 (RGB) is needed")
     sides = [length if isinstance(length, int) else side for length in (height, width)]
     shape = (batch if isinstance(batch, int) else 1, channels, *sides)
-    out = session_function(session)(np.zeros(shape, np.float32))
+    try:
+        out = session_function(session)(np.zeros(shape, np.float32))
+    except runtime_errors() as error:
+        raise CheckpointError(f"ONNX Runtime cannot run {path} on {shape}: {str(error).splitlines()[0]}") from error
     scale, remainder = divmod(out.shape[-1], sides[1])
     if out.ndim != 4 or remainder or out.shape[-2] != sides[0] * scale:
         raise CheckpointError(f"{path} makes {out.shape} of {shape}: it is no upscaler")

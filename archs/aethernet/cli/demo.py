@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
         if title not in bars:
             form = "{desc:<28}{percentage:3.0f}% |{bar:30}| {elapsed}"
             bars[title] = tqdm(total=1.0, desc=title, bar_format=form)
-        bars[title].update(done - bars[title].n)
+        bars[title].n = min(done, 1.0)
+        bars[title].refresh()
         if done >= 1.0:
             bars[title].close()
 

@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
 
     from aethernet.checkpoint import read_checkpoint, write_checkpoint
     from aethernet.errors import CheckpointError
-    from aethernet.parity import FLOAT32_BOUND, FLOAT64_BOUND, compare
+    from aethernet.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
 
     if args.out.exists() and not args.force:
         raise CheckpointError(f"{args.out} exists: give another -o, or --force to overwrite it")
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     if network.config.stage != "train":
         raise CheckpointError(f"{args.checkpoint} is of stage {network.config.stage!r} already: nothing to fuse")
     fused = copy.deepcopy(network).fuse_model()
-    records = compare(network, fused, proof_inputs(network.config.in_channels))
+    records = fusion_parity(network, proof_inputs(network.config.in_channels))
     print(f"\n{'input':<24}{'shape':<22}{'float32':>12}{'float64':>12}")
     for record in records:
         print(f"{record.name:<24}{record.shape!s:<22}{record.float32:>12.2e}{record.float64:>12.2e}")

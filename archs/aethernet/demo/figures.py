@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from aethernet.bench.quality import Upscaler, evaluate, mean_quality, network_upscaler
 from aethernet.bench.timing import Candidate, time_candidates
 from aethernet.checkpoint import load_network
 from aethernet.data.degrade import bicubic_upscale
-from aethernet.data.embedded import embedded_pictures
 
 TIMED_SIZE = (256, 256)
 ROUNDS, WARMUP = 7, 2
@@ -27,11 +27,14 @@ class Row:
     file_bytes: int | None = None
 
 
-def measure(weights: dict[str, Path], scale: int, tested: tuple[float, float]) -> list[Row]:
+def measure(
+    weights: dict[str, Path], held_out: dict[str, np.ndarray], scale: int, tested: tuple[float, float]
+) -> list[Row]:
     """Measures bicubic and each weights file, in this order, and puts in what `aethernet test` logged.
 
     Args:
         weights: files by the name of the stage.
+        held_out: (H, W, 3) RGB uint8 pictures that the test pipeline measured too.
         scale: of all of them.
         tested: PSNR in dB and SSIM that the test pipeline found for the trained weights.
 
@@ -42,7 +45,6 @@ def measure(weights: dict[str, Path], scale: int, tested: tuple[float, float]) -
     networks = {stage: load_network(path) for stage, path in weights.items()}
     upscalers: dict[str, Upscaler] = {"bicubic": lambda picture: bicubic_upscale(picture, scale)}
     upscalers |= {stage: network_upscaler(network) for stage, network in networks.items()}
-    held_out = embedded_pictures("val")
     quality = {stage: mean_quality(evaluate(upscale, held_out, scale)) for stage, upscale in upscalers.items()}
     x = torch.rand(1, 3, *TIMED_SIZE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

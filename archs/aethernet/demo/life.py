@@ -13,7 +13,7 @@ import yaml
 
 from aethernet import recipes
 from aethernet.bench.witness import Witness, take_witness
-from aethernet.data.embedded import embedded_pictures
+from aethernet.data.pictures import find_pictures, read_rgb
 from aethernet.demo import figures, pictures
 from aethernet.demo.commands import run_command
 from aethernet.errors import EnvironmentProblem
@@ -79,13 +79,14 @@ def run_demo(
     run_command(out, "fuse", "fuse", str(trained), "-o", str(fused), progress=progress)
 
     progress("measure", 0.0)
-    rows = figures.measure({"half-way": halfway, "trained": trained, "fused": fused}, scale, tested)
+    held_out = {path.stem: read_rgb(path)[0] for path in find_pictures(data / "embedded" / "val" / "HR")}
+    rows = figures.measure({"half-way": halfway, "trained": trained, "fused": fused}, held_out, scale, tested)
     files = {
         "table": out / "table.json",
         "curve": pictures.training_curve(
             out / "tb_logger" / EXPERIMENT, out / "curve.png", bicubic=rows[0], resumed=half
         ),
-        "comparison": pictures.comparison(fused, scale, out / "comparison.png"),
+        "comparison": pictures.comparison(fused, held_out, scale, out / "comparison.png"),
         "weights": fused,
     }
     witness = take_witness(threads=torch.get_num_threads(), precision="float32", size="256x256")
@@ -94,7 +95,7 @@ def run_demo(
         "scale": scale,
         "iterations": iterations,
         "seconds": round(time.time() - started, 1),
-        "pictures": list(embedded_pictures("val")),
+        "pictures": list(held_out),
         "rows": [dataclasses.asdict(row) for row in rows],
     }
     with atomic_path(files["table"]) as temporary:

@@ -1,12 +1,12 @@
 """The demo's two pictures: the training curve and a comparison of crops."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from aethernet.checkpoint import load_network
-from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
-from aethernet.data.embedded import embedded_pictures
+from aethernet.data.degrade import bicubic_downsample, bicubic_upscale
 from aethernet.demo.figures import Row
 from aethernet.errors import EnvironmentProblem
 from aethernet.files import atomic_path
@@ -21,6 +21,7 @@ def training_curve(events: Path, path: Path, *, bicubic: Row, resumed: int) -> P
     """Draws loss and validation PSNR over the iterations from a TensorBoard folder; returns `path`."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports every file that it moves on to
     accumulator = EventAccumulator(str(events)).Reload()
     tags = accumulator.Tags()["scalars"]
     psnr_tag = next((tag for tag in tags if tag.endswith("/psnr")), None)
@@ -42,15 +43,14 @@ def training_curve(events: Path, path: Path, *, bicubic: Row, resumed: int) -> P
     return _save(figure, path)
 
 
-def comparison(weights: Path, scale: int, path: Path) -> Path:
+def comparison(weights: Path, held_out: dict[str, np.ndarray], scale: int, path: Path) -> Path:
     """Draws crops of validation pictures: LR, bicubic, AetherNet, HR, enlarged without smoothing; returns `path`."""
     from aethernet.bench.quality import network_upscaler
 
     upscale = network_upscaler(load_network(weights))
-    held_out = embedded_pictures("val")
     figure, grid = _pyplot().subplots(len(CROPS), 4, figsize=(10, 2.6 * len(CROPS)), layout="constrained")
     for row, (name, top, left) in zip(grid, CROPS, strict=True):
-        hr = modcrop(held_out[name], scale)
+        hr = held_out[name]
         lr = bicubic_downsample(hr, scale)
         nearest = np.kron(lr, np.ones((scale, scale, 1), dtype=np.uint8))
         columns = {

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 # Schedulers keep milestones in a Counter, and some optimisers their state in a defaultdict; neither can run code.
 CONTAINERS = [collections.Counter, collections.OrderedDict, collections.defaultdict]
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError)
-LEFT_OVER = re.compile(r"\.(net_\w+|\d+)\.\w{8}\.(pth|state)")
+LEFT_OVER = re.compile(r"\.(net_\w+|\d+)\.\w+\.(pth|state)")  # as `aethernet.files.atomic_path` names them
 
 
 def load_resume_state(opt: dict) -> dict | None:
