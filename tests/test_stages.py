@@ -85,7 +85,7 @@ def test_a_missing_or_foreign_key_is_named():
     state.pop(CONFIG_KEY)
     with pytest.raises(RuntimeError, match=f"Missing key.*{CONFIG_KEY}"):
         aether_tiny(2).load_state_dict(state)
-    with pytest.raises(RuntimeError, match="Unexpected key.*head.weight"):
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*head\.weight"):
         aether_tiny(2).load_state_dict({**aether_tiny(2).state_dict(), "head.weight": torch.zeros(1)})
 
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aethernet.norms import DeploymentNorm
+from aethernet.norms import DeploymentNorm, LayerNorm2d
 from aethernet.reparam import Fusible, pad_kernel, plain_conv, scale_outputs
 
 LEAKY_SLOPE = 0.1
+FUSION_NORM_INIT = 0.1
 
 
 class ScaledConv2d(Fusible):
@@ -213,6 +214,9 @@ class QuantFusion(NormedConv2d):
         super().__init__(norm, groups=1)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 1, 1))
         self.error_compensation = nn.Parameter(torch.zeros(out_channels))
+        # Unit variance would drown the shallow features it is added to: 0.2 to 0.3 dB after 700 iterations.
+        if isinstance(norm, DeploymentNorm | LayerNorm2d):
+            nn.init.constant_(norm.weight, FUSION_NORM_INIT)
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
 
     def kernel_and_bias(self) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from aethernet.reparam import fuse
 logger = logging.getLogger(__name__)
 
 INPUT_MEAN = 0.5
-RESIDUAL_SCALE_INIT = 0.5
+RESIDUAL_SCALE_INIT = 0.1
 
 
 class AetherNet(nn.Module):

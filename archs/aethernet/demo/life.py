@@ -129,8 +129,8 @@ def train_options(data: Path, scale: int, iterations: int) -> dict:
         "dataset_enlarge_ratio": 50,
     }
     opt["datasets"] = {"train": opt["datasets"]["train"], "val": validation_set(data, scale)}
-    opt["val"] |= {"val_freq": iterations // 6, "save_img": False, "pbar": False}
-    opt["logger"] |= {"print_freq": iterations // 30, "save_checkpoint_freq": iterations // 6}
+    opt["val"] |= {"val_freq": iterations // 10, "save_img": False, "pbar": False}
+    opt["logger"] |= {"print_freq": max(1, iterations // 90), "save_checkpoint_freq": iterations // 10}
     return opt
 
 

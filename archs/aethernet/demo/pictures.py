@@ -14,6 +14,7 @@ from aethernet.files import atomic_path
 # Where to look in the validation pictures: (picture, top, left) of a crop in high-resolution pixels, on fine detail.
 CROPS = (("chelsea", 84, 150), ("rocket", 130, 280), ("coffee", 120, 330))
 CROP = 96
+SMOOTHING = 9  # points of the loss in one mean
 INK, ACCENT, MUTED = "#1b1f24", "#0b62a8", "#8a929b"
 
 
@@ -28,18 +29,25 @@ def training_curve(events: Path, path: Path, *, bicubic: Row, resumed: int) -> P
     if psnr_tag is None or "losses/l_pix" not in tags:
         raise EnvironmentProblem(f"{events} holds no training curve: it has {', '.join(tags) or 'nothing'}")
     figure, (left, right) = _pyplot().subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    for axes, tag, label in (
-        (left, "losses/l_pix", "L1 loss (training)"),
-        (right, psnr_tag, "PSNR, Y, dB (validation)"),
-    ):
-        points = sorted({(event.step, event.value) for event in accumulator.Scalars(tag)})
-        axes.plot(*zip(*points, strict=True), color=ACCENT, marker="o", markersize=3, label="AetherNet tiny")
+
+    def points(tag: str) -> tuple[np.ndarray, np.ndarray]:
+        steps, values = zip(*sorted({(event.step, event.value) for event in accumulator.Scalars(tag)}), strict=True)
+        return np.array(steps), np.array(values)
+
+    steps, losses = points("losses/l_pix")
+    left.plot(steps, losses, ".", color=MUTED, markersize=3, label="single batches")
+    window = np.ones(min(SMOOTHING, len(losses)))
+    smooth = np.convolve(losses, window, "same") / np.convolve(np.ones_like(losses), window, "same")
+    left.plot(steps, smooth, color=ACCENT, label=f"mean of {len(window)} of them")
+    right.plot(*points(psnr_tag), color=ACCENT, marker="o", markersize=3, label="AetherNet tiny")
+    for axes, label in ((left, "L1 loss (training)"), (right, "PSNR, Y, dB (validation)")):
         axes.axvline(resumed, color=MUTED, linestyle=":", label="interrupted and resumed")
         axes.set_title(label, loc="left", color=INK)
         axes.set_xlabel("iteration")
         axes.grid(alpha=0.25)
     right.axhline(bicubic.psnr, color=INK, linestyle="--", linewidth=1, label="bicubic")
     right.legend(loc="lower right", frameon=False)
+    left.legend(loc="upper right", frameon=False)
     return _save(figure, path)
 
 

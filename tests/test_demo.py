@@ -1,0 +1,92 @@
+"""The demo: its parts quickly, and the whole of it as a slow test."""
+
+import json
+import cv2
+import numpy as np
+import pytest
+
+from aethernet.bench.witness import take_witness
+from aethernet.cli import main
+from aethernet.data.embedded import write_embedded
+from aethernet.demo import figures, life
+from aethernet.demo.commands import run_command
+from aethernet.errors import EnvironmentProblem
+
+ROWS = [
+    figures.Row("bicubic", 30.0, 0.8),
+    figures.Row("trained", 31.0, 0.9),
+    figures.Row("aethernet test", 31.0, 0.9),
+    figures.Row("fused", 31.0, 0.9),
+]
+
+
+def replace_row(stage: str, psnr: float) -> list[figures.Row]:
+    return [figures.Row(row.stage, psnr, row.ssim) if row.stage == stage else row for row in ROWS]
+
+
+def test_the_demo_checks_what_it_promises():
+    life.check(ROWS)
+    with pytest.raises(EnvironmentProblem, match="bicubic 30"):
+        life.check(replace_row("trained", 29.5))
+    with pytest.raises(EnvironmentProblem, match=r"fused gives 30\.9"):
+        life.check(replace_row("fused", 30.9))
+
+
+def test_options_come_from_the_recipes(tmp_path):
+    opt = life.train_options(tmp_path, 4, 300)
+    assert opt["network_g"] == {
+        "type": "aether_tiny",
+        "scale": 4,
+        "stage": "train",
+        "norm_freeze_iter": 90,
+        "drop_path": 0.0,
+    }
+    assert opt["model_type"] == "AetherModel"
+    assert opt["train"]["scheduler"]["periods"] == [300]
+    assert opt["datasets"]["train"]["gt_size"] == 128
+
+
+def test_a_failing_command_shows_its_last_lines(tmp_path):
+    with pytest.raises(EnvironmentProblem, match=r"exit code 1.*absent\.pth is not a file"):
+        run_command(tmp_path, "fuse", "fuse", "absent.pth", "-o", "out.pth", progress=lambda *_: None)
+    assert (tmp_path / "logs" / "fuse.txt").exists()
+
+
+def test_too_few_iterations(capsys):
+    assert main(["demo", "--iterations", "5"]) == 1
+    assert "at least 60" in capsys.readouterr().err
+
+
+def test_an_earlier_run_is_kept(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "demo"
+    out.mkdir()
+    (out / "table.json").write_text("earlier")
+    witness = take_witness(threads=1, precision="float32", size="256x256", command="test")
+    monkeypatch.setattr("aethernet.demo.run_demo", lambda *_, **__: life.DemoResult(ROWS, ["chelsea"], witness, {}))
+    assert main(["demo", "--out", str(out)]) == 0
+    (archived,) = tmp_path.glob("demo_archived_*")
+    assert (archived / "table.json").read_text() == "earlier"
+    assert "30.00 dB" in capsys.readouterr().out
+
+
+def test_validation_pictures_are_not_trained_on(tmp_path):
+    write_embedded(tmp_path, (2,))
+    names = {split: {path.name for path in (tmp_path / split / "HR").iterdir()} for split in ("train", "val")}
+    assert not names["train"] & names["val"]
+
+
+@pytest.mark.slow
+def test_the_whole_demo(tmp_path, capsys):
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out), "--iterations", "400"]) == 0
+    printed = capsys.readouterr().out
+    rows = {row["stage"]: row for row in json.loads((out / "table.json").read_text())["rows"]}
+    assert list(rows) == ["bicubic", "half-way", "trained", "aethernet test", "fused"]
+    assert rows["trained"]["psnr"] > rows["bicubic"]["psnr"]
+    assert rows["fused"]["psnr"] == pytest.approx(rows["trained"]["psnr"], abs=1e-4)
+    assert rows["fused"]["params"] < rows["trained"]["params"]
+    assert all(stage in printed for stage in rows)
+    for name in ("curve.png", "comparison.png"):
+        picture = cv2.imread(str(out / name))
+        assert picture.shape[0] > 300
+        assert np.std(picture) > 10

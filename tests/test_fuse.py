@@ -1,0 +1,88 @@
+"""`aethernet fuse`: proves, writes, and refuses with the reason."""
+
+import pytest
+import torch
+from networks import randomise
+
+from aethernet import aether_custom, aether_tiny, load_network, read_checkpoint, write_checkpoint
+from aethernet.cli import main
+from aethernet.parity import fusion_parity
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "net_g_10.pth"
+    last, averaged = (randomise(aether_tiny(2), seed).state_dict() for seed in (1, 2))
+    torch.save({"params": last, "params_ema": averaged}, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["fused.pth", "fused.safetensors"])
+def test_fusing_a_basicsr_checkpoint(checkpoint, tmp_path, capsys, name):
+    out = tmp_path / name
+    assert main(["fuse", str(checkpoint), "-o", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "params_ema" in text
+    assert "photograph chelsea" in text
+    assert "fused equals unfused" in text
+    expected = read_checkpoint(checkpoint).network(stage="fused").state_dict()
+    found = load_network(out).state_dict()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_grey_networks_are_proven_on_grey(tmp_path, capsys):
+    write_checkpoint(tmp_path / "grey.pth", randomise(aether_custom(2, width=6, depths=[1], in_channels=1)))
+    assert main(["fuse", str(tmp_path / "grey.pth"), "-o", str(tmp_path / "out.pth")]) == 0
+    assert "(1, 1, 128, 128)" in capsys.readouterr().out
+
+
+def test_a_key_can_be_chosen(checkpoint, tmp_path):
+    assert main(["fuse", str(checkpoint), "-o", str(tmp_path / "out.pth"), "--key", "params"]) == 0
+    expected = read_checkpoint(checkpoint, key="params").network(stage="fused").state_dict()
+    assert torch.equal(load_network(tmp_path / "out.pth").state_dict()["fusion.weight"], expected["fusion.weight"])
+
+
+def test_nothing_is_overwritten_unasked(checkpoint, tmp_path, capsys):
+    out = tmp_path / "out.pth"
+    out.write_text("precious")
+    assert main(["fuse", str(checkpoint), "-o", str(out)]) == 1
+    assert "exists" in capsys.readouterr().err
+    assert out.read_text() == "precious"
+    assert main(["fuse", str(checkpoint), "-o", str(out), "--force"]) == 0
+
+
+def test_wrong_inputs(checkpoint, tmp_path, capsys):
+    assert main(["fuse", str(checkpoint), "-o", str(tmp_path / "out.onnx")]) == 1
+    assert "must end in .pth or .safetensors" in capsys.readouterr().err
+    assert main(["fuse", str(tmp_path / "absent.pth"), "-o", str(tmp_path / "out.pth")]) == 1
+    assert "is not a file" in capsys.readouterr().err
+    write_checkpoint(tmp_path / "fused.pth", aether_tiny(2, stage="fused"))
+    assert main(["fuse", str(tmp_path / "fused.pth"), "-o", str(tmp_path / "out.pth")]) == 1
+    assert "nothing to fuse" in capsys.readouterr().err
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_weights_that_are_not_finite_are_not_written(tmp_path, capsys):
+    network = aether_tiny(2)
+    with torch.no_grad():
+        network.shallow.weight[0, 0, 0, 0] = float("nan")
+    write_checkpoint(tmp_path / "nan.pth", network)
+    assert main(["fuse", str(tmp_path / "nan.pth"), "-o", str(tmp_path / "out.pth")]) == 1
+    assert "extreme or non-finite" in capsys.readouterr().err
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_parity_sees_a_wrong_fusion(monkeypatch):
+    network = randomise(aether_tiny(2)).eval()
+    inputs = {"noise": torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))}
+    assert all(record.holds for record in fusion_parity(network, inputs))
+    original = type(network).fuse_model
+
+    def wrong(self):
+        original(self)
+        with torch.no_grad():
+            self.fusion.bias += 1e-3
+        return self
+
+    monkeypatch.setattr(type(network), "fuse_model", wrong)
+    assert not any(record.holds for record in fusion_parity(network, inputs))
