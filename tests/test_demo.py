@@ -1,6 +1,7 @@
 """The demo: its parts quickly, and the whole of it as a slow test."""
 
 import json
+
 import cv2
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_options_come_from_the_recipes(tmp_path):
 
 
 def test_a_failing_command_shows_its_last_lines(tmp_path):
-    with pytest.raises(EnvironmentProblem, match=r"exit code 1.*absent\.pth is not a file"):
+    with pytest.raises(EnvironmentProblem, match=r"(?s)exit code 1.*absent\.pth is not a file"):
         run_command(tmp_path, "fuse", "fuse", "absent.pth", "-o", "out.pth", progress=lambda *_: None)
     assert (tmp_path / "logs" / "fuse.txt").exists()
 

@@ -20,12 +20,12 @@ FILES = sorted(path for path in ARCHS.rglob("*.py"))
 
 LAYERS = (
     ("aethernet.errors", "aethernet.version", "aethernet.files"),
-    ("aethernet.reparam", "aethernet.quantization", "aethernet.norms", "aethernet.parity"),
+    ("aethernet.reparam", "aethernet.quantization", "aethernet.norms"),
     ("aethernet.blocks",),
     ("aethernet.config",),
     ("aethernet.network",),
     ("aethernet.variants",),
-    ("aethernet", "aethernet.checkpoint", "aethernet.export", "aethernet.upscale"),
+    ("aethernet", "aethernet.checkpoint", "aethernet.parity", "aethernet.export", "aethernet.upscale"),
     ("aethernet.data", "aethernet.integrations", "aether_arch"),
     ("aethernet.recipes", "aethernet.bench", "aethernet.doctor", "aethernet.demo"),
     ("aethernet.cli", "aethernet.__main__"),

@@ -512,6 +512,8 @@ def test_every_gpu_of_a_process_takes_a_batch(place, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     text = problems(place, parse(place, train_options(place, {"num_gpu": 4})))
     assert "batch_size_per_gpu: 2 on each of 4 GPUs, together 8, is more than the 6 pictures" in text
+    assert "num_gpu: 4 in one process would lose the norm statistics" in text
+    assert "torchrun --nproc_per_node=4" in text
     assert "num_gpu: 5 is more" in problems(place, parse(place, train_options(place, {"num_gpu": 5})))
 
 

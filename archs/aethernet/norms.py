@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 
 from aethernet.errors import EnvironmentProblem
@@ -92,6 +91,25 @@ class DeploymentNorm(nn.Module):
         return f"{self.channels}, freeze_iter={self.freeze_iter}"
 
 
+class SumOverRanks(torch.autograd.Function):
+    """The sum of a tensor over all ranks, differentiable: every rank's input moves every rank's loss.
+
+    PyTorch's own differentiable collectives are deprecated or private.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total
+
+
 def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance (C,) of x (N, C, H, W) over N, H, W and over all ranks, differentiable.
 
@@ -99,8 +117,8 @@ def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
         world_size = distributed.get_world_size()
-        mean = all_reduce(x.mean(dim=(0, 2, 3))) / world_size
-        var = all_reduce((x - mean.view(1, -1, 1, 1)).square().mean(dim=(0, 2, 3))) / world_size
+        mean = SumOverRanks.apply(x.mean(dim=(0, 2, 3))) / world_size
+        var = SumOverRanks.apply((x - mean.view(1, -1, 1, 1)).square().mean(dim=(0, 2, 3))) / world_size
         return mean, var
     var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
     return mean, var

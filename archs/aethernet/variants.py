@@ -4,7 +4,7 @@ from aethernet.config import AetherConfig
 from aethernet.network import AetherNet
 
 VARIANTS: dict[str, dict] = {
-    "tiny": {"width": 32, "depths": (2, 2, 2), "kernel_size": 7, "expansion": 1.5, "tail_channels": 24},
+    "tiny": {"width": 48, "depths": (3,), "kernel_size": 7, "expansion": 1.0, "tail_channels": 24},
     "small": {"width": 96, "depths": (4, 4, 4, 4), "tail_channels": 48},
     "medium": {
         "width": 128,

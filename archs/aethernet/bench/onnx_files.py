@@ -1,8 +1,6 @@
 """ONNX files as subjects of a measurement: read, counted, run, and written for networks that are not ours."""
 
 import importlib
-import logging
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from torch import nn
 
 from aethernet.bench.complexity import Complexity
 from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
+from aethernet.export.onnx import DYNAMIC_SHAPE, quiet_exporter
 
 OPSET = 18
 FLOAT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -103,26 +102,18 @@ def export_peer(network: nn.Module, example: torch.Tensor, path: Path) -> bool:
         True for a file with dynamic sizes, False for one that takes the example's size only.
     """
     optional_package("onnxscript", "writing an ONNX file")
-    exporter_log = logging.getLogger("torch.onnx")
-    level = exporter_log.level
-    exporter_log.setLevel(logging.CRITICAL)
-    dynamic = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     two = torch.cat([example, example])  # an example of batch 1 would fix the batch
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for inputs, shapes in ((two, (dynamic,)), (example, None)):
-                try:
-                    program = torch.onnx.export(
-                        network, (inputs,), dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, verbose=False
-                    )
-                except torch.onnx.OnnxExporterError as error:
-                    failure = error
-                    continue
-                program.save(path)
-                return shapes is not None
-    finally:
-        exporter_log.setLevel(level)
+    with quiet_exporter():
+        for inputs, shapes in ((two, (DYNAMIC_SHAPE,)), (example, None)):
+            try:
+                program = torch.onnx.export(
+                    network, (inputs,), dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, verbose=False
+                )
+            except torch.onnx.OnnxExporterError as error:
+                failure = error
+                continue
+            program.save(path)
+            return shapes is not None
     raise ConfigError(f"{type(network).__name__} cannot be exported to ONNX: {str(failure).splitlines()[0]}")
 
 

@@ -16,8 +16,13 @@ def run(args: argparse.Namespace) -> int:
     """Returns 1 if something that training needs is missing or broken."""
     from aethernet.doctor import diagnose
 
-    logging.getLogger("aethernet").setLevel(logging.ERROR)  # what the imports warn of is in the table already
-    checks = diagnose()
+    package_log = logging.getLogger("aethernet")
+    level = package_log.level
+    package_log.setLevel(logging.ERROR)  # what the imports warn of is in the table already
+    try:
+        checks = diagnose()
+    finally:
+        package_log.setLevel(level)
     errors = sum(check.status == "error" for check in checks)
     if args.json:
         print(json.dumps({"ok": not errors, "checks": [dataclasses.asdict(check) for check in checks]}, indent=2))

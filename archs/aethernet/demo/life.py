@@ -26,7 +26,7 @@ CROP_SIZE, CROP_STEP = (
     96,
 )  # pixels of a training sub-image: decoding whole photographs would cost more than training
 BATCH, LQ_SIZE = 8, 32
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 4e-3
 SEED = 0
 
 

@@ -1,8 +1,10 @@
 """ONNX files: the fused graph with dynamic N, H and W, in float32 or with float16 inside."""
 
+import contextlib
 import copy
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -16,6 +18,8 @@ from aethernet.version import __version__
 PRECISIONS = ("fp32", "fp16")
 OPSET = 18
 INPUT_NAME, OUTPUT_NAME = "input", "output"
+DYNAMIC_SHAPE = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+"""N, H and W of an (N, C, H, W) input are free."""
 
 
 class HalfInside(nn.Module):
@@ -59,8 +63,17 @@ def export_onnx(
     network = copy.deepcopy(model).cpu().float().eval().fuse_model()
     config = network.config
     exported = HalfInside(network) if precision == "fp16" else network
-    program = _quietly_export(exported, torch.rand(2, config.in_channels, 16, 24), opset)
-    proto = program.model_proto
+    with quiet_exporter():
+        proto = torch.onnx.export(
+            exported,
+            (torch.rand(2, config.in_channels, 16, 24),),
+            dynamo=True,
+            opset_version=opset,
+            dynamic_shapes=(DYNAMIC_SHAPE,),
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            verbose=False,
+        ).model_proto
     metadata = {
         "aethernet_version": __version__,
         "config": bytes(config.to_tensor().tolist()).decode(),
@@ -78,24 +91,15 @@ def export_onnx(
     return path
 
 
-def _quietly_export(network: nn.Module, example: Tensor, opset: int) -> torch.onnx.ONNXProgram:
-    """Runs torch's exporter without its progress text and its warnings about its own deprecations."""
-    dynamic = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+@contextlib.contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Silences torch's exporter: its progress, and warnings about deprecations of its own."""
     exporter_log = logging.getLogger("torch.onnx")
     level = exporter_log.level
-    exporter_log.setLevel(logging.ERROR)
+    exporter_log.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.onnx.export(
-                network,
-                (example,),
-                dynamo=True,
-                opset_version=opset,
-                dynamic_shapes=(dynamic,),
-                input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
-                verbose=False,
-            )
+            yield
     finally:
         exporter_log.setLevel(level)

@@ -49,6 +49,7 @@ TRAIN_CHECKS: tuple[Check, ...] = (
     classes.losses,
     classes.optimizers,
     classes.scheduler,
+    networks.processes,
     values.train_numbers,
     values.numbers_as_text,
     values.aether_options,

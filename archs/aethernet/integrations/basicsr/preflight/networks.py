@@ -46,6 +46,18 @@ def scale(context: Context) -> Iterator[str]:
         )
 
 
+def processes(context: Context) -> Iterator[str]:
+    """Several GPUs in one process: nn.DataParallel trains copies, which forget the norm statistics."""
+    num_gpu = context.opt["num_gpu"]
+    section = context.opt.get("network_g")
+    if isinstance(section, Mapping) and is_aether(section) and not context.opt.get("dist") and num_gpu > 1:
+        yield (
+            f"num_gpu: {num_gpu} in one process would lose the norm statistics of {section['type']}: start one process "
+            f"for each GPU with `torchrun --nproc_per_node={num_gpu} -m aethernet train -opt FILE --launcher pytorch`, "
+            "or set num_gpu: 1"
+        )
+
+
 def is_aether(section: Mapping) -> bool:
     """Whether a network section names one of this package's factories."""
     return find("network", section["type"]) in FACTORIES
