@@ -46,8 +46,9 @@ def training_curve(events: Path, path: Path, *, bicubic: Row, resumed: int) -> P
         axes.set_xlabel("iteration")
         axes.grid(alpha=0.25)
     right.axhline(bicubic.psnr, color=INK, linestyle="--", linewidth=1, label="bicubic")
-    right.legend(loc="lower right", frameon=False)
+    left.set_ylim(0, 1.4 * losses.max())  # room for the legend
     left.legend(loc="upper right", frameon=False)
+    right.legend(loc="center right", frameon=False)
     return _save(figure, path)
 
 
