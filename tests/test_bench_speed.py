@@ -85,9 +85,11 @@ def test_peer_texts_that_are_refused(text, message):
 def test_merged_branches_leave_the_function_unchanged():
     """SPAN merges three branches in every forward pass; deployed, only the merged convolution is left."""
     from aethernet.bench.complexity import network_complexity
+    from aethernet.integrations.basicsr import compat
     from aethernet.integrations.spandrel_peer import deployed
 
-    from spandrel.architectures.SPAN import SPAN  # isort: skip  (after the repairs that spandrel's import needs)
+    compat.apply()  # spandrel imports torchvision
+    from spandrel.architectures.SPAN import SPAN
 
     torch.manual_seed(0)
     network = SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2).eval()
@@ -159,6 +161,15 @@ def test_onnx_files_are_subjects(tmp_path):
     assert report.notes == ["compact.onnx with eager left out: an ONNX file holds no PyTorch network"]
     with pytest.raises(ConfigError, match=r"nothing to measure: compact\.onnx with eager left out"):
         measure_speed([str(path)], size=(8, 8), engines=["eager"], rounds=1, memory=False)
+
+
+@needs_openvino
+def test_what_openvino_refuses_is_left_out_with_the_reason(tmp_path, checkpoint, monkeypatch):
+    subject = resolve_model(checkpoint)
+    (tmp_path / "text.onnx").write_text("no graph")
+    monkeypatch.setattr(Job, "onnx", lambda job: tmp_path / "text.onnx")
+    with pytest.raises(NotApplicable, match="OpenVINO refuses the exported graph"):
+        ENGINES["openvino"].prepare(Job(subject, picture(1, 3, 8, 8), 1, tmp_path))
 
 
 @needs_onnx

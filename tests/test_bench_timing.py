@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aethernet.bench.timing import Candidate, fixed_threads, time_candidates
-from aethernet.bench.witness import cpu_model, take_witness
+from aethernet.bench.witness import cpu_model, own_command, take_witness
 from aethernet.errors import ConfigError
 
 
@@ -80,6 +80,11 @@ def test_witness():
     assert datetime.date.fromisoformat(witness.date)
     for text in (witness.device, "3 threads of", "fp32", "input 8x8", "`aethernet bench speed x`"):
         assert text in witness.sentence()
+
+
+def test_the_command_can_be_typed_again():
+    assert own_command(["/usr/bin/aethernet", "bench", "a b"]) == "aethernet bench 'a b'"
+    assert own_command(["/lib/aethernet/__main__.py", "bench"]) == "python -m aethernet bench"
 
 
 def test_cpu_model(tmp_path):

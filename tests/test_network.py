@@ -53,6 +53,18 @@ def test_seeded_networks_are_the_same():
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.parametrize("factory", VARIANTS, ids=lambda factory: factory.__name__)
+def test_unusual_pictures_do_not_explode(factory):
+    # Statistics of patches with little contrast, then a picture with all of it: with fixed statistics each block sees
+    # values many times as large as in training. A gate that is a product of unbounded numbers overflows float32 here.
+    network = factory(2).train()
+    for seed in range(3):
+        network(0.5 + 0.05 * (picture(2, 3, 16, 16, seed=seed) - 0.5))
+    harsh = (picture(1, 3, 24, 24) > 0.5).float()
+    with torch.no_grad():
+        assert network.eval()(harsh).abs().max() < 100
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("fields", [{}, {"kernel_size": [5, 3]}, {"spatial_attention": True}], ids=str)
 def test_a_tile_with_the_receptive_radius_around_it_equals_the_whole(scale, fields):

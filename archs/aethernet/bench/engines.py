@@ -48,7 +48,10 @@ class Job:
             if isinstance(self.subject.network, AetherNet):
                 export_onnx(self.subject.network, scale=self.subject.scale, path=path)
             else:
-                export_peer(self.network(), self.x, path)
+                try:
+                    export_peer(self.network(), self.x, path)
+                except ConfigError as error:
+                    raise NotApplicable(str(error)) from error
         return path
 
 
@@ -95,7 +98,14 @@ def _openvino(job: Job) -> Run:
     openvino = optional_package("openvino", "engine openvino")
     # By default it computes in bf16 where the processor can, under the name of an fp32 model.
     options = {"INFERENCE_NUM_THREADS": job.threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(str(job.onnx()), "CPU", options)
+    path = str(job.onnx())
+    try:
+        compiled = openvino.Core().compile_model(path, "CPU", options)
+    except RuntimeError as error:  # such as shapes that OpenVINO cannot follow in attention windows
+        *_, reason = [line.strip(" -") for line in str(error).splitlines() if "fail" in line.lower()] or [
+            "no reason given"
+        ]
+        raise NotApplicable(f"OpenVINO refuses the exported graph: {reason}") from error
     request, batch = compiled.create_infer_request(), job.x.numpy()
     return lambda: request.infer([batch])
 

@@ -54,8 +54,15 @@ def take_witness(*, threads: int, precision: str, size: str, device: str = "cpu"
         precision=precision,
         size=size,
         date=datetime.date.today().isoformat(),
-        command=command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=command or own_command(sys.argv),
     )
+
+
+def own_command(argv: list[str]) -> str:
+    """A command line as its user would type it again: without the folder that the program is installed in."""
+    program = Path(argv[0])
+    start = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
+    return shlex.join([*start, *argv[1:]])
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

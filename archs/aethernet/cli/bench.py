@@ -1,6 +1,7 @@
 """`aethernet bench`: quality and speed, as tables and as JSON."""
 
 import argparse
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measures, then writes the JSON file if asked for, then prints the Markdown table."""
+    logging.getLogger("onnx_ir").setLevel(logging.WARNING)  # it tells of every constant that it shares
     return {"quality": _run_quality, "speed": _run_speed, "fusion": _run_fusion}[args.bench](args)
 
 
