@@ -35,10 +35,12 @@ class ScaledConv2d(Fusible):
         self.scale = nn.Parameter(torch.full((scale_channels,), scale_init))
 
     def forward(self, x: Tensor) -> Tensor:
+        assert self.conv.bias is not None
         weight, bias = self.conv.weight * self.scale.view(-1, 1, 1, 1), self.conv.bias * self.scale
         return F.conv2d(x, weight, bias, padding=self.conv.padding)
 
     def fused(self) -> nn.Conv2d:
+        assert self.conv.bias is not None
         return plain_conv(*scale_outputs(self.conv.weight, self.conv.bias, self.scale))
 
 
@@ -58,7 +60,7 @@ class NormedConv2d(Fusible):
     def kernel_and_bias(self) -> tuple[Tensor, Tensor]:
         """The (O, I / groups, k, k) kernel and the (O,) bias before the norm."""
 
-    def fused(self) -> nn.Module:
+    def fused(self) -> nn.Conv2d | nn.Sequential:
         weight, bias = self.kernel_and_bias()
         if isinstance(self.norm, DeploymentNorm):
             return plain_conv(*scale_outputs(weight, bias, *self.norm.affine()), groups=self.groups)
@@ -72,6 +74,8 @@ class ReparamLargeKernelConv(NormedConv2d):
     The two kernels are added before the convolution, not after: the same function at the price of one branch. The
     large kernel starts near zero, so that training begins as a 3x3 network and grows outwards.
     """
+
+    bias: nn.Parameter | None
 
     def __init__(self, channels: int, kernel_size: int, norm: nn.Module, small_kernel_size: int = 3) -> None:
         super().__init__(norm, groups=channels)
@@ -112,6 +116,7 @@ class GatedConvFFN(nn.Module):
         self.out = ScaledConv2d(hidden, channels, 1, scale_channels=channels, scale_init=residual_scale)
         # Gate and main are multiplied: a small start in both would silence the body.
         for conv in (self.gate.conv, self.main):
+            assert conv.bias is not None
             nn.init.normal_(conv.weight, std=channels**-0.5)
             nn.init.zeros_(conv.bias)
 
@@ -229,10 +234,12 @@ class QuantFusion(NormedConv2d):
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(F.conv2d(x, self.weight)) + self.error_compensation.view(1, -1, 1, 1)
 
-    def fused(self) -> nn.Module:
+    def fused(self) -> nn.Conv2d | nn.Sequential:
         fused = super().fused()
         last = fused if isinstance(fused, nn.Conv2d) else fused[-1]
-        last.bias = nn.Parameter((last.bias.double() + self.error_compensation.double()).to(last.bias.dtype))
+        bias = last.bias
+        assert isinstance(bias, Tensor)
+        last.bias = nn.Parameter((bias.double() + self.error_compensation.double()).to(bias.dtype))
         return fused
 
 

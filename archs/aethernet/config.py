@@ -5,6 +5,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -125,7 +126,7 @@ class AetherConfig:
         return cls.from_fields(fields)
 
     @classmethod
-    def from_fields(cls, fields: Mapping[str, object]) -> "AetherConfig":
+    def from_fields(cls, fields: Mapping[str, Any]) -> "AetherConfig":
         """Like the constructor, with an error that names near matches for an unknown argument."""
         known = [field.name for field in dataclasses.fields(cls)]
         for name in fields:
@@ -146,7 +147,7 @@ class AetherConfig:
         ]
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

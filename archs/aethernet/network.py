@@ -46,7 +46,9 @@ class AetherNet(nn.Module):
         self.reconstruction = nn.Conv2d(width, width, 3, padding=1)
         self.upsample = AdaptiveUpsample(width, config.in_channels, config.scale, config.tail_channels)
         # With a picture to add, the network learns what it lacks; without one, the mean stands in the last bias.
-        nn.init.constant_(self.upsample.last_conv.bias, INPUT_MEAN if config.skip == "none" else 0.0)
+        last_bias = self.upsample.last_conv.bias
+        assert last_bias is not None
+        nn.init.constant_(last_bias, INPUT_MEAN if config.skip == "none" else 0.0)
         if config.stage == "fused":
             self.fuse_model()
 

@@ -56,6 +56,8 @@ class FusionReport:
 class LargeKernelConv(nn.Module):
     """`ReparamLargeKernelConv` without the small kernel."""
 
+    bias: nn.Parameter | None
+
     def __init__(self, mixer: ReparamLargeKernelConv) -> None:
         super().__init__()
         self.large, self.bias, self.norm = mixer.large, mixer.bias, mixer.norm
@@ -144,7 +146,8 @@ def ablations(config: AetherConfig) -> dict[str, AetherNet]:
             networks["3x3 branch"].set_submodule(name, LargeKernelConv(module))
     for module in networks["temperature and scales"].modules():
         if isinstance(module, GatedConvFFN):
-            module.gate, module.out = module.gate.conv, module.out.conv
+            module.set_submodule("gate", module.gate.conv)
+            module.set_submodule("out", module.out.conv)
     return {name: network.train() for name, network in networks.items()}
 
 

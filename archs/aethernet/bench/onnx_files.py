@@ -112,6 +112,7 @@ def export_peer(network: nn.Module, example: torch.Tensor, path: Path) -> bool:
             except torch.onnx.OnnxExporterError as error:
                 failure = error
                 continue
+            assert program is not None  # as always with dynamo
             program.save(path)
             return shapes is not None
     raise ConfigError(f"{type(network).__name__} cannot be exported to ONNX: {str(failure).splitlines()[0]}")

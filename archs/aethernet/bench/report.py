@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from aethernet.bench.fusion import NOTHING, FusionReport
 from aethernet.bench.scores import QualityReport, SetScore
@@ -72,9 +73,9 @@ def fusion_markdown(report: FusionReport) -> str:
         counts = [short_count(row.complexity.parameters), short_count(row.complexity.macs)]
         forms.append([row.variant, row.form, *_times(row.timing), *counts])
     branches = []
-    for row in report.branches:
-        cost = "-" if row.left_out == NOTHING else f"{1 - row.timing.ratio:+.0%}"
-        branches.append([row.variant, row.left_out, *_times(row.timing), cost, short_count(row.parameters)])
+    for part in report.branches:
+        cost = "-" if part.left_out == NOTHING else f"{1 - part.timing.ratio:+.0%}"
+        branches.append([part.variant, part.left_out, *_times(part.timing), cost, short_count(part.parameters)])
     return "\n\n".join(
         [
             "Forward pass",
@@ -132,7 +133,7 @@ def _foot(notes: Sequence[str], witnesses: Sequence[Witness]) -> str:
     return "\n".join(f"- {line}" for line in [*notes, *(witness.sentence() for witness in witnesses)])
 
 
-def _finite(value: object) -> object:
+def _finite(value: object) -> Any:
     """The same content with None for what JSON has no number for."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}

@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HELP = "measure quality and speed, of this and of other networks"
 MODEL_HELP = (
@@ -144,7 +145,7 @@ class ProgressBars:
     """Progress on the standard error stream, so that the table alone can be redirected."""
 
     def __init__(self) -> None:
-        self.bar = None
+        self.bar: Any = None  # tqdm's, which is imported when needed
         self.title = ""
 
     def titled(self, title: str) -> Callable[[int, int, str], None]:

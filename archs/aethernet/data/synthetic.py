@@ -7,6 +7,7 @@ lines on top. All is drawn at twice the size and area-averaged, so edges are ant
 """
 
 import string
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -55,7 +56,7 @@ def synthetic_picture(index: int, size: int, seed: int = 0) -> np.ndarray:
 
 def _scene(rng: np.random.Generator, side: int, palette: np.ndarray) -> np.ndarray:
     """Leaves from far to near, the far ones sometimes out of focus, then lines, light and text. uint8."""
-    canvas = np.empty((side, side, 3), np.uint8)
+    canvas: np.ndarray = np.empty((side, side, 3), np.uint8)
     canvas[:] = surface(rng, side, side, colour_of(rng, palette), palette)
     smallest = SUPERSAMPLING * SMALLEST_RADIUS * 4.0 ** rng.random()
     count = 6 + int(COVERAGE * rng.uniform(0.3, 1.6) * (side / smallest) ** 2 / 40)
@@ -89,7 +90,7 @@ def _page(rng: np.random.Generator, side: int, palette: np.ndarray) -> np.ndarra
     for _ in range(rng.integers(0, 5)):
         top, left, height, width = (rng.uniform(0, 0.9, 4) * side).astype(int)
         box, colour = canvas[top : top + height, left : left + width], colour_of(rng, palette)
-        box[:] = surface(rng, *box.shape[:2], colour, palette) if box.size and rng.random() < 0.4 else colour
+        box[:] = surface(rng, box.shape[0], box.shape[1], colour, palette) if box.size and rng.random() < 0.4 else colour
     height = SUPERSAMPLING * rng.uniform(7, 22)
     angle = rng.normal(0, 3) if rng.random() < 0.5 else 0.0
     style = (int(rng.choice(FONTS)), max(1, round(height * rng.uniform(0.04, 0.14))))
@@ -182,7 +183,7 @@ def _lines(rng: np.random.Generator, canvas: np.ndarray, palette: np.ndarray) ->
 def _text(
     rng: np.random.Generator,
     canvas: np.ndarray,
-    position: tuple[float, float],
+    position: Sequence[float] | np.ndarray,
     height: float,
     angle: float,
     colour: np.ndarray,
@@ -195,7 +196,7 @@ def _text(
     characters = rng.choice(CHARACTERS, int((length or rng.uniform(2, 12) * height) / (0.6 * height)) + 1)
     characters[rng.random(len(characters)) < 0.16] = " "
     font, thickness = style or (int(rng.choice(FONTS)), max(1, round(height * rng.uniform(0.04, 0.14))))
-    mask = np.zeros(canvas.shape[:2], np.uint8)
+    mask: np.ndarray = np.zeros(canvas.shape[:2], np.uint8)
     origin = (round(position[0]), round(position[1] + height))
     cv2.putText(mask, "".join(characters), origin, font, height / 22, 255, thickness, cv2.LINE_AA)
     if angle:

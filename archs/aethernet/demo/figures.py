@@ -1,5 +1,6 @@
 """The rows of the demo's table: quality on held-out photographs, parameters, time and size."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def measure(
     x = torch.rand(1, 3, *TIMED_SIZE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         timings = time_candidates(
-            [Candidate(stage, lambda network=network: network(x)) for stage, network in networks.items()],
+            [Candidate(stage, functools.partial(network, x)) for stage, network in networks.items()],
             rounds=ROUNDS,
             warmup=WARMUP,
         )
@@ -62,9 +63,9 @@ def measure(
                 stage,
                 record.psnr,
                 record.ssim,
-                params=network and sum(parameter.numel() for parameter in network.parameters()),
+                params=None if network is None else sum(parameter.numel() for parameter in network.parameters()),
                 ms_256=milliseconds.get(stage),
-                file_bytes=path and path.stat().st_size,
+                file_bytes=None if path is None else path.stat().st_size,
             )
         )
         if stage == "trained":

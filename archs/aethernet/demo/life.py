@@ -64,7 +64,7 @@ def run_demo(
     write_yaml(out / "first_half.yml", {**train, "train": {**train["train"], "total_iter": half}})
 
     # The first run ends half-way, as if it had been stopped; the second goes on from its newest checkpoint.
-    command = ("train", "-opt", "first_half.yml")
+    command: tuple[str, ...] = ("train", "-opt", "first_half.yml")
     run_command(out, f"train to iteration {half}", *command, progress=progress, iterations=half)
     halfway = out / "experiments" / EXPERIMENT / "models" / f"net_g_{half}.pth"
     command = ("train", "-opt", "train.yml", "--auto_resume")
@@ -102,7 +102,7 @@ def run_demo(
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     progress("measure", 1.0)
     check(rows)
-    return DemoResult(rows, record["pictures"], witness, files)
+    return DemoResult(rows, list(held_out), witness, files)
 
 
 def prepare_data(out: Path, scale: int, progress: Callable[[str, float], None]) -> Path:
@@ -156,7 +156,8 @@ def validation_set(data: Path, scale: int) -> dict:
 def tested_figures(results: Path) -> tuple[float, float]:
     """PSNR (dB) and SSIM as `aethernet test` logged them."""
     text = max(results.glob("test_*.log")).read_text(encoding="utf-8")
-    return tuple(float(re.search(rf"# {metric}: ([\d.]+)", text).group(1)) for metric in ("psnr", "ssim"))
+    psnr, ssim = (float(re.findall(rf"# {metric}: ([\d.]+)", text)[0]) for metric in ("psnr", "ssim"))
+    return psnr, ssim
 
 
 def check(rows: list[figures.Row]) -> None:

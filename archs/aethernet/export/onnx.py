@@ -64,7 +64,7 @@ def export_onnx(
     config = network.config
     exported = HalfInside(network) if precision == "fp16" else network
     with quiet_exporter():
-        proto = torch.onnx.export(
+        program = torch.onnx.export(
             exported,
             (torch.rand(2, config.in_channels, 16, 24),),
             dynamo=True,
@@ -73,7 +73,9 @@ def export_onnx(
             input_names=[INPUT_NAME],
             output_names=[OUTPUT_NAME],
             verbose=False,
-        ).model_proto
+        )
+    assert program is not None  # as always with dynamo
+    proto = program.model_proto
     metadata = {
         "aethernet_version": __version__,
         "config": bytes(config.to_tensor().tolist()).decode(),

@@ -8,6 +8,7 @@ import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
@@ -77,6 +78,7 @@ def deployed(network: nn.Module) -> nn.Module:
 
     In place; the function is unchanged. Their authors time them in this form.
     """
+    module: Any  # what SPAN-like networks have beyond nn.Module
     for module in network.modules():
         if hasattr(module, "update_params") and "eval_conv" in module._modules:
             module.update_params()

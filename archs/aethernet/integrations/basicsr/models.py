@@ -78,6 +78,7 @@ class AetherModel(WholeCheckpoints, SRModel):
         self.output = self.run_mixed(self.net_g, self.lq)
         losses = self.reference_losses("l_")
         loss = sum(losses.values())
+        assert isinstance(loss, Tensor)  # there is at least one
         loss.backward()
         taken = self.guard_g.step(loss, current_iter)
         self.close_iteration(losses, current_iter, average=taken)
@@ -172,6 +173,7 @@ class AetherGANModel(AetherModel, SRGANModel):
         losses.update(self.reference_losses("l_g_"))
         losses["l_g_gan"] = self.cri_gan(self.run_mixed(self.net_d, self.output), True, is_disc=False)
         loss = sum(losses.values())
+        assert isinstance(loss, Tensor)  # there is at least one
         loss.backward()
         self.net_d.requires_grad_(True)
         return self.guard_g.step(loss, current_iter)

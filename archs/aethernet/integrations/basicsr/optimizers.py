@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from torch import nn, optim
 from torch.optim import Optimizer
@@ -25,7 +26,7 @@ NUMBERS = ("lr", "weight_decay", "eps", "momentum")
 """Arguments that YAML may have read as text (`2e-4`)."""
 
 
-def build_optimizer(network: nn.Module, section: str, options: Mapping[str, object]) -> Optimizer:
+def build_optimizer(network: nn.Module, section: str, options: Mapping[str, Any]) -> Optimizer:
     """Builds the optimiser that `train: section:` describes; what is not given has torch's default.
 
     Args:

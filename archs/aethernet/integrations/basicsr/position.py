@@ -161,7 +161,9 @@ class PlacedSampler(EnlargedSampler):
 
 def capture() -> dict:
     """The states of all random generators of this process, as plain numbers and tensors."""
-    name, keys, *rest = np.random.get_state()
+    state = np.random.get_state(legacy=True)
+    assert isinstance(state, tuple)
+    name, keys, *rest = state
     states = {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),

@@ -1,7 +1,7 @@
 """Keys that nobody reads, and keys that somebody needs. BasicSR ignores the first and misses the second too late."""
 
 import logging
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context, near, phase
@@ -46,10 +46,12 @@ def missing_keys(context: Context) -> Iterator[str]:
     yield from _missing("logger", opt["logger"], ("print_freq", "save_checkpoint_freq", "use_tb_logger"))
     model = schema.MODELS.get(context.model_type)
     yield from _missing("train", opt["train"], model.needed if model else ("total_iter",))
-    for network in model.networks if model else ():
+    if model is None:
+        return
+    for network in model.networks:
         if network not in opt:
             yield f"{network}: is missing; {context.model_type} trains with {' and '.join(model.networks)}"
-    if model and not any(opt["train"].get(loss) for loss in ("pixel_opt", "perceptual_opt", "gan_opt")):
+    if not any(opt["train"].get(loss) for loss in ("pixel_opt", "perceptual_opt", "gan_opt")):
         yield "train: pixel_opt: is missing, and so is every other loss; add pixel_opt, such as {type: L1Loss}"
 
 
@@ -66,7 +68,7 @@ def _unknown_to_model(context: Context) -> Iterator[str]:
         yield from _unknown("train", opt["train"], known, reader, refuse=model is not None)
 
 
-def _unknown(place: str, section: Mapping | None, known: Container[str], reader: str, *, refuse: bool) -> Iterator[str]:
+def _unknown(place: str, section: Mapping | None, known: Collection[str], reader: str, *, refuse: bool) -> Iterator[str]:
     for key in section or ():
         if key in known:
             continue
@@ -77,7 +79,7 @@ def _unknown(place: str, section: Mapping | None, known: Container[str], reader:
             logger.warning("%s: this key is not checked: it is not known here what is read %s", where, reader)
 
 
-def _advice(place: str, key: str, known: Container[str]) -> str:
+def _advice(place: str, key: str, known: Collection[str]) -> str:
     """The model class that would read the key, or a key of nearly the same name."""
     readers = [
         name

@@ -94,7 +94,7 @@ def iterations(context: Context) -> Iterator[str]:
 def restarts(context: Context) -> Iterator[str]:
     """Periods and restarts that do not fit each other, or end before the training does."""
     section = context.opt["train"].get("scheduler") or {}
-    name = SCHEDULERS.get(section.get("type"))
+    name = SCHEDULERS.get(section.get("type", ""))
     if name is None:
         return
     parameters = inspect.signature(getattr(importlib.import_module("basicsr.models.lr_scheduler"), name)).parameters
