@@ -99,6 +99,10 @@ def test_stochastic_depth_acts_in_training_only():
         ({"scale": 5}, "scale must be one of 1, 2, 3, 4, 8, not 5"),
         ({"scale": True}, "scale must be one of"),
         ({"in_channels": 4}, "in_channels must be one of 1, 3, not 4"),
+        ({"in_channels": 3.0}, "in_channels must be one of 1, 3, not 3.0"),
+        ({"scale": 4.0}, "scale must be one of"),
+        ({"expansion": float("nan")}, "expansion must be a positive number"),
+        ({"expansion": float("inf")}, "expansion must be a positive number"),
         ({"width": 0}, "width must be a whole number of at least 1, not 0"),
         ({"width": 32.0}, "width must be a whole number"),
         ({"depths": []}, "depths must be a list of block counts"),
@@ -121,6 +125,15 @@ def test_stochastic_depth_acts_in_training_only():
 def test_wrong_arguments_say_what_is_allowed(fields, message):
     with pytest.raises(ConfigError, match=message):
         aether_custom(**{"width": 8, "depths": [1, 1], **fields})
+
+
+def test_missing_arguments_and_wrong_shapes():
+    with pytest.raises(ConfigError, match="AetherNet needs width and depths"):
+        aether_custom(scale=4)
+    network = aether_custom(2, width=8, depths=[1])
+    for x in (picture(3, 8, 8), picture(1, 1, 8, 8)):
+        with pytest.raises(ValueError, match=r"takes \(N, 3, H, W\), not"):
+            network(x)
 
 
 def test_the_config_is_a_value():

@@ -87,10 +87,10 @@ def _read_pickle(path: Path) -> dict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+        # torch's own message advises to load with weights_only=False, which runs whatever the file says.
         raise CheckpointError(
-            f"{path} is not a file of plain tensors ({reason}): it is damaged, a web page or pointer saved under "
-            "this name, or holds Python objects, which are not loaded because they can run code"
+            f"{path} is not a file of plain tensors: it is damaged, a web page or pointer saved under this name, or "
+            "holds Python objects, which are not loaded because they can run code"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}): it is damaged or incomplete, copy it again") from error

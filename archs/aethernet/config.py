@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -123,7 +124,12 @@ class AetherConfig:
                 f"the weights have arch_version {version}, this release reads {ARCH_VERSION}: "
                 "use the release of aethernet that wrote them, or a newer one"
             )
-        return cls.from_fields(fields)
+        try:
+            return cls.from_fields(fields)
+        except ConfigError as error:
+            raise CheckpointError(
+                f"the entry {CONFIG_KEY!r} describes no AetherNet of this release: {error}"
+            ) from error
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "AetherConfig":
@@ -134,6 +140,9 @@ class AetherConfig:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
                 raise ConfigError(f"AetherNet has no argument {name!r}; {hint}")
+        missing = [name for name in ("width", "depths") if name not in fields]
+        if missing:
+            raise ConfigError(f"AetherNet needs {' and '.join(missing)}, such as width: 32 and depths: [2, 2, 2]")
         return cls(**fields)
 
     def differences(self, other: "AetherConfig") -> list[str]:
@@ -152,7 +161,7 @@ def _is_int(value: object) -> TypeGuard[int]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_int(name: str, value: object, least: int) -> None:
@@ -161,5 +170,5 @@ def _check_int(name: str, value: object, least: int) -> None:
 
 
 def _check_choice(name: str, value: object, allowed: tuple) -> None:
-    if value not in allowed or isinstance(value, bool):
+    if value not in allowed or type(value) is not type(allowed[0]):  # 4.0 and True are equal to whole numbers
         raise ConfigError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")

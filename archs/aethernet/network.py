@@ -63,6 +63,11 @@ class AetherNet(nn.Module):
         return network
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4 or x.shape[1] != self.config.in_channels:
+            raise ValueError(
+                f"the network takes (N, {self.config.in_channels}, H, W), not {tuple(x.shape)}: add the batch axis, or "
+                "build it with the in_channels of the pictures (1 grey, 3 RGB)"
+            )
         if self.training and x.device.type == "cpu":
             # PyTorch's depthwise convolutions train 1.6 to 2.2 times as fast on this layout; the function is the same.
             x = x.contiguous(memory_format=torch.channels_last)

@@ -71,7 +71,7 @@ def _eager(job: Job) -> Run:
 
 
 def _channels_last(job: Job) -> Run:
-    network = job.network().to(memory_format=torch.channels_last)
+    network = job.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     return _forward(network, job.x.to(memory_format=torch.channels_last))
 
 
@@ -115,11 +115,11 @@ def _cuda(job: Job) -> Run:
 
 
 def _cuda_fp16(job: Job) -> Run:
-    network = job.network().cuda().half().to(memory_format=torch.channels_last)
+    network = job.network().cuda().half().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as above
     return _forward(network, job.x.cuda().half().to(memory_format=torch.channels_last))
 
 
-def _forward(network: nn.Module, x: Tensor) -> Run:
+def _forward(network: Callable[[Tensor], Tensor], x: Tensor) -> Run:
     @torch.inference_mode()
     def run() -> Tensor:
         return network(x)

@@ -33,7 +33,7 @@ def optional_package(name: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise EnvironmentProblem(f'{purpose} needs {name}: pip install "aethernet[bench]" ({error})') from error
+        raise EnvironmentProblem(f"{purpose} needs {name}: pip install {name} ({error})") from error
 
 
 def open_session(path: Path, threads: int | None = None):

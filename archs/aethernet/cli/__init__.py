@@ -1,7 +1,7 @@
 """The `aethernet` command: one module of this package per subcommand.
 
 A subcommand's module has `HELP` (one line), `configure(parser)` and `run(args) -> int` (the exit code), and
-imports what is heavy inside `run`, so that `aethernet --help` answers at once.
+imports what only it needs inside `run`.
 """
 
 import argparse
@@ -30,7 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand and returns its exit code: 0 done, 1 refused with a message, 2 wrong usage."""
     args = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")  # other libraries: what matters alone
+    logging.getLogger("aethernet").setLevel(logging.INFO)
     try:
         return args.run(args)
     except AetherError as error:

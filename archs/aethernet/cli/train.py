@@ -31,7 +31,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="SECTION:KEY=VALUE",
-        help="change entries of the option file for this run, such as train:total_iter=1000",
+        help="change entries of the option file for this run, such as logger:print_freq=10",
     )
 
 

@@ -90,7 +90,9 @@ def _page(rng: np.random.Generator, side: int, palette: np.ndarray) -> np.ndarra
     for _ in range(rng.integers(0, 5)):
         top, left, height, width = (rng.uniform(0, 0.9, 4) * side).astype(int)
         box, colour = canvas[top : top + height, left : left + width], colour_of(rng, palette)
-        box[:] = surface(rng, box.shape[0], box.shape[1], colour, palette) if box.size and rng.random() < 0.4 else colour
+        box[:] = (
+            surface(rng, box.shape[0], box.shape[1], colour, palette) if box.size and rng.random() < 0.4 else colour
+        )
     height = SUPERSAMPLING * rng.uniform(7, 22)
     angle = rng.normal(0, 3) if rng.random() < 0.5 else 0.0
     style = (int(rng.choice(FONTS)), max(1, round(height * rng.uniform(0.04, 0.14))))

@@ -56,9 +56,7 @@ def export_onnx(
         import onnx
         import onnxscript  # noqa: F401  (torch's exporter is built on it)
     except ImportError as error:
-        raise EnvironmentProblem(
-            f'ONNX export needs {error.name}: install it with `pip install "aethernet[export]"`'
-        ) from error
+        raise EnvironmentProblem(f"ONNX export needs {error.name}: `pip install onnx onnxscript`") from error
     path = Path(path or f"aether_{model.config.variant}_x{scale}_{precision}.onnx")
     network = copy.deepcopy(model).cpu().float().eval().fuse_model()
     config = network.config

@@ -139,5 +139,5 @@ def _spandrel() -> ModuleType:
         return importlib.import_module("spandrel")
     except ModuleNotFoundError as error:
         raise EnvironmentProblem(
-            f'networks of others are read through spandrel, and {error.name} is missing: pip install "aethernet[bench]"'
+            f"networks of others are read through spandrel, and {error.name} is missing: pip install spandrel"
         ) from error

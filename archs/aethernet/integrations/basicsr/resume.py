@@ -22,7 +22,11 @@ from aethernet.integrations.basicsr.distributed import get_dist_info
 logger = logging.getLogger(__name__)
 
 # Schedulers keep milestones in a Counter, and some optimisers their state in a defaultdict; neither can run code.
-CONTAINERS: list[Callable | tuple[Callable, str]] = [collections.Counter, collections.OrderedDict, collections.defaultdict]
+CONTAINERS: list[Callable | tuple[Callable, str]] = [
+    collections.Counter,
+    collections.OrderedDict,
+    collections.defaultdict,
+]
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError)
 LEFT_OVER = re.compile(r"\.(net_\w+|\d+)\.\w+\.(pth|state)")  # as `aethernet.files.atomic_path` names them
 

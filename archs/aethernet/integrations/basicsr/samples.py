@@ -11,6 +11,7 @@ Worker processes that are started afresh import this module first, so it imports
 import contextlib
 import random
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,10 +23,18 @@ Draw = tuple[int, int, int]
 """The picture's index, the epoch, the place in the epoch counted over all ranks."""
 
 
+class SizedDataset(Protocol):
+    """A data set that knows its length, which torch's `Dataset` does not promise."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
 class SeededSamples(Dataset):
     """A training set whose items are asked for by `Draw`; a plain index gives the unseeded item."""
 
-    def __init__(self, dataset: Dataset, seed: int) -> None:
+    def __init__(self, dataset: SizedDataset, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
 
@@ -55,7 +64,7 @@ class _Repairs:
         return compat.apply, ()
 
 
-def _rebuild(repairs: object, dataset: Dataset, seed: int) -> SeededSamples:
+def _rebuild(repairs: object, dataset: SizedDataset, seed: int) -> SeededSamples:
     return SeededSamples(dataset, seed)
 
 

@@ -56,6 +56,7 @@ TRAIN_CHECKS: tuple[Check, ...] = (
     datasets.validation,
     schedule.iterations,
     schedule.restarts,
+    schedule.warm_up,
     weights.resumed,
     weights.perceptual,
     surroundings.loggers,

@@ -68,7 +68,9 @@ def _unknown_to_model(context: Context) -> Iterator[str]:
         yield from _unknown("train", opt["train"], known, reader, refuse=model is not None)
 
 
-def _unknown(place: str, section: Mapping | None, known: Collection[str], reader: str, *, refuse: bool) -> Iterator[str]:
+def _unknown(
+    place: str, section: Mapping | None, known: Collection[str], reader: str, *, refuse: bool
+) -> Iterator[str]:
     for key in section or ():
         if key in known:
             continue

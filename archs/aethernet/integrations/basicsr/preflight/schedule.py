@@ -91,6 +91,17 @@ def iterations(context: Context) -> Iterator[str]:
         )
 
 
+def warm_up(context: Context) -> Iterator[str]:
+    """A warm-up that outlasts the training: the rate would rise to its end and never reach the one that is asked for."""
+    train = context.opt["train"]
+    total, warm_up = positive(train.get("total_iter")), positive(train.get("warmup_iter"))
+    if total and warm_up and warm_up >= total:
+        yield (
+            f"train: warmup_iter: {warm_up:g} is not below total_iter: {total:g}, so the learning rate would never be "
+            "reached; shorten it with the training, as well as scheduler: periods and norm_freeze_iter"
+        )
+
+
 def restarts(context: Context) -> Iterator[str]:
     """Periods and restarts that do not fit each other, or end before the training does."""
     section = context.opt["train"].get("scheduler") or {}
