@@ -43,7 +43,7 @@ class DemoResult:
 def run_demo(
     out: Path, *, scale: int = 2, iterations: int = 900, progress: Callable[[str, float], None] = lambda *_: None
 ) -> DemoResult:
-    """Runs the demo in `out`, which must not exist or must be empty.
+    """Runs the demo in `out`, a folder that is new or empty (the command line sees to that).
 
     Args:
         out: folder for everything: data, experiments, results, pictures, logs.
