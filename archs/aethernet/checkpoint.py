@@ -1,6 +1,7 @@
 """Weights on disk: BasicSR `.pth` and `.safetensors`, read with nothing but tensors and written whole or not at all."""
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from aethernet import pretrained
 from aethernet.config import CONFIG_KEY, AetherConfig
 from aethernet.errors import CheckpointError
 from aethernet.files import atomic_path
@@ -37,13 +39,14 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
     """Reads the weights of an AetherNet.
 
     Args:
-        path: a `.pth` of BasicSR, a bare state dict, or a `.safetensors`.
+        path: a `.pth` of BasicSR, a bare state dict, a `.safetensors`, or the name of weights that come with the
+            package, such as `aether_tiny_x4`.
         key: the entry to take from a BasicSR file; by default `params_ema`, then `params`.
 
     Raises:
         CheckpointError: no such file, not a weights file, not an AetherNet, or no such key.
     """
-    path = Path(path)
+    path = pretrained.resolve(path)
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file: give the .pth or .safetensors that training wrote")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
@@ -55,8 +58,21 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
     return Checkpoint(path, key, AetherConfig.from_tensor(state_dict[CONFIG_KEY]), state_dict)
 
 
-def write_checkpoint(path: str | Path, network: AetherNet) -> None:
-    """Writes the weights to `path`: `.safetensors`, or `.pth` with BasicSR's entry `params`."""
+def read_weights(path: str | Path, key: str | None = None) -> tuple[str, dict[str, Tensor]]:
+    """The weights of any network in a file, and the entry they stood in; arguments and errors as above."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a file: give the .pth or .safetensors that training wrote")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    key, state_dict = _pick(content, key, path)
+    return key, {name.removeprefix("module."): value for name, value in state_dict.items()}
+
+
+def write_checkpoint(path: str | Path, network: AetherNet, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes the weights to `path`: `.safetensors`, or `.pth` with BasicSR's entry `params`.
+
+    `metadata` are more texts for the header of a `.safetensors`; a `.pth` has no place for them.
+    """
     path = Path(path)
     state_dict = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     if path.suffix not in (".pth", ".safetensors"):
@@ -65,13 +81,18 @@ def write_checkpoint(path: str | Path, network: AetherNet) -> None:
         if path.suffix == ".pth":
             torch.save({"params": state_dict}, temporary)
         else:
-            metadata = {"format": "pt", "network": network.config.title}
-            safetensors.torch.save_file(state_dict, temporary, metadata)
+            header = {"format": "pt", "network": network.config.title, **(metadata or {})}
+            safetensors.torch.save_file(state_dict, temporary, header)
 
 
-def load_network(path: str | Path, stage: str | None = None) -> AetherNet:
-    """Reads a file and returns its network in eval mode, optionally in a later stage (`fused`)."""
-    return read_checkpoint(path).network(stage)
+def load_network(name_or_path: str | Path, stage: str | None = None) -> AetherNet:
+    """The network of a weights file, or of weights that come with the package, in eval mode.
+
+    Args:
+        name_or_path: a file, or a name such as `aether_tiny_x4` (training form) or `aether_tiny_x4_fused`.
+        stage: a later stage than that of the weights (`fused`).
+    """
+    return read_checkpoint(name_or_path).network(stage)
 
 
 def _read_safetensors(path: Path) -> dict:

@@ -8,14 +8,24 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from aethernet import pretrained
 from aethernet.bench.onnx_files import inspect_onnx
 from aethernet.checkpoint import load_network
 from aethernet.errors import CheckpointError, ConfigError
-from aethernet.integrations.spandrel_peer import EXAMPLE, PREFIX, Peer, build_peer, load_peer
+from aethernet.integrations.spandrel_peer import (
+    EXAMPLE,
+    PEER_TEXT,
+    PREFIX,
+    Peer,
+    build_peer,
+    build_with_weights,
+    load_peer,
+)
 from aethernet.network import AetherNet
 from aethernet.variants import VARIANTS, variant_config
 
 VARIANT_PATTERN = re.compile(r"aether_([a-z]+)_x(\d+)")
+PEER_WITH_WEIGHTS = re.compile(rf"({PEER_TEXT.pattern})@(.+)", re.DOTALL)
 WEIGHTS_SUFFIXES = (".pth", ".safetensors", ".pt", ".ckpt")
 KNOWN = f"a variant such as aether_tiny_x4, a weights file ({' '.join(WEIGHTS_SUFFIXES)}), an .onnx file, or {EXAMPLE}"
 
@@ -39,15 +49,21 @@ class Subject:
 def resolve_model(spec: str) -> Subject:
     """Turns the text of a MODEL argument into what it names.
 
-    A variant is built with random weights (seed 0) and fused; an AetherNet checkpoint is fused; weights of another
-    architecture go through spandrel.
+    A variant takes the weights that come with the package; without such, it is built with random ones (seed 0). An
+    AetherNet is fused; weights of another architecture go through spandrel.
 
     Raises:
         AetherError: the subclass that fits, with what is allowed.
     """
     path = Path(spec)
-    if spec.startswith(PREFIX):
+    if PEER_TEXT.fullmatch(spec):
         return _peer_subject(spec, build_peer(spec), trained=False)
+    if with_weights := PEER_WITH_WEIGHTS.fullmatch(spec):
+        return _peer_subject(spec, build_with_weights(with_weights[1], Path(with_weights[2])))
+    if spec.startswith(PREFIX):
+        raise ConfigError(f"{spec!r} is not of the form {EXAMPLE!r}, with @FILE behind it for its weights")
+    if spec in pretrained.available():
+        return _aether_subject(spec, spec, load_network(spec))
     if match := VARIANT_PATTERN.fullmatch(spec):
         return _variant(spec, match[1], int(match[2]))
     if path.suffix == ".onnx":

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from aethernet.errors import EnvironmentProblem
 from aethernet.integrations.basicsr import compat
+from aethernet.integrations.peer_arch import aether_peer
 from aethernet.variants import FACTORIES
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def register_architectures() -> list[str]:
         except (ImportError, RuntimeError) as error:
             logger.warning("not registered in %s, which does not import (%s): run `aethernet doctor`", framework, error)
             continue
-        for factory in FACTORIES:
+        for factory in (*FACTORIES, aether_peer):
             register(registry, factory)
         done.append(framework)
     return done

@@ -1,10 +1,17 @@
-"""Networks of others for comparison, through spandrel: built from a text or loaded from a weights file."""
+"""Networks of others for comparison, through spandrel: built from a text or loaded from a weights file.
+
+Architectures of spandrel are named as in `EXAMPLE`; any other importable class as in `CLASS_EXAMPLE`.
+"""
 
 import ast
 import difflib
 import importlib
 import inspect
+import os
 import pkgutil
+import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,11 +20,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from aethernet.checkpoint import read_weights
 from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
 from aethernet.integrations.basicsr import compat
 
 PREFIX = "spandrel:"
 EXAMPLE = "spandrel:Compact(num_feat=32, num_conv=8, upscale=4)"
+CLASS_EXAMPLE = "package.module:Class(width=32, upscale=4)"
+PEER_TEXT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\(.*\)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class Peer:
 
 
 def build_peer(text: str, seed: int = 0) -> Peer:
-    """Builds an architecture of spandrel with random weights from a text such as `EXAMPLE`.
+    """Builds a network of others with random weights from a text such as `EXAMPLE` or `CLASS_EXAMPLE`.
 
     The arguments are Python literals by keyword, read without running anything.
 
@@ -39,19 +49,52 @@ def build_peer(text: str, seed: int = 0) -> Peer:
         ConfigError: the text is no such call, no such architecture, or arguments that it refuses.
         EnvironmentProblem: spandrel is not installed.
     """
-    name, arguments = _parse_call(text)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_trainable(text).eval()
+    return Peer(text, deployed(network), probe_scale(network, 3, text), 3)
+
+
+def build_trainable(text: str) -> nn.Module:
+    """The network of a text as its author trains it, with random weights from torch's generator; raises likewise."""
+    target, arguments = parse_peer(text)
+    try:
+        network = target(**arguments)
+    except (TypeError, ValueError, KeyError, AssertionError, RuntimeError) as error:
+        signature = ", ".join(inspect.signature(target).parameters)
+        raise ConfigError(f"{text} cannot be built ({error}); {target.__name__} takes: {signature}") from error
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"{text} gives a {type(network).__name__}, not a network (torch.nn.Module)")
+    return network
+
+
+def parse_peer(text: str) -> tuple[Callable[..., object], dict[str, object]]:
+    """What a text calls, and with which arguments. Nothing is built."""
+    source, name, arguments = _parse_call(text)
+    if source != PREFIX.rstrip(":"):
+        return _imported(source, name), arguments
     classes = _architectures()
     if name not in classes:
         near = difflib.get_close_matches(name, classes, n=3) or sorted(classes)
         raise ConfigError(f"spandrel has no architecture {name!r}; it has: {', '.join(near)}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        try:
-            network = classes[name](**arguments).eval()
-        except (TypeError, ValueError, KeyError, AssertionError, RuntimeError) as error:
-            signature = ", ".join(inspect.signature(classes[name]).parameters)
-            raise ConfigError(f"{text} cannot be built ({error}); {name} takes: {signature}") from error
-    return Peer(text, deployed(network), probe_scale(network, 3, text), 3)
+    return classes[name], arguments
+
+
+def build_with_weights(text: str, path: Path) -> Peer:
+    """The network of a text with weights that BasicSR saved, averaged ones (`params_ema`) if there are any.
+
+    Raises:
+        ConfigError: as for `build_peer`.
+        CheckpointError: no such file, or weights of another network.
+    """
+    _, weights = read_weights(path)
+    peer_network = build_trainable(text).eval()
+    try:
+        peer_network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path} does not hold the weights of {text}: {reason}") from error
+    return Peer(path.name, deployed(peer_network), probe_scale(peer_network, 3, text), 3)
 
 
 def load_peer(path: Path) -> Peer | None:
@@ -105,10 +148,16 @@ def _nothing_to_update() -> None:
     """Stands in for the merging of branches that are merged already."""
 
 
-def _parse_call(text: str) -> tuple[str, dict[str, object]]:
-    wrong = ConfigError(f"{text!r} is not of the form {EXAMPLE!r}: a name and keyword arguments that are literals")
+def _parse_call(text: str) -> tuple[str, str, dict[str, object]]:
+    """The package or module, the name in it, and the arguments."""
+    wrong = ConfigError(
+        f"{text!r} is not of the form {EXAMPLE!r} or {CLASS_EXAMPLE!r}: a name and keyword arguments that are literals"
+    )
+    if not PEER_TEXT.fullmatch(text):
+        raise wrong
+    source, _, expression = text.partition(":")
     try:
-        call = ast.parse(text.removeprefix(PREFIX), mode="eval").body
+        call = ast.parse(expression, mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
             raise wrong
         arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
@@ -116,7 +165,26 @@ def _parse_call(text: str) -> tuple[str, dict[str, object]]:
         raise (error if error is wrong else wrong) from None
     if len(arguments) != len(call.keywords):
         raise wrong
-    return call.func.id, arguments
+    return source, call.func.id, arguments
+
+
+def _imported(module_name: str, name: str) -> Callable[..., object]:
+    """A class or function of a module that lies in the current folder or is installed."""
+    compat.apply()  # BasicSR's own architectures may be meant, or what imports torchvision
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.append(os.getcwd())  # `python -m` has it; a console script has its own folder instead
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(
+            f"the module {module_name} cannot be imported ({error}): install its package, or work in its folder"
+        ) from error
+    target = getattr(module, name, None)
+    if not callable(target):
+        near = difflib.get_close_matches(name, dir(module), n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigError(f"{module_name} has no class or function {name!r}{hint}")
+    return target
 
 
 def _architectures() -> dict[str, type[nn.Module]]:

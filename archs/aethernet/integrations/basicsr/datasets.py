@@ -22,6 +22,8 @@ from aethernet.data.synthetic import synthetic_picture
 from aethernet.errors import OptionError
 from aethernet.integrations import registry
 from aethernet.integrations.basicsr import compat
+from aethernet.integrations.basicsr.memory_dataset import AetherMemoryDataset
+from aethernet.integrations.basicsr.set_options import integer, phase
 
 VALIDATION_START = 10**9  # validation pictures follow here in the series, where no training set reaches
 AUGMENT_STREAM = 1  # keeps the flips' random numbers apart from the drawing's
@@ -43,18 +45,17 @@ class AetherSyntheticDataset(Dataset):
 
     def __init__(self, opt: dict) -> None:
         self.opt = opt
-        self.scale = _integer(opt, "scale", minimum=1)
-        self.gt_size = _integer(opt, "gt_size", minimum=8)
-        self.num_images = _integer(opt, "num_images", minimum=1, default=10_000)
-        self.seed = _integer(opt, "seed", minimum=0, default=0)
-        if opt.get("phase") not in ("train", "val", "test"):
-            raise OptionError(f"phase is {opt.get('phase')!r}: it must be 'train', 'val' or 'test'")
+        owner = type(self).__name__
+        self.scale = integer(opt, "scale", owner=owner, minimum=1)
+        self.gt_size = integer(opt, "gt_size", owner=owner, minimum=8)
+        self.num_images = integer(opt, "num_images", owner=owner, minimum=1, default=10_000)
+        self.seed = integer(opt, "seed", owner=owner, minimum=0, default=0)
+        self.is_train = phase(opt) == "train"
         if self.gt_size % self.scale:
             lower = self.gt_size - self.gt_size % self.scale
             raise OptionError(
                 f"gt_size {self.gt_size} is not a multiple of scale {self.scale}: take {lower} or {lower + self.scale}"
             )
-        self.is_train = opt["phase"] == "train"
 
     def __len__(self) -> int:
         return self.num_images
@@ -82,7 +83,7 @@ class AetherSyntheticDataset(Dataset):
 
 
 def register() -> None:
-    """Adds the data set to BasicSR's DATASET_REGISTRY; a second call changes nothing.
+    """Adds this package's data sets to BasicSR's DATASET_REGISTRY; a second call changes nothing.
 
     Raises:
         EnvironmentProblem: another class holds the name.
@@ -90,16 +91,8 @@ def register() -> None:
     compat.apply()
     from basicsr.utils.registry import DATASET_REGISTRY
 
-    registry.register(DATASET_REGISTRY, AetherSyntheticDataset)
-
-
-def _integer(opt: dict, name: str, *, minimum: int, default: int | None = None) -> int:
-    value = opt.get(name, default)
-    if value is None:
-        raise OptionError(f"AetherSyntheticDataset needs {name}: give an integer >= {minimum}")
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise OptionError(f"AetherSyntheticDataset: {name} is {value!r}: it must be an integer >= {minimum}")
-    return value
+    for dataset in (AetherSyntheticDataset, AetherMemoryDataset):
+        registry.register(DATASET_REGISTRY, dataset)
 
 
 def _to_tensor(img: np.ndarray) -> Tensor:

@@ -68,9 +68,9 @@ def validation(context: Context) -> Iterator[str]:
         yield f"val: is missing, so {next(iter(sets))} would never be used; add val: val_freq, save_img and metrics"
     if context.opt.get("val") is not None and not sets and context.model_type in schema.MODELS:
         yield "val: there is nothing to validate on; add datasets: val, or remove this section"
-    training = _folder(context.opt["datasets"]["train"].get("dataroot_gt"))
+    training = _folders(context.opt["datasets"]["train"].get("dataroot_gt"))
     for place, section in sets.items():
-        if training and training == _folder(section.get("dataroot_gt")):
+        if training & _folders(section.get("dataroot_gt")):
             logger.warning(
                 "%s: dataroot_gt: is the folder of the training set: metrics say nothing of new pictures", place
             )
@@ -82,5 +82,5 @@ def _agree(gt: tuple[int, int], lq: tuple[int, int], scale: int, *, exact: bool)
     return all(each == 0 if exact else 0 <= each < scale for each in surplus)
 
 
-def _folder(path: object) -> str | None:
-    return os.path.realpath(path) if isinstance(path, str) else None
+def _folders(paths: object) -> set[str]:
+    return {os.path.realpath(path) for path in (paths if isinstance(paths, list) else [paths]) if isinstance(path, str)}

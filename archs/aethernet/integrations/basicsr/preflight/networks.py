@@ -1,14 +1,17 @@
 """The network sections: do the arguments build a network, and does its scale agree with that of the data sets?"""
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Iterator, Mapping
 
 from aethernet.config import AetherConfig
-from aethernet.errors import ConfigError
+from aethernet.errors import AetherError, ConfigError
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context
 from aethernet.integrations.basicsr.preflight.registries import argument_problems, find, is_basicsr, unknown
+from aethernet.integrations.peer_arch import aether_peer
+from aethernet.integrations.spandrel_peer import EXAMPLE, build_peer
 from aethernet.variants import FACTORIES, variant_config
 
 SCALE_NAMES = ("scale", "upscale")
@@ -23,6 +26,8 @@ def arguments(context: Context) -> Iterator[str]:
             yield unknown("network", place, section["type"])
         elif target in FACTORIES:
             yield from _aether_problems(place, section)
+        elif target is aether_peer:
+            yield from _peer_problems(place, section)
         else:
             yield from argument_problems(place, target, section)
 
@@ -40,6 +45,8 @@ def scale(context: Context) -> Iterator[str]:
     if own is not None and own != context.scale:
         name = next((name for name in SCALE_NAMES if name in section), None)
         given = f"network_g: {name}: {own}" if name else f"network_g leaves its scale at the default {own}, which"
+        if find("network", section["type"]) is aether_peer:
+            given = f"network_g: network: {section['network']} enlarges by {own}, which"
         yield (
             f"{given} does not agree with the top-level scale: {context.scale}, which the data sets use; "
             "set both to the same number"
@@ -86,6 +93,8 @@ def aether_config(section: Mapping) -> AetherConfig:
 def network_scale(section: Mapping) -> int | None:
     """The scale that a network would have, by argument or default; None where that cannot be said."""
     target = find("network", section["type"])
+    if target is aether_peer:
+        return _peer_scale(section)
     if target is None or not (target in FACTORIES or is_basicsr(target)):
         return None
     parameters = inspect.signature(target).parameters
@@ -94,6 +103,32 @@ def network_scale(section: Mapping) -> int | None:
             value = section.get(name, parameters[name].default)
             return value if isinstance(value, int) else None
     return None
+
+
+def _peer_problems(place: str, section: Mapping) -> Iterator[str]:
+    """A text that nothing can be built from. The network itself is built, since only its class knows what it takes."""
+    problems = list(argument_problems(place, aether_peer, section))
+    if not problems and not isinstance(section["network"], str):
+        problems = [f"{place}: network: must be a text such as {EXAMPLE!r}, not {section['network']!r}"]
+    if not problems:
+        try:
+            _built_peer(section["network"])
+        except AetherError as error:
+            problems = [f"{place}: network: {error}"]
+    yield from problems
+
+
+def _peer_scale(section: Mapping) -> int | None:
+    try:
+        return _built_peer(str(section.get("network")))
+    except AetherError:
+        return None  # told with the network's arguments
+
+
+@functools.lru_cache(maxsize=8)
+def _built_peer(text: str) -> int:
+    """The scale of a peer, which is built for it."""
+    return build_peer(text).scale
 
 
 def _aether_problems(place: str, section: Mapping) -> Iterator[str]:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from aethernet.errors import OptionError
+from aethernet.integrations.basicsr.memory_dataset import paired_files
+
 ROOTS = {
     "PairedImageDataset": ("dataroot_gt", "dataroot_lq"),
     "RealESRGANPairedDataset": ("dataroot_gt", "dataroot_lq"),
@@ -61,6 +64,8 @@ def look(place: str, section: Mapping) -> Pictures:
     if kind == "AetherSyntheticDataset":
         count = section.get("num_images", SYNTHETIC_COUNT)
         return Pictures(count if isinstance(count, int) else None)
+    if kind == "AetherMemoryDataset":
+        return _look_into_memory_set(place, section)
     roots = ROOTS.get(kind, tuple(key for key in section if key.startswith("dataroot_")))
     lists = (LISTS[kind],) if kind in LISTS else ("meta_info_file", "meta_info")
     found = Pictures(problems=[*_missing(place, section, roots, lists, any_value=kind not in ROOTS)])
@@ -107,6 +112,37 @@ def _missing(
             below = "" if os.path.isabs(str(value)) else f" (below the current folder {os.getcwd()})"
             remedy = f"remove {key} to use whole folders" if is_list else MAKE_PAIRS
             yield f"{place}: {key}: {value} is not a {'file' if is_list else 'folder'}{below}; correct it, or {remedy}"
+
+
+def _look_into_memory_set(place: str, section: Mapping) -> Pictures:
+    """All headers are read, since the pictures that are smaller than a patch do not count."""
+    if section.get("dataroot_gt") is None:
+        return Pictures()  # told as a missing key
+    try:
+        files = paired_files(section)
+    except OptionError as error:
+        return Pictures(problems=[f"{place}: {error}"])
+    found = Pictures()
+    patch = section.get("gt_size") if place.endswith(" train") else None
+    least = patch if isinstance(patch, int) else 0
+    smaller = 0
+    for gt, lq in files:
+        try:
+            sizes = picture_size(gt), None if lq is None else picture_size(lq)
+        except OSError as error:
+            found.problems.append(f"{place}: {gt} or its LR picture cannot be read ({error}); replace or remove it")
+            return found
+        if sizes[0] and min(sizes[0]) < least:
+            smaller += 1
+        elif sizes[0] and sizes[1]:
+            found.sizes.append((gt.name, sizes[0], sizes[1]))
+    found.count = len(files) - smaller
+    if not found.count:
+        found.problems.append(
+            f"{place}: gt_size: all {smaller} pictures of dataroot_gt are smaller than {least}x{least}; use a smaller "
+            "gt_size, or larger pictures"
+        )
+    return found
 
 
 def _look_into_folders(

@@ -73,6 +73,7 @@ _ANY_SET = _words(
 _PAIRED = _ANY_SET | _words("dataroot_gt dataroot_lq io_backend filename_tmpl gt_size use_hflip use_rot mean std")
 
 DATASETS = {
+    "AetherMemoryDataset": _PAIRED - {"mean", "std"},
     "AetherSyntheticDataset": _ANY_SET | _words("num_images seed gt_size use_hflip use_rot"),
     "PairedImageDataset": _PAIRED | {"meta_info_file", "color"},
     "RealESRGANPairedDataset": _PAIRED | {"meta_info"},
@@ -86,6 +87,7 @@ DATASETS = {
 }
 
 DATASETS_NEED = {
+    "AetherMemoryDataset": ("dataroot_gt",),
     "AetherSyntheticDataset": ("gt_size",),
     "PairedImageDataset": ("dataroot_gt", "dataroot_lq", "io_backend"),
     "RealESRGANPairedDataset": ("dataroot_gt", "dataroot_lq", "io_backend"),
@@ -93,6 +95,7 @@ DATASETS_NEED = {
     "RealESRGANDataset": ("dataroot_gt", "io_backend"),
 }
 TRAINING_SETS_NEED = {
+    "AetherMemoryDataset": ("gt_size",),
     "PairedImageDataset": ("gt_size", "use_hflip", "use_rot"),
     "RealESRGANPairedDataset": ("gt_size", "use_hflip", "use_rot"),
 }
