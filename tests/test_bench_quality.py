@@ -10,7 +10,7 @@ import pytest
 import torch
 from networks import randomise
 
-from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
+from aethernet import AetherConfig, AetherNet, load_network, pretrained, write_checkpoint
 from aethernet.bench.metrics import luma, y_psnr_ssim
 from aethernet.bench.quality import (
     PictureQuality,
@@ -285,7 +285,8 @@ def test_infinite_psnr_is_null_in_json(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text())["scores"][0]["mean"]["psnr"] is None
 
 
-def test_command_refuses(command, folder, tmp_path):
+def test_command_refuses(command, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "no packaged weights")
     write_checkpoint(tmp_path / "x2.pth", network(2))
     write_checkpoint(tmp_path / "x3.pth", network(3))
     (tmp_path / "empty").mkdir()

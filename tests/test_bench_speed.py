@@ -8,7 +8,7 @@ import pytest
 import torch
 from networks import picture, randomise
 
-from aethernet import VARIANTS, AetherConfig, AetherNet, write_checkpoint
+from aethernet import VARIANTS, AetherConfig, AetherNet, pretrained, write_checkpoint
 from aethernet.bench import engines
 from aethernet.bench.engines import ENGINES, Job, NotApplicable, pick_engines
 from aethernet.bench.memory import peak_memory
@@ -36,7 +36,8 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_variants_are_built_and_fused(variant):
+def test_variants_are_built_and_fused(variant, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "no packaged weights")
     subject = resolve_model(f"aether_{variant}_x2")
     assert (subject.label, subject.scale, subject.in_channels, subject.trained) == (f"aether_{variant}_x2", 2, 3, False)
     assert subject.network.config.stage == "fused"

@@ -19,7 +19,7 @@ ARCHS = ROOT / "archs"
 FILES = sorted(path for path in ARCHS.rglob("*.py"))
 
 LAYERS = (
-    ("aethernet.errors", "aethernet.version", "aethernet.files"),
+    ("aethernet.errors", "aethernet.version", "aethernet.files", "aethernet.pretrained"),
     ("aethernet.reparam", "aethernet.quantization", "aethernet.norms"),
     ("aethernet.blocks",),
     ("aethernet.config",),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from aethernet import pretrained
 from aethernet.bench import Progress
 from aethernet.bench.models import Subject, resolve_model
 from aethernet.bench.onnx_files import open_session, session_function
@@ -78,8 +79,8 @@ def measure_quality(
     """Measures models on folders of high-resolution pictures; see `evaluate` for how.
 
     Args:
-        models: checkpoints and ONNX files, `bicubic` (Y path, as its published figures are) or `bicubic_rgb` (the
-            same interpolation on the path of the networks).
+        models: packaged weights, checkpoints and ONNX files, `bicubic` (Y path, as its published figures are) or
+            `bicubic_rgb` (the same interpolation on the path of the networks).
         sets: folders of high-resolution pictures.
         scale: needed for bicubic alone; networks have their own, and one that is given must agree.
         lr: folders of ready-made inputs, one for each set; by default inputs are made.
@@ -130,7 +131,10 @@ def _entries(models: Sequence[str], scale: int | None, device: str, threads: int
     subjects = {spec: resolve_model(spec) for spec in models if spec not in (BICUBIC, BICUBIC_RGB)}
     for subject in subjects.values():
         if not subject.trained:
-            raise ConfigError(f"{subject.label} has random weights, so its quality means nothing: give a checkpoint")
+            raise ConfigError(
+                f"{subject.label} has random weights, so its quality means nothing: give a checkpoint, or packaged "
+                f"weights ({', '.join(pretrained.available()) or 'there are none'})"
+            )
         if scale not in (None, subject.scale):
             raise ConfigError(f"{subject.label} upscales by {subject.scale}, but --scale {scale} was given: they must "
                               "agree, or leave --scale out")  # fmt: skip

@@ -9,8 +9,8 @@ from typing import Any
 
 HELP = "measure quality and speed, of this and of other networks"
 MODEL_HELP = (
-    "a variant such as aether_tiny_x4 (random weights), a weights file, an .onnx file, or a network of spandrel such "
-    "as 'spandrel:Compact(num_feat=32, num_conv=8, upscale=4)'"
+    "a variant such as aether_tiny_x4 (its packaged weights, else random ones), a weights file, an .onnx file, or a "
+    "network of spandrel such as 'spandrel:Compact(num_feat=32, num_conv=8, upscale=4)'"
 )
 
 
@@ -37,7 +37,8 @@ def _configure_quality(parser: argparse.ArgumentParser) -> None:
         "models",
         nargs="+",
         metavar="MODEL",
-        help="a weights file, an .onnx file, bicubic (on Y, as published), or bicubic_rgb (on the networks' path)",
+        help="packaged weights such as aether_tiny_x4, a weights file, an .onnx file, bicubic (on Y, as published), or "
+        "bicubic_rgb (on the networks' path)",
     )
     parser.add_argument(
         "--sets", nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures, such as Set5"
