@@ -15,6 +15,8 @@ MODEL_HELP = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    from aethernet.cli import bench_arena
+
     commands = parser.add_subparsers(dest="bench", required=True, metavar="WHAT")
     for name, help_text, configure_one in (
         ("quality", "Y-PSNR and SSIM on folders of pictures", _configure_quality),
@@ -24,11 +26,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         subparser = commands.add_parser(name, help=help_text, description=help_text)
         configure_one(subparser)
         subparser.add_argument("--json", type=Path, metavar="FILE", help="also write the records to this file")
+    bench_arena.configure(commands.add_parser("arena", help=bench_arena.HELP, description=bench_arena.HELP))
 
 
 def run(args: argparse.Namespace) -> int:
     """Measures, then writes the JSON file if asked for, then prints the Markdown table."""
     logging.getLogger("onnx_ir").setLevel(logging.WARNING)  # it tells of every constant that it shares
+    if args.bench == "arena":
+        from aethernet.cli import bench_arena
+
+        return bench_arena.run(args)
     return {"quality": _run_quality, "speed": _run_speed, "fusion": _run_fusion}[args.bench](args)
 
 

@@ -144,6 +144,7 @@ def repairs(pipeline: ModuleType, session: Session, *, on_cpu: bool) -> list[Rep
     table: list[Replacement] = [
         (pipeline, "parse_options", session.parse_options(pipeline.parse_options)),
         (options, "_postprocess_yml_value", option_file.with_numbers(options._postprocess_yml_value)),
+        (options, "osp", option_file.with_lists_of_folders(options.osp)),
         (options, "init_dist", distributed.starter(on_cpu=on_cpu)),
     ]
     if on_cpu or not torch.cuda.is_available():

@@ -28,7 +28,7 @@ class AetherModel(WholeCheckpoints, SRModel):
 
         train:
           optim_g:
-            type: AdamW          # Adam, AdamW, NAdam, RAdam or SGD, with the arguments of torch.optim
+            type: AdamW          # Adam, AdamW, NAdam, RAdam or SGD, with the arguments of torch.optim; or Muon
             lr: !!float 1e-3
             weight_decay: 0      # default of torch's class; spares parameters of one dimension
           grad_clip: 1.0         # largest gradient norm of a network; default ~ (no clipping)

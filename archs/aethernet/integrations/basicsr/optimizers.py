@@ -10,19 +10,21 @@ from torch.optim import Optimizer
 
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.train_options import as_number
+from aethernet.muon import Muon
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "Adam": optim.Adam,
     "AdamW": optim.AdamW,
+    "Muon": Muon,
     "NAdam": optim.NAdam,
     "RAdam": optim.RAdam,
     "SGD": optim.SGD,
 }
 """What `optim_g: {type: ...}` may name. BasicSR 1.4.2 itself knows Adam only."""
 
-NUMBERS = ("lr", "weight_decay", "eps", "momentum")
+NUMBERS = ("lr", "adamw_lr", "weight_decay", "eps", "momentum")
 """Arguments that YAML may have read as text (`2e-4`)."""
 
 
@@ -32,7 +34,7 @@ def build_optimizer(network: nn.Module, section: str, options: Mapping[str, Any]
     Args:
         network: its parameters without gradient (statistics of a norm) are left out.
         section: `optim_g` or `optim_d`, for messages.
-        options: `type`, `lr` and further arguments of the class in `torch.optim`.
+        options: `type`, `lr` and further arguments of the class in `torch.optim`, or of `Muon`.
 
     Raises:
         OptionError: unknown type or argument, or no learning rate.

@@ -9,6 +9,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import yaml
 
@@ -79,6 +80,15 @@ def with_numbers(parse_value: Callable[[str], object]) -> Callable[[str], object
         return value
 
     return parse
+
+
+def with_lists_of_folders(paths: ModuleType) -> SimpleNamespace:
+    """BasicSR expands `~` in `dataroot_gt`, for which its data sets allow one folder; ours take a list as well."""
+
+    def expanduser(path: str | list) -> object:
+        return [expanduser(each) for each in path] if isinstance(path, list) else paths.expanduser(path)
+
+    return SimpleNamespace(**{**vars(paths), "expanduser": expanduser})
 
 
 def _check_sections(opt: dict, path: Path, *, is_train: bool) -> None:

@@ -1,0 +1,91 @@
+"""The curve of a training, read from BasicSR's logs."""
+
+import datetime
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \w+: (.*)")
+ITERATION = re.compile(r"\[epoch:\s*[\d,]+, iter:\s*([\d,]+),")
+RESUMED = re.compile(r"Start training from epoch: \d+, iter: (\d+)")
+PSNR = re.compile(r"\t # psnr: ([\d.]+)")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One validation: after how many iterations and seconds of training, and the PSNR (dB)."""
+
+    iteration: int
+    seconds: float
+    psnr: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """All validations of a run, and the training seconds by iteration, validation and saving left out."""
+
+    points: list[Point]
+    passed: dict[int, float]
+
+    @property
+    def seconds(self) -> float:
+        """Those of the whole training."""
+        return self.passed[max(self.passed)]
+
+
+def read_curve(folder: Path, iterations: int) -> Curve:
+    """Reads all logs of an experiment, oldest first; iterations that a resumed run did again count once."""
+    logs = sorted(folder.glob("train_*.log"))
+    return curve_of((path.read_text(encoding="utf-8", errors="replace").splitlines() for path in logs), iterations)
+
+
+def curve_of(logs: Iterable[Iterable[str]], iterations: int) -> Curve:
+    """The curve from the lines of one log after the other.
+
+    Time passes in training between a line of iterations (or the start) and the next one; what passes until the line
+    of a validation is saving and validation.
+    """
+    clock = _Clock()
+    for lines in logs:
+        for line in lines:
+            clock.take(line, iterations)
+    return Curve([clock.points[iteration] for iteration in sorted(clock.points)], clock.passed)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.passed = {0: 0.0}  # training seconds by iteration
+        self.points: dict[int, Point] = {}
+        self.iteration = 0
+        self.last = 0.0
+        self.validates = False
+
+    def take(self, line: str, total: int) -> None:
+        if self.validates and (found := PSNR.search(line)):
+            point = Point(self.iteration, round(self.passed[self.iteration], 3), float(found[1]))
+            self.points.setdefault(self.iteration, point)
+            self.validates = False
+        stamp = STAMP.match(line)
+        if not stamp:
+            return
+        now, message = datetime.datetime.strptime(stamp[1], "%Y-%m-%d %H:%M:%S,%f").timestamp(), stamp[2]
+        if found := RESUMED.search(message):
+            self._start(int(found[1]), now)
+        elif found := ITERATION.search(message):
+            self._reach(int(found[1].replace(",", "")), now)
+        elif message.startswith("End of training") and self.iteration < total:
+            self._reach(total, now)
+        elif message.startswith("Validation "):
+            self.validates, self.last = True, now
+
+    def _start(self, iteration: int, now: float) -> None:
+        before = max(each for each in self.passed if each <= iteration)
+        self.passed = {each: seconds for each, seconds in self.passed.items() if each <= iteration}
+        self.passed.setdefault(iteration, self.passed[before])
+        self.points = {each: point for each, point in self.points.items() if each <= iteration}
+        self.iteration, self.last = iteration, now
+
+    def _reach(self, iteration: int, now: float) -> None:
+        self.passed[iteration] = self.passed[self.iteration] + now - self.last
+        self.iteration, self.last = iteration, now

@@ -1,0 +1,100 @@
+"""The option file of one training: the recipe in BasicSR's words."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+import yaml
+
+from aethernet.bench.arena import values
+from aethernet.bench.arena.recipe import ArenaRecipe, Entry
+from aethernet.data.pictures import find_pictures
+
+EXPERIMENT = "arena"
+"""The name of every training, which has a folder of its own."""
+
+EPOCH_SAMPLES = 200_000
+"""About as many patches make an epoch: workers start anew in each, and its order is drawn at once."""
+
+PRINTS_PER_POINT = 10
+
+
+def training_options(recipe: ArenaRecipe, entry: Entry, seed: int, iterations: int) -> dict:
+    """What BasicSR reads to train one network of the arena with one seed."""
+    training, scale = entry.training, recipe.scale
+    print_freq = max(1, iterations // (training.val_points * PRINTS_PER_POINT))
+    val_freq = print_freq * max(1, round(iterations / training.val_points / print_freq))
+    opt = {
+        "name": EXPERIMENT,
+        "model_type": "AetherModel",
+        "scale": scale,
+        "num_gpu": 1 if torch.cuda.is_available() else 0,
+        "manual_seed": seed,
+        "datasets": {
+            "train": {
+                "name": "train",
+                "type": "AetherMemoryDataset",
+                "dataroot_gt": [str(folder) for folder in recipe.data.train],
+                "gt_size": training.lq_size * scale,
+                "use_hflip": True,
+                "use_rot": True,
+                "num_worker_per_gpu": training.workers,
+                "batch_size_per_gpu": training.batch,
+                "dataset_enlarge_ratio": _enlarge_ratio(recipe, iterations * training.batch),
+                "prefetch_mode": None,
+            },
+            "val": {"name": recipe.data.val.name, "type": "AetherMemoryDataset", "dataroot_gt": str(recipe.data.val)},
+        },
+        "network_g": _network(entry, iterations),
+        "path": {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None},
+        "train": {
+            "ema_decay": training.ema_decay,
+            "optim_g": {
+                "type": training.optimizer,
+                "lr": training.lr,
+                "weight_decay": training.weight_decay,
+                "betas": list(training.betas),
+            },
+            "grad_clip": training.grad_clip,
+            "scheduler": {
+                "type": "CosineAnnealingRestartLR",
+                "periods": [iterations],
+                "restart_weights": [1],
+                "eta_min": training.eta_min,
+            },
+            "total_iter": iterations,
+            "warmup_iter": training.warmup_iter or -1,
+            "pixel_opt": dict(training.loss),
+        },
+        "val": {
+            "val_freq": val_freq,
+            "save_img": False,
+            "pbar": False,
+            "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": scale, "test_y_channel": True}},
+        },
+        "logger": {
+            "print_freq": print_freq,
+            "save_checkpoint_freq": val_freq,
+            "use_tb_logger": False,
+        },
+    }
+    return values.merged(opt, training.options)
+
+
+def file_text(opt: Mapping, entry: Entry, threads: int) -> str:
+    """The option file with a head that changes whenever a finished run would not come out the same."""
+    head = f"# {entry.contender.spec}\n# structure {entry.contender.structure}, {threads} threads\n"
+    return head + yaml.safe_dump(dict(opt), sort_keys=False)
+
+
+def _network(entry: Entry, iterations: int) -> dict:
+    section = dict(entry.contender.network_g)
+    if entry.contender.is_ours and "norm_freeze_iter" not in section:
+        section["norm_freeze_iter"] = round(entry.training.freeze_share * iterations)
+    return section
+
+
+def _enlarge_ratio(recipe: ArenaRecipe, samples: int) -> int:
+    """How often each picture comes in an epoch. It depends on the recipe's numbers alone, not on the network."""
+    pictures = sum(path.parent == folder for folder in recipe.data.train for path in find_pictures(folder))
+    return max(1, math.ceil(min(samples, EPOCH_SAMPLES) / max(1, pictures)))
