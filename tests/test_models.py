@@ -58,7 +58,7 @@ def test_registering_again_is_harmless():
 # Optimisers
 
 
-@pytest.mark.parametrize("name", ["Adam", "AdamW", "NAdam", "RAdam", "SGD"])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "Muon", "NAdam", "RAdam", "SGD"])
 def test_each_optimizer_trains(name):
     model = build_model(options(optim_g={"type": name, "lr": "1e-3"}))  # text, as YAML reads a number without a dot
     before = copy_of(model.net_g)
@@ -71,7 +71,7 @@ def test_each_optimizer_trains(name):
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"type": "Lion", "lr": 1e-3}, "type must be one of Adam, AdamW, NAdam, RAdam, SGD, not 'Lion'"),
+        ({"type": "Lion", "lr": 1e-3}, "type must be one of Adam, AdamW, Muon, NAdam, RAdam, SGD, not 'Lion'"),
         ({"type": "AdamW", "lr": 1e-3, "beta": 0.9}, "AdamW has no argument beta; it has: lr, betas"),
         ({"type": "AdamW"}, "learning rate is missing"),
         ({"type": "AdamW", "lr": "fast"}, "optim_g: lr must be a number such as 0.0002, not 'fast'"),
