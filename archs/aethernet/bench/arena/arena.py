@@ -4,13 +4,15 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from aethernet.bench import Progress
 from aethernet.bench.arena import runs, values
-from aethernet.bench.arena.recipe import ArenaRecipe, Entry
+from aethernet.bench.arena.recipe import ArenaRecipe
 from aethernet.bench.arena.records import ArenaReport, Latency, NetworkRecord, Quality, RunRecord, arena_markdown
+from aethernet.bench.arena.runs import Run
 from aethernet.bench.complexity import network_complexity
 from aethernet.bench.models import resolve_model
 from aethernet.bench.report import write_json
@@ -48,145 +50,162 @@ def run_arena(
         progress: makes a callback for each training and each measurement.
 
     Raises:
-        OptionError: a folder below `out` holds a training by other options, or two sets have the same name.
+        OptionError: a folder below `out` holds a training by other options, two sets have the same name, or there is
+            no network of a name in `only`.
         EnvironmentProblem: no training succeeded.
     """
-    out = Path(out).resolve()
-    sets = {PictureFolder(folder).name: folder for folder in recipe.data.test}
-    if len(sets) < len(recipe.data.test):
-        raise OptionError(f"data: test: the sets must have different names, not {', '.join(sets)} for "
-                          f"{len(recipe.data.test)} folders")  # fmt: skip
+    arena = _Arena(recipe, Path(out).resolve(), progress, _sets(recipe))
     names = [entry.name for entry in recipe.networks]
     unknown = [name for name in only if name not in names]
     if unknown:
         raise OptionError(f"there is no network {unknown[0]!r} in the recipe; {values.near(unknown[0], names)}")
-    planned = [run for run in runs.plan(recipe, out) if not only or run.entry.name in only or runs.is_finished(run)]
+    planned = runs.plan(recipe, arena.out)
+    planned = [run for run in planned if not only or run.entry.name in only or runs.is_finished(run)]
     for run in planned:
         if run.entry.training.iterations is not None:
             runs.check(run, recipe, run.entry.training.iterations)
-    records: dict[str, list[RunRecord]] = {}
-    failures: list[str] = []
     for run in planned:
         try:
-            record = _finished_run(run, recipe, out, sets, progress)
+            arena.finish(run)
         except EnvironmentProblem as error:
-            logger.error("%s", error)
-            failures.append(f"{run.title} failed: {str(error).splitlines()[0]}")
-            continue
-        records.setdefault(run.entry.name, []).append(record)
-        report = _report(recipe, out, sets, records, failures)
-        _write(report, out)
-    if not records:
-        raise EnvironmentProblem("no training of the arena succeeded:\n" + "\n".join(failures))
-    if speed:
-        report = _with_speed(report, recipe, out, progress)
-    report = dataclasses.replace(report, failures=failures)
-    _write(report, out)
+            logger.error("%s: %s", run.title, error)
+            arena.failures.append(f"{run.title} failed: {str(error).splitlines()[0]}")
+    if not arena.networks:
+        raise EnvironmentProblem("no training of the arena succeeded")
+    report = arena.with_speed() if speed else arena.report()
+    write(report, arena.out)
     return report
 
 
-def _finished_run(
-    run: runs.Run, recipe: ArenaRecipe, out: Path, sets: dict[str, Path], progress: Bars | None
-) -> RunRecord:
-    """One run trained and measured, as far as that is not done."""
-    title = run.title
-    iterations = runs.iterations_of(run, recipe, progress and progress(f"{title}: speed"))
-    runs.check(run, recipe, iterations)
-    curve = runs.train(run, recipe, iterations, progress and progress(title))
-    return RunRecord(
-        seed=run.seed,
-        iterations=iterations,
-        seconds=round(curve.seconds, 2),
-        curve=curve.points,
-        quality=_quality(run, recipe, sets, progress),
-        weights=str(run.weights.relative_to(out)),
-    )
+@dataclass
+class _Arena:
+    """What is known so far. `networks` has a record for each network with a finished training, by name."""
 
+    recipe: ArenaRecipe
+    out: Path
+    progress: Bars | None
+    sets: dict[str, Path]
+    networks: dict[str, NetworkRecord] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
 
-def _quality(run: runs.Run, recipe: ArenaRecipe, sets: dict[str, Path], progress: Bars | None) -> dict[str, Quality]:
-    """The quality on every set; what was measured before, with the same weights and folders, is read."""
-    path = run.folder / QUALITY
-    folders = {name: str(folder) for name, folder in sets.items()}
-    stamp = run.weights.stat().st_mtime
-    if path.is_file():
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["sets"] == folders and content["weights"] == stamp:
-            return {name: Quality(**each) for name, each in content["quality"].items()}
-    model = run.entry.contender.model(str(run.weights))
-    report = measure_quality([model], list(sets.values()), threads=recipe.threads, progress=progress)
-    quality = {score.set_name: Quality(score.mean.psnr, score.mean.ssim) for score in report.scores}
-    content = {"sets": folders, "weights": stamp, "quality": {name: vars(each) for name, each in quality.items()}}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return quality
-
-
-def _report(
-    recipe: ArenaRecipe, out: Path, sets: dict[str, Path], records: dict[str, list[RunRecord]], failures: list[str]
-) -> ArenaReport:
-    height, width = recipe.speed.size
-    networks = []
-    for entry in recipe.networks:
-        if entry.name not in records:
-            continue
-        subject = resolve_model(_model(entry, records[entry.name], out))
-        assert subject.network is not None
-        complexity = network_complexity(subject.network, height, width, subject.in_channels)
-        networks.append(
-            NetworkRecord(
-                name=entry.name,
-                spec=entry.contender.spec,
-                params=complexity.parameters,
-                macs=complexity.macs,
-                trained_params=entry.contender.parameters,
-                speed=[],
-                runs=records[entry.name],
-            )
+    def finish(self, run: Run) -> None:
+        """Trains and measures one run, as far as that is not done, and writes the report."""
+        was_finished = runs.is_finished(run)
+        iterations = runs.iterations_of(run, self.recipe, self._bar(f"{run.entry.name}: speed of training"))
+        runs.check(run, self.recipe, iterations)
+        curve = runs.train(run, self.recipe, iterations, self._bar(run.title))
+        record = RunRecord(
+            seed=run.seed,
+            iterations=iterations,
+            seconds=round(curve.seconds, 2),
+            curve=curve.points,
+            quality=self._quality(run),
+            weights=run.weights.relative_to(self.out).as_posix(),
         )
-    return ArenaReport(
-        name=recipe.name,
-        scale=recipe.scale,
-        sets=list(sets),
-        val=recipe.data.val.name,
-        recipe=dataclasses.asdict(recipe.training),
-        networks=networks,
-        witness=take_witness(threads=recipe.speed.threads, precision="fp32", size=f"input {height}x{width}"),
-        failures=list(failures),
-    )
+        network = self.networks.get(run.entry.name) or self._network(run)
+        self.networks[run.entry.name] = dataclasses.replace(network, runs=[*network.runs, record])
+        if not was_finished:
+            write(self.report(), self.out)
 
+    def report(self) -> ArenaReport:
+        height, width = self.recipe.speed.size
+        threads = self.recipe.speed.threads
+        order = [entry.name for entry in self.recipe.networks]
+        return ArenaReport(
+            name=self.recipe.name,
+            scale=self.recipe.scale,
+            sets=list(self.sets),
+            val=self.recipe.data.val.name,
+            recipe=dataclasses.asdict(self.recipe.training),
+            networks=[self.networks[name] for name in order if name in self.networks],
+            witness=take_witness(threads=threads, precision="fp32", size=f"input {height}x{width}"),
+            failures=list(self.failures),
+        )
 
-def _with_speed(report: ArenaReport, recipe: ArenaRecipe, out: Path, progress: Bars | None) -> ArenaReport:
-    """All networks in all engines in one interleaved measurement."""
-    speed = recipe.speed
-    entries = {entry.name: entry for entry in recipe.networks}
-    models = {network.name: _model(entries[network.name], network.runs, out) for network in report.networks}
-    labels = {resolve_model(model).label: name for name, model in models.items()}
-    measured = measure_speed(
-        list(models.values()),
-        size=speed.size,
-        engines=list(speed.engines),
-        threads=speed.threads,
-        rounds=speed.rounds,
-        memory=False,
-        progress=progress and progress("speed of all networks"),
-    )
-    latencies: dict[str, list[Latency]] = {name: [] for name in models}
-    for row in measured.rows:
+    def with_speed(self) -> ArenaReport:
+        """The report with the time of all networks in all engines, measured in turn."""
+        speed = self.recipe.speed
+        models = {name: self._model(name) for name in self.networks}
+        names = {resolve_model(model).label: name for name, model in models.items()}
+        measured = measure_speed(
+            list(models.values()),
+            size=speed.size,
+            engines=list(speed.engines),
+            threads=speed.threads,
+            rounds=speed.rounds,
+            memory=False,
+            progress=self._bar("speed of all networks"),
+        )
         size = f"{speed.size[0]}x{speed.size[1]}"
-        timing = row.timing
-        latencies[labels[row.model]].append(
-            Latency(row.engine, speed.threads, size, timing.median_ms, timing.p10_ms, timing.p90_ms)
+        latencies: dict[str, list[Latency]] = {name: [] for name in models}
+        for row in measured.rows:
+            times = row.timing.median_ms, row.timing.p10_ms, row.timing.p90_ms
+            latencies[names[row.model]].append(Latency(row.engine, speed.threads, size, *times))
+        report = self.report()
+        networks = [dataclasses.replace(network, speed=latencies[network.name]) for network in report.networks]
+        return dataclasses.replace(report, networks=networks, notes=measured.notes, witness=measured.witness)
+
+    def _quality(self, run: Run) -> dict[str, Quality]:
+        """The quality on every set; what was measured before, with the same weights and folders, is read."""
+        path = run.folder / QUALITY
+        known = {"sets": {name: str(folder) for name, folder in self.sets.items()}, "weights": _stamp(run.weights)}
+        if path.is_file():
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if known.items() <= content.items():
+                return {name: Quality(**each) for name, each in content["quality"].items()}
+        report = measure_quality(
+            [run.entry.contender.model(str(run.weights))],
+            list(self.sets.values()),
+            threads=self.recipe.threads,
+            progress=self.progress,
         )
-    networks = [dataclasses.replace(network, speed=latencies[network.name]) for network in report.networks]
-    return dataclasses.replace(report, networks=networks, notes=measured.notes, witness=measured.witness)
+        quality = {score.set_name: Quality(score.mean.psnr, score.mean.ssim) for score in report.scores}
+        content = {**known, "quality": {name: dataclasses.asdict(each) for name, each in quality.items()}}
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        return quality
+
+    def _network(self, run: Run) -> NetworkRecord:
+        """The record of a network before its runs."""
+        contender = run.entry.contender
+        subject = resolve_model(contender.model(str(run.weights)))
+        assert subject.network is not None
+        complexity = network_complexity(subject.network, *self.recipe.speed.size, subject.in_channels)
+        return NetworkRecord(
+            name=contender.name,
+            spec=contender.spec,
+            params=complexity.parameters,
+            macs=complexity.macs,
+            trained_params=contender.parameters,
+            speed=[],
+            runs=[],
+        )
+
+    def _model(self, name: str) -> str:
+        """The text of a network with the weights of its first run."""
+        contender = next(entry.contender for entry in self.recipe.networks if entry.name == name)
+        return contender.model(str(self.out / self.networks[name].runs[0].weights))
+
+    def _bar(self, title: str) -> Progress | None:
+        return self.progress(title) if self.progress else None
 
 
-def _model(entry: Entry, records: Sequence[RunRecord], out: Path) -> str:
-    """The text of the network with the weights of its first run."""
-    return entry.contender.model(str(out / records[0].weights))
-
-
-def _write(report: ArenaReport, out: Path) -> None:
+def write(report: ArenaReport, out: Path) -> None:
+    """Writes `arena.json` and `arena.md`."""
     write_json(out / JSON, "arena", cast(Any, report))
     with atomic_path(out / MARKDOWN) as temporary:
         temporary.write_text(f"# {report.name}\n\n{arena_markdown(report)}\n", encoding="utf-8")
+
+
+def _sets(recipe: ArenaRecipe) -> dict[str, Path]:
+    """The test sets by the name that they have in tables."""
+    sets = {PictureFolder(folder).name: folder for folder in recipe.data.test}
+    if len(sets) < len(recipe.data.test):
+        raise OptionError(f"data: test: {len(recipe.data.test)} folders with the names {', '.join(sets)} only: "
+                          "they must differ")  # fmt: skip
+    return sets
+
+
+def _stamp(weights: Path) -> list[int]:
+    status = weights.stat()
+    return [status.st_size, status.st_mtime_ns]

@@ -1,5 +1,6 @@
 """The option file of one training: the recipe in BasicSR's words."""
 
+import inspect
 import math
 from collections.abc import Mapping
 
@@ -7,8 +8,9 @@ import torch
 import yaml
 
 from aethernet.bench.arena import values
-from aethernet.bench.arena.recipe import ArenaRecipe, Entry
+from aethernet.bench.arena.recipe import ArenaRecipe, Entry, Training
 from aethernet.data.pictures import find_pictures
+from aethernet.integrations.basicsr.optimizers import OPTIMIZERS
 
 EXPERIMENT = "arena"
 """The name of every training, which has a folder of its own."""
@@ -49,12 +51,7 @@ def training_options(recipe: ArenaRecipe, entry: Entry, seed: int, iterations: i
         "path": {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None},
         "train": {
             "ema_decay": training.ema_decay,
-            "optim_g": {
-                "type": training.optimizer,
-                "lr": training.lr,
-                "weight_decay": training.weight_decay,
-                "betas": list(training.betas),
-            },
+            "optim_g": _optimizer(training),
             "grad_clip": training.grad_clip,
             "scheduler": {
                 "type": "CosineAnnealingRestartLR",
@@ -85,6 +82,13 @@ def file_text(opt: Mapping, entry: Entry, threads: int) -> str:
     """The option file with a head that changes whenever a finished run would not come out the same."""
     head = f"# {entry.contender.spec}\n# structure {entry.contender.structure}, {threads} threads\n"
     return head + yaml.safe_dump(dict(opt), sort_keys=False)
+
+
+def _optimizer(training: Training) -> dict:
+    own = {"lr": training.lr, "weight_decay": training.weight_decay, "betas": list(training.betas)}
+    target = OPTIMIZERS.get(training.optimizer["type"])
+    known = inspect.signature(target).parameters if target else own  # BasicSR's check names those that there are
+    return {**{key: value for key, value in own.items() if key in known}, **training.optimizer}
 
 
 def _network(entry: Entry, iterations: int) -> dict:

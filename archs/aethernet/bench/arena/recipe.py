@@ -25,11 +25,12 @@ class Training:
         batch: patches in a step.
         lq_size: side of a patch in low-resolution pixels.
         lr: learning rate after the warm-up, from where one cosine goes down to `eta_min`.
-        optimizer: `Adam`, `AdamW`, ...; see `aethernet.integrations.basicsr.optimizers`.
+        optimizer: `type` and further arguments of BasicSR's `optim_g`; the type alone will do.
+        betas: for optimisers that have them.
         grad_clip: largest gradient norm; None does not clip.
         ema_decay: of the weight average, which is what is validated and measured; 0 for none.
         warmup_iter: steps in which the rate rises from 0.
-        loss: BasicSR's `pixel_opt`.
+        loss: BasicSR's `pixel_opt`; the type alone will do.
         freeze_share: part of the training after which the norm statistics of our networks are fixed.
         workers: processes that make patches.
         val_points: validations during the training, which make the curve.
@@ -41,14 +42,14 @@ class Training:
     batch: int = 8
     lq_size: int = 32
     lr: float = 2e-3
-    optimizer: str = "AdamW"
+    optimizer: Mapping = field(default_factory=lambda: {"type": "AdamW"})
     betas: tuple[float, ...] = (0.9, 0.99)
     weight_decay: float = 0.0
     grad_clip: float | None = 1.0
     ema_decay: float = 0.99
     eta_min: float = 1e-7
     warmup_iter: int = 0
-    loss: Mapping = field(default_factory=lambda: {"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"})
+    loss: Mapping = field(default_factory=lambda: {"type": "L1Loss"})
     freeze_share: float = 0.3
     workers: int = 1
     val_points: int = 10
@@ -120,14 +121,14 @@ TRAINING = {
     "batch": values.whole(1),
     "lq_size": values.whole(1),
     "lr": values.number(above=0),
-    "optimizer": values.text,
+    "optimizer": values.typed,
     "betas": values.listed(values.number()),
     "weight_decay": values.number(),
     "grad_clip": values.optional(values.number(above=0)),
     "ema_decay": values.number(below=1),
     "eta_min": values.number(),
     "warmup_iter": values.whole(0),
-    "loss": values.mapping,
+    "loss": values.typed,
     "freeze_share": values.number(),
     "workers": values.whole(0),
     "val_points": values.whole(1),

@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +11,13 @@ from aethernet.bench.arena import values
 from aethernet.bench.arena.curves import ITERATION, PSNR, Curve, read_curve
 from aethernet.bench.arena.options import EXPERIMENT, file_text, training_options
 from aethernet.bench.arena.recipe import ArenaRecipe, Entry
-from aethernet.errors import EnvironmentProblem, OptionError
+from aethernet.errors import OptionError
 from aethernet.files import atomic_path
+from aethernet.integrations.basicsr.process import run_command
 
 OPTION_FILE, FINISHED, LOG, PROBE = "train.yml", "finished.json", "log.txt", "probe"
 PROBE_ITERATIONS, PROBE_WARMUP = 60, 20
 """Iterations that tell a network's speed in training, the first of them not counted."""
-
-LAST_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ def train(run: Run, recipe: ArenaRecipe, iterations: int, progress: Progress | N
     if not is_finished(run):
         with atomic_path(run.folder / OPTION_FILE) as temporary:
             temporary.write_text(_option_text(run, recipe, iterations), encoding="utf-8")
-        train_process(run.folder, run.title, iterations, recipe.threads, progress)
+        train_in(run.folder, iterations, recipe.threads, progress)
         with atomic_path(run.weights) as temporary:
             shutil.copyfile(experiment / "models" / "net_g_latest.pth", temporary)
         with atomic_path(run.folder / FINISHED) as temporary:
@@ -104,35 +100,21 @@ def is_finished(run: Run) -> bool:
     return (run.folder / FINISHED).is_file() and run.weights.is_file()
 
 
-def train_process(folder: Path, title: str, iterations: int, threads: int, progress: Progress | None = None) -> None:
+def train_in(folder: Path, iterations: int, threads: int, progress: Progress | None = None) -> None:
     """Runs `aethernet train` on the option file in `folder`; its output goes to a log there."""
-    command = [sys.executable, "-m", "aethernet", "train", "-opt", OPTION_FILE, "--auto_resume"]
-    last: deque[str] = deque(maxlen=LAST_LINES)
     psnr = ""
-    with (
-        open(folder / LOG, "a", encoding="utf-8") as log,
-        subprocess.Popen(
-            command, cwd=folder, env=_environment(threads), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace",
-        ) as process,
-    ):  # fmt: skip
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                log.write(line)
-                last.append(line)
-                if found := PSNR.search(line):
-                    psnr = f"{float(found[1]):.2f} dB"
-                if (found := ITERATION.search(line)) and progress is not None:
-                    progress(min(iterations, int(found[1].replace(",", ""))), iterations, psnr)
-        except BaseException:
-            process.terminate()
-            raise
-    if process.returncode:
-        raise EnvironmentProblem(
-            f"{title}: the training ended with exit code {process.returncode}; the last lines of {folder / LOG}:\n"
-            f"{''.join(last)}"
-        )
+
+    def watch(line: str) -> None:
+        nonlocal psnr
+        if found := PSNR.search(line):
+            psnr = f"{float(found[1]):.2f} dB"
+        if (found := ITERATION.search(line)) and progress is not None:
+            progress(min(iterations, int(found[1].replace(",", ""))), iterations, psnr)
+
+    run_command(
+        "train", "-opt", OPTION_FILE, "--auto_resume",
+        folder=folder, log=folder / LOG, environment=_environment(threads), watch=watch,
+    )  # fmt: skip
 
 
 def _option_text(run: Run, recipe: ArenaRecipe, iterations: int) -> str:
@@ -151,7 +133,7 @@ def _seconds_per_iteration(run: Run, recipe: ArenaRecipe, progress: Progress | N
         shutil.rmtree(folder, ignore_errors=True)
         with atomic_path(folder / OPTION_FILE) as temporary:
             temporary.write_text(text, encoding="utf-8")
-        train_process(folder, f"{run.entry.name}, measuring its speed", PROBE_ITERATIONS, recipe.threads, progress)
+        train_in(folder, PROBE_ITERATIONS, recipe.threads, progress)
         passed = read_curve(folder / "experiments" / EXPERIMENT, PROBE_ITERATIONS).passed
         seconds = (passed[PROBE_ITERATIONS] - passed[PROBE_WARMUP]) / (PROBE_ITERATIONS - PROBE_WARMUP)
         with atomic_path(result) as temporary:
@@ -161,11 +143,9 @@ def _seconds_per_iteration(run: Run, recipe: ArenaRecipe, progress: Progress | N
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Threads for torch, output line by line, and the modules of the current folder for networks from there."""
+    """Threads of torch, and the current folder's modules, among which a network may be."""
     paths = [os.getcwd(), os.environ.get("PYTHONPATH", "")]
     return {
-        **os.environ,
-        "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),

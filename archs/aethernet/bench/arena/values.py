@@ -29,6 +29,13 @@ def mapping(value: object, place: str) -> Mapping[str, Any]:
     return section(value, place)
 
 
+def typed(value: object, place: str) -> Mapping[str, Any]:
+    """A section with `type`, or the type alone."""
+    result = {"type": value} if isinstance(value, str) else section(value, place)
+    text(result.get("type"), f"{place}: type")
+    return result
+
+
 def number(*, above: float | None = None, below: float = math.inf) -> Reader:
     """A number of at least 0 (or more than `above`) and less than `below`."""
 
