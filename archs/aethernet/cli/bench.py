@@ -15,7 +15,7 @@ MODEL_HELP = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from aethernet.cli import bench_arena
+    from aethernet.cli import bench_arena, bench_plot
 
     commands = parser.add_subparsers(dest="bench", required=True, metavar="WHAT")
     for name, help_text, configure_one in (
@@ -26,16 +26,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         subparser = commands.add_parser(name, help=help_text, description=help_text)
         configure_one(subparser)
         subparser.add_argument("--json", type=Path, metavar="FILE", help="also write the records to this file")
-    bench_arena.configure(commands.add_parser("arena", help=bench_arena.HELP, description=bench_arena.HELP))
+    for name, module in (("arena", bench_arena), ("plot", bench_plot)):
+        module.configure(commands.add_parser(name, help=module.HELP, description=module.HELP))
 
 
 def run(args: argparse.Namespace) -> int:
     """Measures, then writes the JSON file if asked for, then prints the Markdown table."""
     logging.getLogger("onnx_ir").setLevel(logging.WARNING)  # it tells of every constant that it shares
-    if args.bench == "arena":
-        from aethernet.cli import bench_arena
+    if args.bench in ("arena", "plot"):
+        from aethernet.cli import bench_arena, bench_plot
 
-        return bench_arena.run(args)
+        return {"arena": bench_arena, "plot": bench_plot}[args.bench].run(args)
     return {"quality": _run_quality, "speed": _run_speed, "fusion": _run_fusion}[args.bench](args)
 
 

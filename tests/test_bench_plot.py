@@ -1,0 +1,259 @@
+"""Plots of made-up benchmark files: what they show, what is left out and named, and what is refused."""
+
+import importlib.util
+import itertools
+import json
+import re
+from pathlib import Path
+
+import cv2
+import pytest
+
+from aethernet.bench.comparison import Setting, read_comparison
+from aethernet.cli import main
+from aethernet.errors import DataError
+
+if importlib.util.find_spec("matplotlib") is None:
+    pytest.skip("the extra `plot` is not installed", allow_module_level=True)
+
+from aethernet.bench import plot, style
+
+WITNESS = {"device": "A processor", "cores": 2, "threads": 1, "torch": "2.13", "aethernet": "0.1", "precision": "fp32",
+           "size": "input 128x128", "date": "2026-11-24", "command": "aethernet bench arena recipe.yml"}  # fmt: skip
+NETWORKS = {"tiny": ("aether_tiny", 99_000, 43.0, 31.0), "Compact": ("spandrel:Compact()", 89_000, 35.0, 30.8),
+            "SPAN": ("spandrel:SPAN()", 411_000, 88.0, 31.1), "SAFMN": ("spandrel:SAFMN()", 240_000, 87.0, 31.09)}  # fmt: skip
+
+
+def arena(iterations: int = 4000, seeds: int = 2, networks=NETWORKS, **changes) -> dict:
+    """A file of `bench arena`; PSNR follows `limit - 20 / sqrt(iterations)`."""
+    records = []
+    for name, (spec, params, ms, limit) in networks.items():
+        end = limit - 20 * iterations**-0.5
+        runs = []
+        for seed in range(seeds):
+            steps = [iterations * part // 4 for part in range(1, 5)]
+            curve = [{"iteration": n, "seconds": n / 40, "psnr": end - (1 - n / iterations)} for n in steps]
+            quality = {name: {"psnr": end - drop + 0.01 * seed, "ssim": 0.9} for name, drop in (("Set5", 0), ("B", 3))}
+            runs.append({"seed": seed, "iterations": iterations, "seconds": iterations / 40, "curve": curve,
+                         "quality": quality, "weights": "net.pth"})  # fmt: skip
+        time = {"threads": 1, "size": "128x128", "median_ms": ms, "p10_ms": ms * 0.97, "p90_ms": ms * 1.03}
+        records.append({"name": name, "spec": spec, "params": params, "macs": None, "runs": runs,
+                        "speed": [{"engine": "eager", **time}, {"engine": "onnxruntime", **time}]})  # fmt: skip
+    return {"kind": "arena", "name": "trial", "scale": 4, "sets": ["Set5", "B"], "val": "Set5", "recipe": {},
+            "networks": records, "witness": WITNESS, **changes}  # fmt: skip
+
+
+def quality_and_speed() -> tuple[dict, dict]:
+    """Files of `bench quality` and of `bench speed`; bicubic has no time, `random` has no PSNR."""
+    scores = [
+        {
+            "model": model,
+            "scale": 4,
+            "set_name": name,
+            "path": "RGB",
+            "mean": {"name": "mean", "psnr": psnr, "ssim": 0.9},
+        }
+        for (model, psnr), name in itertools.product((("bicubic", 28.4), ("aether_tiny_x4", 31.0)), ("Set5", "Set14"))
+    ]
+    rows = [
+        {"model": model, "scale": 4, "engine": "eager", "timing": {"median_ms": 10.0, "p10_ms": 9.0, "p90_ms": 11.0},
+         "complexity": {"parameters": 99_000}}
+        for model in ("aether_tiny_x4", "random")
+    ]  # fmt: skip
+    return (
+        {"kind": "quality", "scores": scores, "witness": {**WITNESS, "size": "whole pictures"}},
+        {"kind": "speed", "rows": rows, "witness": WITNESS},
+    )
+
+
+def write(path: Path, content: object) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def words(figure) -> str:
+    return " ".join(" ".join(text.get_text() for text in figure.texts).split())
+
+
+def overlaps(figure) -> list[tuple[str, str]]:
+    """Pairs of labels that cover each other."""
+    boxes = [(text.get_text(), text.get_window_extent()) for axes in figure.axes for text in axes.texts]
+    return [(a, b) for (a, one), (b, other) in itertools.combinations(boxes, 2) if one.overlaps(other)]
+
+
+def test_quality_against_latency(tmp_path):
+    comparison = read_comparison([write(tmp_path / "a.json", arena())])
+    assert comparison.sets == ["Set5", "B"]
+    figure = plot.quality_latency(comparison, comparison.setting())
+    assert [axes.get_title("left") for axes in figure.axes] == ["mean over the sets", "Set5", "B"]
+    assert all(axes.get_xscale() == "log" for axes in figure.axes)
+    assert {text.split("\n")[0] for text in texts(figure)} == set(NETWORKS)
+    assert "tiny\n99.0 k params" in texts(figure)
+    assert not overlaps(figure)
+    for part in ("A processor", "1 thread of 2 cores", "2026-11-24", "bench arena recipe.yml", "up to 2 seeds"):
+        assert part in words(figure)
+    colors = {text.get_text().split("\n")[0]: text.get_color() for text in figure.axes[0].texts}
+    assert colors.pop("tiny") == style.ACCENT
+    assert style.ACCENT not in colors.values()
+
+
+def test_every_network_looks_different(tmp_path):
+    networks = {f"net{number}": (("aether_x", "spandrel:X()")[number % 2], 1000, 1.0, 30.0) for number in range(14)}
+    found = style.styles(read_comparison([write(tmp_path / "a.json", arena(networks=networks))]).networks)
+    assert len({(look.color, look.marker, look.line) for look in found.values()}) == 14
+
+
+def test_crowded_labels_stay_apart(tmp_path):
+    networks = {f"network {n}": ("spandrel:X()", 10**5, 40 + 0.5 * n, 30 + 0.004 * n) for n in range(9)}
+    comparison = read_comparison([write(tmp_path / "a.json", arena(networks=networks))])
+    assert not overlaps(plot.quality_latency(comparison, comparison.setting()))
+    figure = plot.training_curves(comparison)
+    assert len(texts(figure)) == 18
+    assert not overlaps(figure)
+
+
+def test_training_curves(tmp_path):
+    figure = plot.training_curves(read_comparison([write(tmp_path / "a.json", arena())]))
+    iterations, seconds = figure.axes
+    assert (iterations.get_xlabel(), seconds.get_xlabel()) == ("iteration", "seconds")
+    assert iterations.get_ylabel() == "Y-PSNR on Set5, dB"
+    assert sorted(text.get_text() for text in seconds.texts) == sorted(NETWORKS)
+    assert "A processor" in words(figure)
+
+
+def test_longer_trainings_of_other_files(tmp_path):
+    """The plots take the longest training of each network; the law takes all of them and finds what made them."""
+    paths = [write(tmp_path / f"{n}.json", arena(n)) for n in (1000, 4000, 2000)]
+    only_tiny = {"tiny": NETWORKS["tiny"]}
+    paths.append(write(tmp_path / "8000.json", arena(8000, networks=only_tiny)))
+    comparison = read_comparison([*paths, paths[0]])
+    assert [len(runs) for runs in comparison.networks[0].runs_by_length] == [2, 2, 2, 2]
+    figure = plot.quality_latency(comparison, comparison.setting())
+    assert "tiny\n99.0 k params, 8,000 it." in texts(figure)
+    found, reasons = plot.extrapolations(comparison, 10)
+    assert not reasons
+    assert found["tiny"].iterations == 80_000
+    truth = 31.0 - 20 * 80_000**-0.5 - 1.5 + 0.005
+    assert found["tiny"].expected == pytest.approx(truth, abs=0.01)
+    figure = plot.growth(comparison, found)
+    assert re.search(r"tiny: 29\.4\d \(\+0\.\d\d\)", " ".join(texts(figure)))
+    assert any(line.get_linestyle() == "--" for line in figure.axes[0].lines)
+    assert not overlaps(figure)
+
+
+def test_seeds_of_nearly_the_same_length_belong_together(tmp_path):
+    content = arena(1000)
+    content["networks"][0]["runs"][1]["iterations"] = 1060
+    tiny = read_comparison([write(tmp_path / "a.json", content)]).networks[0]
+    assert [[run.iterations for run in runs] for runs in tiny.runs_by_length] == [[1000, 1060]]
+
+
+def test_quality_and_speed_together(tmp_path):
+    paths = [write(tmp_path / f"{content['kind']}.json", content) for content in quality_and_speed()]
+    comparison = read_comparison(paths)
+    assert comparison.setting() == Setting("eager", 1, "128x128")
+    figure = plot.quality_latency(comparison, comparison.setting())
+    assert texts(figure) == ["aether_tiny_x4\n99.0 k params"]
+    assert "Left out, for they have no time in this setting or no PSNR: bicubic, random." in words(figure)
+
+
+def test_the_setting_can_be_chosen(tmp_path):
+    comparison = read_comparison([write(tmp_path / "a.json", arena())])
+    assert comparison.setting().engine == "onnxruntime"
+    assert comparison.setting(engine="eager").engine == "eager"
+    with pytest.raises(DataError, match=r"timed with engine openvino; there is: eager, 1 thread, 128x128; onnxrun"):
+        comparison.setting(engine="openvino")
+
+
+@pytest.mark.parametrize("out", ["plots", "one.png", "one.svg"])
+def test_the_command_writes_pictures(tmp_path, capsys, out):
+    paths = [str(write(tmp_path / f"{n}.json", arena(n, seeds=1))) for n in (1000, 2000, 4000)]
+    assert main(["bench", "plot", *paths, "-o", str(tmp_path / out), "--extrapolate"]) == 0
+    *printed, first, second, third = capsys.readouterr().out.splitlines()
+    stem = tmp_path / out if "." in out else tmp_path / out / "trial.png"
+    assert [Path(path) for path in (first, second, third)] == [
+        stem, stem.with_stem(f"{stem.stem}_curves"), stem.with_stem(f"{stem.stem}_extrapolation")
+    ]  # fmt: skip
+    assert len(printed) == len(NETWORKS)
+    assert re.match(r"tiny: 10 times the iterations \(4,000 -> 40,000\) would bring \+0\.\d\d dB", printed[0])
+    for path in (first, second, third):
+        assert Path(path).stat().st_size > 10_000
+        if path.endswith(".png"):
+            height, width, _ = cv2.imread(path).shape
+            assert min(height, width) > 600
+
+
+def test_too_few_lengths_are_told(tmp_path, capsys):
+    path = write(tmp_path / "a.json", arena())
+    assert main(["bench", "plot", str(path), "-o", str(tmp_path), "--extrapolate", "5"]) == 0
+    first, *files = capsys.readouterr().out.splitlines()
+    assert re.match(r"tiny, Compact, SPAN, SAFMN: not extrapolated: .*at least 3 different lengths.*there are 1", first)
+    assert [Path(file).name for file in files] == ["trial.png", "trial_curves.png"]
+
+
+def test_an_arena_without_times_has_curves(tmp_path, capsys):
+    content = arena()
+    for network in content["networks"]:
+        network["speed"] = []
+    path = write(tmp_path / "a.json", content)
+    assert main(["bench", "plot", str(path), "-o", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "trial_curves.png")]
+    assert main(["bench", "plot", str(path), "-o", str(tmp_path), "--engine", "eager"]) == 1
+    assert "none of them was timed" in capsys.readouterr().err
+
+
+def without(content: dict, *keys: str | int) -> dict:
+    """The content without one entry."""
+    *parents, last = keys
+    section: dict = content
+    for key in parents:
+        section = section[key]  # type: ignore[index]
+    del section[last]  # type: ignore[arg-type]
+    return content
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (["{ no json"], r"0\.json is no JSON file"),
+        (["[]"], r"0\.json is of kind None; what can be plotted is arena, quality or speed"),
+        ([{"kind": "fusion"}], r"is of kind 'fusion'"),
+        ([without(arena(), "witness")], r"0\.json has no 'witness'"),
+        ([without(arena(), "networks", 1, "params")], r"networks\[1\] has no 'params'"),
+        ([arena(scale="4")], r"scale must be int, not '4'"),
+        ([arena(), arena(scale=2)], r"1\.json holds networks of x2, others are of x4"),
+        (
+            [arena(), arena(networks={"tiny": ("aether_small", 1, 1.0, 30.0)})],
+            r"'tiny' is aether_small here and aether",
+        ),
+        ([quality_and_speed()[1]], r"these files hold no PSNR"),
+        ([quality_and_speed()[0]], r"none of them was timed: give a file of `bench speed` too"),
+        ([arena(networks={})], r"these files hold no PSNR"),
+        ([arena(), quality_and_speed()[0]], None),
+    ],
+)
+def test_what_is_refused(tmp_path, capsys, contents, message):
+    paths = [str(write(tmp_path / f"{number}.json", content)) for number, content in enumerate(contents)]
+    code = main(["bench", "plot", *paths, "-o", str(tmp_path / "out")])
+    if message is None:
+        assert code == 0  # the sets that are common to all
+        return
+    assert code == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_wrong_arguments(tmp_path, capsys):
+    path = str(write(tmp_path / "a.json", arena()))
+    cases = {
+        (str(tmp_path / "absent.json"),): r"absent\.json cannot be read: No such file",
+        (path, "-o", str(tmp_path / "a.jpg")): r"written as \.png, \.svg, \.pdf, not as a\.jpg",
+        (path, "--extrapolate", "0.5"): r"factor must be greater than 1",
+    }
+    for arguments, message in cases.items():
+        assert main(["bench", "plot", *arguments]) == 1
+        assert re.search(message, capsys.readouterr().err)
