@@ -66,7 +66,9 @@ def test_unusual_pictures_do_not_explode(factory):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("fields", [{}, {"kernel_size": [5, 3]}, {"spatial_attention": True}], ids=str)
+@pytest.mark.parametrize(
+    "fields", [{}, {"kernel_size": [5, 3]}, {"spatial_attention": True}, {"block": "plain", "tail": "direct"}], ids=str
+)
 def test_a_tile_with_the_receptive_radius_around_it_equals_the_whole(scale, fields):
     network = (
         randomise(aether_custom(scale, **{"width": 6, "depths": [1, 1], "kernel_size": 7, **fields})).double().eval()
@@ -118,6 +120,10 @@ def test_stochastic_depth_acts_in_training_only():
         ({"stage": "deploy"}, "stage must be one of train, fused"),
         ({"tail_channels": "24"}, "tail_channels must be a whole number"),
         ({"num_feat": 64}, "AetherNet has no argument 'num_feat'; known: width"),
+        ({"block": "dense"}, "block must be one of gated, plain, not 'dense'"),
+        ({"tail": "nearest"}, "tail must be one of stepwise, direct, not 'nearest'"),
+        ({"block": "plain", "spatial_attention": True}, "block plain has no residual branch and no spatial_attention"),
+        ({"block": "plain", "drop_path": 0.1}, "no drop_path: leave it out, or set block: gated"),
         ({"kernel_sizes": 7}, "did you mean 'kernel_size'"),
     ],
     ids=str,

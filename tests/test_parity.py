@@ -8,7 +8,7 @@ from networks import picture, randomise
 from torch import nn
 
 from aethernet import aether_custom, aether_large, aether_medium, aether_small, aether_tiny
-from aethernet.blocks import AdaptiveUpsample, AetherBlock, ChannelAttention, GatedConvFFN, SpatialAttention
+from aethernet.blocks import AdaptiveUpsample, AetherBlock, ChannelAttention, GatedConvFFN, PlainBlock, SpatialAttention
 from aethernet.norms import DeploymentNorm, LayerNorm2d
 from aethernet.reparam import Fusible
 
@@ -53,6 +53,9 @@ def test_fused_equals_unfused(factory, scale, dtype):
         {"spatial_attention": True},
         {"drop_path": 0.3},
         {"width": 5, "depths": [1]},
+        {"block": "plain", "kernel_size": 3},
+        {"block": "plain", "kernel_size": [5, 3], "norm_type": "none"},
+        {"block": "plain", "kernel_size": 3, "norm_type": "layernorm"},
     ],
     ids=str,
 )
@@ -64,11 +67,19 @@ def test_fused_equals_unfused_for_custom_sizes(changes):
     assert (before - after).abs().max() <= BOUND[torch.float64]
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_fused_equals_unfused_with_a_direct_tail(scale):
+    network = randomise(aether_custom(scale, width=6, depths=[1], tail="direct")).double()
+    before, after = outputs_before_and_after(network, picture(2, 3, 5, 4, dtype=torch.float64))
+    assert before.shape == (2, 3, 5 * scale, 4 * scale)
+    assert (before - after).abs().max() <= BOUND[torch.float64]
+
+
 @pytest.mark.parametrize("factory", VARIANTS, ids=lambda factory: factory.__name__)
 def test_the_fused_network_holds_only_the_plain_graph(factory):
     plain = {
         nn.Conv2d, nn.PixelShuffle, nn.LeakyReLU, nn.Identity, nn.Sequential, nn.ModuleList,
-        AetherBlock, GatedConvFFN, ChannelAttention, SpatialAttention, AdaptiveUpsample,
+        AetherBlock, PlainBlock, GatedConvFFN, ChannelAttention, SpatialAttention, AdaptiveUpsample,
     }  # fmt: skip
     network = factory(2)
     network.fuse_model()

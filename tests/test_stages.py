@@ -75,8 +75,8 @@ def test_weights_of_another_network_are_refused(network, weights, message):
 
 
 def test_what_only_shapes_training_may_differ():
-    network = aether_tiny(2, drop_path=0.2, norm_freeze_iter=7)
-    network.load_state_dict(aether_tiny(2).state_dict())
+    network = aether_small(2, drop_path=0.2, norm_freeze_iter=7)
+    network.load_state_dict(aether_small(2).state_dict())
     assert (network.config.drop_path, network.config.norm_freeze_iter) == (0.2, 7)
 
 
@@ -96,6 +96,7 @@ def test_a_missing_or_foreign_key_is_named():
         *({**numbers, "variant": name} for name, numbers in VARIANTS.items() if name != "large"),
         {"width": 8, "depths": [1, 2, 1], "kernel_size": [3, 7, 5], "expansion": 1.25, "tail_channels": 7},
         {"width": 8, "depths": [1], "in_channels": 1, "skip": "nearest", "drop_path": 0.1},
+        {"width": 8, "depths": [2, 1], "block": "plain", "kernel_size": [3, 5], "tail": "direct"},
         {"width": 8, "depths": [1], "norm_type": "layernorm", "norm_freeze_iter": None},
         {"width": 8, "depths": [1], "norm_type": "none", "channel_attention": True, "scale": 8},
         {"width": 8, "depths": [1], "spatial_attention": True, "norm_freeze_iter": 0, "scale": 1},

@@ -68,6 +68,11 @@ class NormedConv2d(Fusible):
         return conv if isinstance(self.norm, nn.Identity) else nn.Sequential(conv, copy.deepcopy(self.norm))
 
 
+def _has_shift(norm: nn.Module) -> bool:
+    """Whether a bias in front of the norm would be a second name for the norm's own shift."""
+    return isinstance(norm, DeploymentNorm)
+
+
 class ReparamLargeKernelConv(NormedConv2d):
     """Depthwise large kernel beside a depthwise 3x3 one, and a norm: a single depthwise convolution at deployment.
 
@@ -82,9 +87,7 @@ class ReparamLargeKernelConv(NormedConv2d):
         self.kernel_size = kernel_size
         self.large = nn.Parameter(torch.empty(channels, 1, kernel_size, kernel_size))
         self.small = nn.Parameter(torch.empty(channels, 1, small_kernel_size, small_kernel_size))
-        # Behind a norm with a shift of its own a bias would be a second name for the same number.
-        has_shift = isinstance(norm, DeploymentNorm)
-        self.register_parameter("bias", None if has_shift else nn.Parameter(torch.zeros(channels)))
+        self.register_parameter("bias", None if _has_shift(norm) else nn.Parameter(torch.zeros(channels)))
         nn.init.trunc_normal_(self.large, std=1e-3)
         nn.init.kaiming_uniform_(self.small, a=math.sqrt(5))
 
@@ -95,6 +98,24 @@ class ReparamLargeKernelConv(NormedConv2d):
     def forward(self, x: Tensor) -> Tensor:
         weight, _ = self.kernel_and_bias()
         return self.norm(F.conv2d(x, weight, self.bias, padding=self.kernel_size // 2, groups=self.groups))
+
+
+class DenseConv(NormedConv2d):
+    """A dense convolution and a norm: a single convolution at deployment."""
+
+    bias: nn.Parameter | None
+
+    def __init__(self, channels: int, kernel_size: int, norm: nn.Module) -> None:
+        super().__init__(norm, groups=1)
+        self.weight = nn.Parameter(torch.empty(channels, channels, kernel_size, kernel_size))
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        self.register_parameter("bias", None if _has_shift(norm) else nn.Parameter(torch.zeros(channels)))
+
+    def kernel_and_bias(self) -> tuple[Tensor, Tensor]:
+        return self.weight, self.weight.new_zeros(self.weight.shape[0]) if self.bias is None else self.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2))
 
 
 class GatedConvFFN(nn.Module):
@@ -212,6 +233,17 @@ class AetherBlock(nn.Module):
         return x + self.drop_path(self.attention(self.ffn(self.mixer(x))))
 
 
+class PlainBlock(nn.Sequential):
+    """A dense convolution with its norm, then a LeakyReLU: where a few layers are all that the time allows.
+
+    Runtimes compute the two as one operation, so that nothing but the convolution costs time. Source: Dong et al.,
+    FSRCNN (ECCV 2016), which showed such stacks at low resolution.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, norm: nn.Module) -> None:
+        super().__init__(DenseConv(channels, kernel_size, norm), nn.LeakyReLU(LEAKY_SLOPE))
+
+
 class QuantFusion(NormedConv2d):
     """Fuses the concatenated stage outputs by a 1x1 convolution, a norm and a trainable error compensation.
 
@@ -246,15 +278,15 @@ class QuantFusion(NormedConv2d):
 class AdaptiveUpsample(nn.Sequential):
     """Features at low resolution to a picture at `scale` times the size, by convolutions and PixelShuffle.
 
-    Scales 4 and 8 go in steps of two with a LeakyReLU between, 1, 2 and 3 in one step. No convolution runs at full
-    output resolution (scale 1 apart). Source of PixelShuffle: Shi et al., ESPCN (CVPR 2016).
+    Stepwise, scales 4 and 8 go in steps of two with a LeakyReLU between, 1, 2 and 3 in one step; directly, all do. No
+    convolution runs at full output resolution (scale 1 apart). Source of PixelShuffle: Shi et al., ESPCN (CVPR 2016).
     """
 
     STEPS: ClassVar[dict[int, tuple[int, ...]]] = {1: (1,), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
-    def __init__(self, in_channels: int, out_channels: int, scale: int, mid_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, scale: int, tail: str, mid_channels: int) -> None:
         layers: list[nn.Module] = []
-        *inner, last = self.STEPS[scale]
+        *inner, last = self.steps(scale, tail)
         for step in inner:
             layers += [
                 nn.Conv2d(in_channels, mid_channels * step**2, 3, padding=1),
@@ -266,6 +298,11 @@ class AdaptiveUpsample(nn.Sequential):
         if last > 1:
             layers.append(nn.PixelShuffle(last))
         super().__init__(*layers)
+
+    @classmethod
+    def steps(cls, scale: int, tail: str) -> tuple[int, ...]:
+        """The factors by which the picture grows, one convolution for each."""
+        return cls.STEPS[scale] if tail == "stepwise" else (scale,)
 
     @property
     def last_conv(self) -> nn.Conv2d:

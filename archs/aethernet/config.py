@@ -22,6 +22,8 @@ STAGES = ("train", "fused")
 
 NORM_TYPES = ("deployment", "layernorm", "none")
 SKIPS = ("none", "nearest", "bilinear")
+BLOCKS = ("gated", "plain")
+TAILS = ("stepwise", "direct")
 CONFIG_KEY = "config"
 """Name of the state dict entry that holds the configuration as JSON bytes (uint8)."""
 
@@ -38,11 +40,14 @@ class AetherConfig:
         depths: blocks in each stage.
         scale: upscaling factor.
         in_channels: 1 (grey) or 3 (RGB), in and out.
-        kernel_size: odd size of the large depthwise kernel, one for all stages or one per stage.
+        block: `gated` (large depthwise kernel and gated feed-forward part) or `plain` (one dense convolution and a
+            LeakyReLU, for networks of a few blocks).
+        kernel_size: odd size of the blocks' convolution, one for all stages or one per stage.
         expansion: hidden channels of the feed-forward part over `width`.
         channel_attention, spatial_attention: what follows the feed-forward part in every block.
         norm_type: `deployment` (folds), `layernorm` (for GAN training, stays in the graph) or `none`.
         norm_freeze_iter: training iterations after which `deployment` fixes its statistics; None: never.
+        tail: `stepwise` (scales 4 and 8 in steps of two, with a LeakyReLU between) or `direct` (one convolution).
         tail_channels: channels between the steps of the upsampler.
         skip: how the input picture is upsampled and added to the output.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0.
@@ -54,12 +59,14 @@ class AetherConfig:
     depths: tuple[int, ...]
     scale: int = 4
     in_channels: int = 3
+    block: str = "gated"
     kernel_size: int | tuple[int, ...] = 11
     expansion: float = 2.0
     channel_attention: bool = False
     spatial_attention: bool = False
     norm_type: str = "deployment"
     norm_freeze_iter: int | None = 150_000
+    tail: str = "stepwise"
     tail_channels: int = 24
     skip: str = "nearest"
     drop_path: float = 0.0
@@ -78,6 +85,8 @@ class AetherConfig:
             _check_int("every entry of depths", depth, 1)
         _check_choice("scale", self.scale, tuple(AdaptiveUpsample.STEPS))
         _check_choice("in_channels", self.in_channels, (1, 3))
+        _check_choice("block", self.block, BLOCKS)
+        _check_choice("tail", self.tail, TAILS)
         _check_choice("norm_type", self.norm_type, NORM_TYPES)
         _check_choice("skip", self.skip, SKIPS)
         _check_choice("stage", self.stage, STAGES)
@@ -91,6 +100,11 @@ class AetherConfig:
             )
         if not _is_number(self.expansion) or round(self.width * self.expansion) < 1:
             raise ConfigError(f"expansion must be a positive number such as 2.0, not {self.expansion!r}")
+        for name in ("channel_attention", "spatial_attention", "drop_path"):
+            if self.block == "plain" and getattr(self, name):
+                raise ConfigError(
+                    f"block plain has no residual branch and no {name}: leave it out, or set block: gated"
+                )
         if not _is_number(self.drop_path) or not 0.0 <= self.drop_path < 1.0:
             raise ConfigError(f"drop_path must be in [0, 1), not {self.drop_path!r}")
         if self.norm_freeze_iter is not None:

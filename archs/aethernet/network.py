@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aethernet.blocks import LEAKY_SLOPE, AdaptiveUpsample, AetherBlock, QuantFusion, SpatialAttention
+from aethernet.blocks import LEAKY_SLOPE, AdaptiveUpsample, AetherBlock, PlainBlock, QuantFusion, SpatialAttention
 from aethernet.config import CONFIG_KEY, STAGES, AetherConfig
 from aethernet.errors import CheckpointError, StageError
 from aethernet.norms import DeploymentNorm, LayerNorm2d
@@ -44,7 +44,7 @@ class AetherNet(nn.Module):
         self.transitions = nn.ModuleList(nn.Conv2d(width, stage_width, 1) for _ in range(stages))
         self.fusion = QuantFusion(stage_width * stages, width, self._norm())
         self.reconstruction = nn.Conv2d(width, width, 3, padding=1)
-        self.upsample = AdaptiveUpsample(width, config.in_channels, config.scale, config.tail_channels)
+        self.upsample = AdaptiveUpsample(width, config.in_channels, config.scale, config.tail, config.tail_channels)
         # With a picture to add, the network learns what it lacks; without one, the mean stands in the last bias.
         last_bias = self.upsample.last_conv.bias
         assert last_bias is not None
@@ -72,6 +72,8 @@ class AetherNet(nn.Module):
             # PyTorch's depthwise convolutions train 1.6 to 2.2 times as fast on this layout; the function is the same.
             x = x.contiguous(memory_format=torch.channels_last)
         shallow = self.shallow(x - INPUT_MEAN)
+        if self.config.block == "plain":  # its blocks end in the activation that the first of them needs before it
+            shallow = F.leaky_relu(shallow, LEAKY_SLOPE)
         features, outputs = shallow, []
         for stage, transition in zip(self.stages, self.transitions, strict=True):
             features = stage(features)
@@ -107,9 +109,11 @@ class AetherNet(nn.Module):
             for depth, kernel_size in zip(self.config.depths, self.config.kernel_sizes, strict=True)
         )
         # shallow and reconstruction, then the upsampler: its later convolutions see ever smaller pixels.
-        return body + 2 + len(AdaptiveUpsample.STEPS[self.config.scale])
+        return body + 2 + len(AdaptiveUpsample.steps(self.config.scale, self.config.tail))
 
-    def _block(self, kernel_size: int, drop_path: float) -> AetherBlock:
+    def _block(self, kernel_size: int, drop_path: float) -> nn.Module:
+        if self.config.block == "plain":
+            return PlainBlock(self.config.width, kernel_size, self._norm())
         return AetherBlock(
             self.config.width,
             kernel_size,

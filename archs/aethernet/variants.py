@@ -4,7 +4,14 @@ from aethernet.config import AetherConfig
 from aethernet.network import AetherNet
 
 VARIANTS: dict[str, dict] = {
-    "tiny": {"width": 48, "depths": (3,), "kernel_size": 7, "expansion": 1.0, "tail_channels": 24},
+    "tiny": {
+        "width": 48,
+        "depths": (5,),
+        "block": "plain",
+        "kernel_size": 3,
+        "norm_type": "none",
+        "tail": "direct",
+    },
     "small": {"width": 96, "depths": (4, 4, 4, 4), "tail_channels": 48},
     "medium": {
         "width": 128,

@@ -12,6 +12,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stage", nargs="?", metavar="STAGE", help="train, gan or test")
     parser.add_argument("-o", "--out", default="-", metavar="FILE", help="the file to write (default: -, the screen)")
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=(),
+        metavar="FIELD=VALUE",
+        help="other numbers than the recipe's, such as total_iter=20000 batch=16 lq_size=48; what follows from them "
+        "(schedule, warm-up, norm freezing) follows suit",
+    )
     parser.add_argument("--all", type=Path, metavar="DIR", help="write every option file below DIR, over those there")
 
 
@@ -22,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
 
     names = (args.variant, args.scale, args.stage)
     if args.all is not None:
-        if any(names) or args.out != "-":
-            raise OptionError("--all DIR writes every file: give no VARIANT SCALE STAGE and no -o with it")
+        if any(names) or args.out != "-" or args.set:
+            raise OptionError("--all DIR writes every file: give no VARIANT SCALE STAGE, no -o and no --set with it")
         for path in (changed := write_all(args.all)):
             print(path)
         total = len(VARIANT_NAMES) * len(SCALES) * len(STAGES)
@@ -36,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
         )
     scale = args.scale.removeprefix("x")
     name = None if args.out == "-" else Path(args.out).as_posix()
-    text = render(args.variant, int(scale) if scale.isdecimal() else args.scale, args.stage, path=name)
+    changes = dict(_assignment(text) for text in args.set)
+    text = render(args.variant, int(scale) if scale.isdecimal() else args.scale, args.stage, path=name, **changes)
     if name is None:
         print(text, end="")
         return 0
@@ -47,3 +56,18 @@ def run(args: argparse.Namespace) -> int:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     print(f"wrote {path}")
     return 0
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    """`batch=16` as a name and a value, read as YAML reads it; `2e-3` is a number here, too."""
+    import yaml
+
+    from aethernet.errors import OptionError
+
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise OptionError(f"--set {text}: write FIELD=VALUE, such as batch=16")
+    try:
+        return name, float(value) if "e" in value.lower() else yaml.safe_load(value)
+    except (ValueError, yaml.YAMLError):
+        return name, value

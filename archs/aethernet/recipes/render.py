@@ -48,8 +48,10 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         "scale": scale,
         "stage": stage,
         "fidelity_name": f"train_aether_{variant}_x{scale}",
-        **recipe_values(recipe_for(variant, stage, overrides), scale),
+        **recipe_values(recipe := recipe_for(variant, stage, overrides), scale),
     }
+    if recipe is not None:
+        values["optim_g"] = Template(read_template(f"_{recipe.optimizer.lower()}.yml")).substitute(values).rstrip("\n")
     return Template(read_template(f"{stage}.yml")).substitute(values)
 
 

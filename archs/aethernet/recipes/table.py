@@ -21,10 +21,15 @@ large batches asks for less. Those of the larger variants follow SAFMN's and Swi
 
 from dataclasses import dataclass
 
+from aethernet.errors import OptionError
+
 VARIANT_NAMES = ("tiny", "small", "medium", "large")
 SCALES = (2, 3, 4)
 STAGES = ("train", "gan", "test")
 """The folders below `options/`: training for fidelity, GAN training from there, measuring."""
+
+OPTIMIZERS = ("Muon", "AdamW")
+"""Those that the templates know how to describe."""
 
 FREEZE_SHARE = 0.3
 """Part of the training after which the norm statistics are fixed: in the pilot 0.6 dB (Set5) above never."""
@@ -40,7 +45,8 @@ class Recipe:
     Args:
         batch: patches in a step of one GPU.
         total_iter: steps.
-        lr: highest learning rate.
+        lr: highest learning rate; that of the matrices for Muon.
+        optimizer: one of `OPTIMIZERS`.
         memory_mb: what one patch keeps for the backward pass in float32 at x4, networks and VGG19 together; the sum
             of the saved tensors of a forward pass on a CPU (torch 2.13). bf16 needs 0.6 of the network's part.
         lq_size: side of a patch in low-resolution pixels.
@@ -54,11 +60,22 @@ class Recipe:
     total_iter: int
     lr: float
     memory_mb: int
+    optimizer: str = "AdamW"
     lq_size: int = 64
     ema_decay: float = 0.999
     weight_decay: float = 0
     grad_clip: float | None = 1.0
     amp: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "total_iter", "lq_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise OptionError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if not isinstance(self.lr, int | float) or not self.lr > 0:
+            raise OptionError(f"lr must be a positive number, not {self.lr!r}")
+        if self.optimizer not in OPTIMIZERS:
+            raise OptionError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}")
 
     @property
     def norm_freeze_iter(self) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from aethernet.errors import OptionError
 from aethernet.integrations import registry
+from aethernet.integrations.basicsr import losses
 from aethernet.integrations.basicsr.guard import StepGuard
 from aethernet.integrations.basicsr.norm_freezing import FreezeWatch, set_freeze_iter
 from aethernet.integrations.basicsr.optimizers import build_optimizer
@@ -197,6 +198,7 @@ MODELS = (AetherModel, AetherGANModel)
 
 
 def register() -> None:
-    """Adds the classes to BasicSR's MODEL_REGISTRY; repeating it is harmless."""
+    """Adds the classes to BasicSR's MODEL_REGISTRY, and the loss that they may use; repeating it is harmless."""
+    losses.register()
     for model in MODELS:
         registry.register(MODEL_REGISTRY, model)
