@@ -27,7 +27,7 @@ LAYERS = (
     ("aethernet.variants",),
     ("aethernet", "aethernet.checkpoint", "aethernet.parity", "aethernet.export", "aethernet.upscale"),
     ("aethernet.data", "aethernet.integrations", "aether_arch"),
-    ("aethernet.recipes", "aethernet.bench", "aethernet.doctor", "aethernet.demo"),
+    ("aethernet.recipes", "aethernet.bench", "aethernet.doctor", "aethernet.demo", "aethernet.card"),
     ("aethernet.cli", "aethernet.__main__"),
 )
 """A module imports from its own layer and from those above it in this table. `aethernet` is the bare package."""

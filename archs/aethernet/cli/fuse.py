@@ -17,6 +17,7 @@ def run(args: argparse.Namespace) -> int:
     import copy
 
     from aethernet.checkpoint import read_checkpoint, write_checkpoint
+    from aethernet.data.proof import proof_inputs
     from aethernet.errors import CheckpointError
     from aethernet.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
 
@@ -44,20 +45,3 @@ def run(args: argparse.Namespace) -> int:
     size = args.out.stat().st_size / 1e6
     print(f"\nfused equals unfused; {before:,} -> {after:,} parameters; wrote {args.out} ({size:.2f} MB)")
     return 0
-
-
-def proof_inputs(in_channels: int) -> dict:
-    """Random noise in odd sizes and real photographs (1, C, H, W), grey if the network is."""
-    import torch
-
-    from aethernet.data.embedded import embedded_pictures
-
-    generator = torch.Generator().manual_seed(0)
-    inputs = {
-        "noise": torch.rand(2, in_channels, 37, 53, generator=generator),
-        "one pixel": torch.rand(1, in_channels, 1, 1, generator=generator),
-    }
-    for name, picture in embedded_pictures("val").items():
-        tensor = torch.from_numpy(picture[:128, :128].copy()).permute(2, 0, 1)[None].float() / 255
-        inputs[f"photograph {name}"] = tensor if in_channels == 3 else tensor.mean(dim=1, keepdim=True)
-    return inputs

@@ -1,0 +1,110 @@
+"""From a trained checkpoint to the three files that are given away."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aethernet import pretrained
+from aethernet.bench import Progress
+from aethernet.bench.complexity import network_complexity
+from aethernet.bench.scores import BICUBIC, QualityReport, measure_quality
+from aethernet.card.markdown import Facts, File, card_markdown
+from aethernet.card.provenance import read_training
+from aethernet.checkpoint import read_checkpoint, write_checkpoint
+from aethernet.data.proof import proof_inputs
+from aethernet.errors import CheckpointError
+from aethernet.files import atomic_path
+from aethernet.parity import fusion_parity
+
+COUNTED_SIZE = (128, 128)
+"""Height and width of the picture that MACs are counted for."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The files that were written and the figures on the card."""
+
+    card: Path
+    weights: list[Path]
+    quality: QualityReport
+
+
+def publish(
+    checkpoint: Path,
+    out: Path,
+    sets: Sequence[str | Path],
+    *,
+    data_note: str,
+    run: Path | None = None,
+    name: str | None = None,
+    license_id: str = "other",
+    datasets: Sequence[str] = (),
+    commit: str = "",
+    force: bool = False,
+    progress: Callable[[str], Progress] | None = None,
+) -> Published:
+    """Measures a trained network, proves that fusing changes nothing, then writes `NAME.safetensors`,
+    `NAME_fused.safetensors` and the model card `NAME.md`.
+
+    Args:
+        checkpoint: `net_g_N.pth` of an experiment; its weight average is taken, where there is one.
+        out: the folder to write.
+        sets: folders of high-resolution pictures, such as Set5, Set14, B100.
+        data_note: what the network was trained on, and what its licence allows.
+        run: the experiment's folder, if the checkpoint does not lie in it.
+        name: of the files; by default that of the variant with its scale, such as `aether_tiny_x4`.
+        license_id: of the weights, as model hubs name them.
+        datasets: names for the card's front matter; by default the name in the option file.
+        commit: of the sources that trained it; by default that of this checkout.
+        force: write over files that exist.
+
+    Raises:
+        AetherError: files that exist, weights of another stage, no option file, unusable pictures.
+    """
+    source = read_checkpoint(checkpoint)
+    if source.config.stage != "train":
+        raise CheckpointError(f"{checkpoint} is of stage {source.config.stage!r}: give the weights from before fusing")
+    name = name or f"aether_{source.config.variant}_x{source.config.scale}"
+    forms = {"training form": out / f"{name}.safetensors", "fused": out / f"{name}{pretrained.FUSED}.safetensors"}
+    card = out / f"{name}.md"
+    existing = [path.name for path in (*forms.values(), card) if path.exists()]
+    if existing and not force:
+        raise CheckpointError(f"{out} holds {', '.join(existing)} already: give another -o, or --force to overwrite")
+    training = read_training(checkpoint, run, commit)
+    networks = {"training form": source.network(), "fused": source.network("fused")}
+    if not all(
+        record.holds for record in fusion_parity(networks["training form"], proof_inputs(source.config.in_channels))
+    ):
+        raise CheckpointError(f"{checkpoint}: fused and unfused differ, its weights hold extreme or non-finite values")
+    quality = measure_quality([BICUBIC, str(checkpoint)], sets, progress=progress)
+    header = {
+        "name": name,
+        "license": license_id,
+        "data": data_note,
+        "iterations": str(training.iterations),
+        "seed": str(training.seed),
+        "commit": training.commit,
+    }
+    for form, path in forms.items():
+        write_checkpoint(path, networks[form], header)
+    facts = Facts(
+        name=name,
+        config=source.config,
+        training=training,
+        data_note=data_note,
+        license_id=license_id,
+        datasets=tuple(datasets) or ((training.data,) if training.data else ()),
+        complexity={form: network_complexity(network, *COUNTED_SIZE, source.config.in_channels)
+                    for form, network in networks.items()},
+        counted_size=COUNTED_SIZE,
+        quality=quality,
+        files=[File(path.name, form, path.stat().st_size, _sha256(path)) for form, path in forms.items()],
+    )  # fmt: skip
+    with atomic_path(card) as temporary:
+        temporary.write_text(card_markdown(facts), encoding="utf-8", newline="\n")
+    return Published(card, list(forms.values()), quality)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

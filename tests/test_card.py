@@ -1,0 +1,172 @@
+"""`aethernet card`: both forms of a trained network and a model card that says what was measured and how it was made."""
+
+import hashlib
+import re
+
+import numpy as np
+import pytest
+import safetensors
+import torch
+import yaml
+from networks import picture, randomise
+from training import tiny_options, write_options
+
+from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
+from aethernet.card import read_training
+from aethernet.cli import main
+from aethernet.data.pictures import write_png
+from aethernet.errors import DataError
+
+NOTE = "Six synthetic pictures, for research and education."
+LOG = """2026-11-23 23:59:01,000 INFO:
+Version Information:
+	BasicSR: 1.4.2
+	PyTorch: 2.13.0+cpu
+2026-11-23 23:59:01,000 INFO:
+  name: tiny
+  manual_seed: 77
+2026-11-24 00:01:00,000 INFO: [tiny..][epoch:  0, iter:       6, lr:(1.000e-03,)] l_pix: 1.9e-02
+"""
+
+
+def network(**changes) -> AetherNet:
+    torch.manual_seed(0)
+    fields = {"width": 8, "depths": (1,), "kernel_size": 5, "scale": 2, "tail_channels": 4, "variant": "tiny"}
+    return randomise(AetherNet(AetherConfig(**fields | changes))).eval()
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """The folder that a finished training of 6 iterations leaves behind, as far as a card needs it."""
+    folder = tmp_path / "experiments" / "tiny"
+    (folder / "models").mkdir(parents=True)
+    write_options(
+        tiny_options(tmp_path, **{"train:grad_clip": 1.0, "datasets:train:name": "synthetic"}), folder / "a.yml"
+    )
+    (folder / "train_tiny_20261123_235901.log").write_text(LOG + "2026-11-24 00:01:01,000 INFO: End of training. ...\n")
+    weights = network().state_dict()
+    torch.save({"params": {}, "params_ema": weights}, folder / "models" / "net_g_latest.pth")
+    torch.save({"params": {}, "params_ema": weights}, folder / "models" / "net_g_4.pth")
+    return folder
+
+
+@pytest.fixture
+def sets(tmp_path):
+    generator = np.random.default_rng(0)
+    for name in ("SetA", "SetB"):
+        write_png(tmp_path / name / "noise.png", generator.integers(0, 256, (32, 34, 3), dtype=np.uint8))
+    return [str(tmp_path / name) for name in ("SetA", "SetB")]
+
+
+def card(experiment, sets, *arguments, weights="net_g_latest.pth") -> int:
+    path = str(experiment / "models" / weights)
+    return main(["card", path, "-o", str(experiment.parent / "out"), "--sets", *sets, "--data-note", NOTE, *arguments])
+
+
+def test_both_forms_and_the_card_are_written(experiment, sets, capsys):
+    assert card(experiment, sets, "--commit", "abc123") == 0
+    printed = capsys.readouterr().out
+    out = experiment.parent / "out"
+    trained, fused, text = (out / f"aether_tiny_x2{end}" for end in (".safetensors", "_fused.safetensors", ".md"))
+    assert sorted(out.iterdir()) == sorted([trained, fused, text])
+    x = picture(1, 3, 9, 11)
+    with torch.no_grad():
+        expected = network()(x)
+        assert torch.equal(load_network(trained)(x), expected)
+        # 1e-5: float32 roundings in another order.
+        assert torch.allclose(load_network(fused)(x), expected, atol=1e-5)
+    assert (load_network(trained).config.stage, load_network(fused).config.stage) == ("train", "fused")
+    with safetensors.safe_open(fused, "pt") as file:
+        header = file.metadata()
+    assert (header["data"], header["iterations"], header["seed"], header["commit"]) == (NOTE, "6", "0", "abc123")
+
+    content = text.read_text()
+    for path in (trained, fused):
+        assert str(path) in printed
+        assert f"{path.stat().st_size:,}" in content
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in content
+    figures = re.search(r"\| SetA +\| +[\d.]+ / [\d.]+ \| +([\d.]+) / [\d.]+ \| +[-+][\d.]+ dB \|", content)
+    assert figures
+    assert figures[1] in printed
+    for part in (NOTE, "iterations: 6\n", "seed: 0\n", "commit: `abc123`", "date: 2026-11-24", "PyTorch: 2.13.0+cpu",
+                 "patches: 2 of 8x8 low-resolution pixels a GPU, flipped and turned", "pixel: L1Loss, loss_weight 1",
+                 "optimizer: Adam, lr 0.001", "gradient clipping: norm 1.0", "started from: random weights",
+                 'load_network("aether_tiny_x2_fused.safetensors")'):  # fmt: skip
+        assert part in content
+    assert str(experiment.parent) not in content
+
+
+def test_the_front_matter_is_what_hubs_read(experiment, sets):
+    assert card(experiment, sets, "--license", "mit", "--datasets", "BSDS500", "T91", "--name", "mine") == 0
+    _, front, body = (experiment.parent / "out" / "mine.md").read_text().split("---\n", 2)
+    entries = yaml.safe_load(front)
+    assert entries.pop("tags")[:2] == ["super-resolution", "image-upscaling"]
+    assert entries == {
+        "license": "mit",
+        "library_name": "aethernet",
+        "pipeline_tag": "image-to-image",
+        "datasets": ["BSDS500", "T91"],
+        "metrics": ["psnr", "ssim"],
+    }
+    assert body.startswith("\n# mine\n")
+
+
+def test_a_note_can_be_a_file(experiment, sets, tmp_path):
+    note = tmp_path / "data.md"
+    note.write_text("From a file.\n")
+    assert card(experiment, sets, "--data-note", str(note)) == 0
+    content = (experiment.parent / "out" / "aether_tiny_x2.md").read_text()
+    assert "## Data and licence\n\nFrom a file.\n\n## Limits" in content
+    assert "license: other\nlicense_name: research-use\n" in content
+    assert "datasets:\n- synthetic\n" in content
+
+
+def test_iterations_come_from_the_name_or_the_log(experiment):
+    models = experiment / "models"
+    numbered = read_training(models / "net_g_4.pth")
+    assert (numbered.iterations, numbered.planned) == (4, 6)
+    assert read_training(models / "net_g_latest.pth").iterations == 6
+    (log,) = experiment.glob("*.log")
+    log.write_text(LOG)  # interrupted
+    assert read_training(models / "net_g_latest.pth").iterations == 4
+    (models / "net_g_4.pth").unlink()
+    with pytest.raises(DataError, match=r"nothing tells how many iterations .*net_g_latest\.pth has seen"):
+        read_training(models / "net_g_latest.pth")
+
+
+def test_what_the_command_line_changed_counts(experiment, tmp_path):
+    options = tiny_options(tmp_path, manual_seed=None)
+    write_options(options, experiment / "a.yml")
+    assert read_training(experiment / "models" / "net_g_latest.pth").seed == 77
+    text = (experiment / "a.yml").read_text()
+    command = (
+        "# GENERATE TIME: now\n# CMD:\n# aethernet train -opt a.yml --force_yml train:total_iter=9 manual_seed=3\n\n"
+    )
+    (experiment / "a.yml").write_text(command + text)
+    training = read_training(experiment / "models" / "net_g_latest.pth")
+    assert (training.iterations, training.seed) == (9, 3)
+
+
+def test_another_folder_for_the_run(experiment, tmp_path):
+    moved = tmp_path / "elsewhere" / "deep" / "net_g_6.pth"
+    moved.parent.mkdir(parents=True)
+    (experiment / "models" / "net_g_4.pth").rename(moved)
+    with pytest.raises(DataError, match=r"holds no option file \(\.yml\): give the folder .* --experiment"):
+        read_training(moved)
+    assert read_training(moved, experiment).iterations == 6
+
+
+def test_what_is_refused(experiment, sets, tmp_path, capsys):
+    assert card(experiment, sets) == 0
+    assert card(experiment, sets) == 1
+    assert re.search(
+        r"holds aether_tiny_x2\.safetensors, .*aether_tiny_x2\.md already: .*--force", capsys.readouterr().err
+    )
+    assert card(experiment, sets, "--force") == 0
+    write_checkpoint(experiment / "models" / "fused.pth", network().fuse_model())
+    assert card(experiment, sets, weights="fused.pth") == 1
+    assert "is of stage 'fused': give the weights from before fusing" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert card(experiment, [str(tmp_path / "empty")], "--name", "other") == 1
+    assert "no picture" in capsys.readouterr().err
+    assert not list((experiment.parent / "out").glob("other*"))
