@@ -73,7 +73,7 @@ _ANY_SET = _words(
 _PAIRED = _ANY_SET | _words("dataroot_gt dataroot_lq io_backend filename_tmpl gt_size use_hflip use_rot mean std")
 
 DATASETS = {
-    "AetherMemoryDataset": _PAIRED - {"mean", "std"},
+    "AetherMemoryDataset": (_PAIRED - {"mean", "std"}) | {"crops"},
     "AetherSyntheticDataset": _ANY_SET | _words("num_images seed gt_size use_hflip use_rot"),
     "PairedImageDataset": _PAIRED | {"meta_info_file", "color"},
     "RealESRGANPairedDataset": _PAIRED | {"meta_info"},
