@@ -92,7 +92,7 @@ def test_a_missing_key_names_those_present(tmp_path):
 
 def test_an_unknown_version_is_refused(tmp_path):
     state = aether_tiny(2).state_dict()
-    text = bytes(state["config"].tolist()).replace(b'"arch_version": 0', b'"arch_version": 9')
+    text = bytes(state["config"].tolist()).replace(b'"arch_version": 1', b'"arch_version": 9')
     state["config"] = torch.tensor(list(text), dtype=torch.uint8)
     torch.save({"params": state}, tmp_path / "net.pth")
     with pytest.raises(CheckpointError, match="arch_version 9"):

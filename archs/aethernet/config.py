@@ -14,7 +14,7 @@ from torch import Tensor
 from aethernet.blocks import AdaptiveUpsample
 from aethernet.errors import CheckpointError, ConfigError
 
-ARCH_VERSION = 0
+ARCH_VERSION = 1
 """Version of the structure and of the names in a state dict."""
 
 STAGES = ("train", "fused")

@@ -93,7 +93,7 @@ class Recipe:
 
 RECIPES: dict[str, dict[str, Recipe]] = {
     "train": {
-        "tiny": Recipe(batch=64, total_iter=500_000, lr=2e-3, memory_mb=36),
+        "tiny": Recipe(batch=64, total_iter=500_000, lr=2e-2, optimizer="Muon", memory_mb=36),
         "small": Recipe(batch=64, total_iter=500_000, lr=1e-3, memory_mb=300),
         "medium": Recipe(batch=32, total_iter=500_000, lr=5e-4, memory_mb=690),
         "large": Recipe(batch=16, total_iter=500_000, lr=3e-4, memory_mb=1590),
