@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from pathlib import Path
 
 HELP = "train several networks under one recipe, then compare their quality and speed"
@@ -25,8 +26,12 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the training would outlive this process
     recipe = read_recipe(args.recipe, args.data)
     out = args.out or Path("results/arena") / recipe.name
-    with ProgressBars() as bars:
-        report = run_arena(recipe, out, only=args.only, speed=not args.no_speed, progress=bars.titled)
+    try:
+        with ProgressBars() as bars:
+            report = run_arena(recipe, out, only=args.only, speed=not args.no_speed, progress=bars.titled)
+    except KeyboardInterrupt:
+        print(f"\naethernet bench: interrupted; the same command goes on in {out}", file=sys.stderr)
+        return 130
     print(arena_markdown(report))
     print(f"\n{out / 'arena.json'}")
     return 1 if report.failures else 0

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from aethernet.bench import Progress
-from aethernet.bench.arena import runs, values
+from aethernet.bench.arena import values
 from aethernet.bench.arena.recipe import ArenaRecipe
 from aethernet.bench.arena.records import ArenaReport, Latency, NetworkRecord, Quality, RunRecord, arena_markdown
-from aethernet.bench.arena.runs import Run
+from aethernet.bench.arena.runs import Run, plan
 from aethernet.bench.complexity import network_complexity
 from aethernet.bench.models import resolve_model
 from aethernet.bench.report import write_json
@@ -20,7 +20,7 @@ from aethernet.bench.scores import measure_quality
 from aethernet.bench.sets import PictureFolder
 from aethernet.bench.speed import measure_speed
 from aethernet.bench.witness import take_witness
-from aethernet.errors import EnvironmentProblem, OptionError
+from aethernet.errors import CheckpointError, EnvironmentProblem, OptionError
 from aethernet.files import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -59,15 +59,14 @@ def run_arena(
     unknown = [name for name in only if name not in names]
     if unknown:
         raise OptionError(f"there is no network {unknown[0]!r} in the recipe; {values.near(unknown[0], names)}")
-    planned = runs.plan(recipe, arena.out)
-    planned = [run for run in planned if not only or run.entry.name in only or runs.is_finished(run)]
+    planned = [run for run in plan(recipe, arena.out) if not only or run.entry.name in only or _is_current(run)]
     for run in planned:
-        if run.entry.training.iterations is not None:
-            runs.check(run, recipe, run.entry.training.iterations)
+        if run.entry.training.seconds is None or run.is_finished:  # else its length is not known yet
+            run.check()
     for run in planned:
         try:
             arena.finish(run)
-        except EnvironmentProblem as error:
+        except (EnvironmentProblem, CheckpointError) as error:
             logger.error("%s: %s", run.title, error)
             arena.failures.append(f"{run.title} failed: {str(error).splitlines()[0]}")
     if not arena.networks:
@@ -90,10 +89,10 @@ class _Arena:
 
     def finish(self, run: Run) -> None:
         """Trains and measures one run, as far as that is not done, and writes the report."""
-        was_finished = runs.is_finished(run)
-        iterations = runs.iterations_of(run, self.recipe, self._bar(f"{run.entry.name}: speed of training"))
-        runs.check(run, self.recipe, iterations)
-        curve = runs.train(run, self.recipe, iterations, self._bar(run.title))
+        was_finished = run.is_finished
+        iterations = run.iterations(self._bar(f"{run.entry.name}, pace"))
+        run.check()
+        curve = run.train(self._bar(run.title))
         record = RunRecord(
             seed=run.seed,
             iterations=iterations,
@@ -204,6 +203,11 @@ def _sets(recipe: ArenaRecipe) -> dict[str, Path]:
         raise OptionError(f"data: test: {len(recipe.data.test)} folders with the names {', '.join(sets)} only: "
                           "they must differ")  # fmt: skip
     return sets
+
+
+def _is_current(run: Run) -> bool:
+    """Whether a run that is not asked for can be reported."""
+    return run.is_finished and run.change() is None
 
 
 def _stamp(weights: Path) -> list[int]:

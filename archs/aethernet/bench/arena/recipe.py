@@ -67,7 +67,10 @@ class Training:
             read["seconds"] = None
         if "options" in read:
             read["options"] = values.merged(self.options, read["options"])
-        return dataclasses.replace(self, **read)
+        training = dataclasses.replace(self, **read)
+        if training.iterations is None and training.seconds is None:
+            raise OptionError(f"{place}: neither iterations nor seconds are left: give one of them")
+        return training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +119,8 @@ class ArenaRecipe:
 
 
 TRAINING = {
-    "iterations": values.whole(1),
-    "seconds": values.number(above=0),
+    "iterations": values.optional(values.whole(1)),
+    "seconds": values.optional(values.number(above=0)),
     "batch": values.whole(1),
     "lq_size": values.whole(1),
     "lr": values.number(above=0),
