@@ -12,6 +12,7 @@ import yaml
 from aethernet.errors import OptionError
 from aethernet.files import atomic_path
 from aethernet.recipes.table import RECIPES, SCALES, STAGES, VARIANT_NAMES, Recipe
+from aethernet.variants import VARIANTS
 
 INCLUDE = re.compile(r"^\$\{(_\w+)\}$", re.MULTILINE)
 """A line such as `${_data}` in a template stands for the text of `_data.yml`, which several stages share."""
@@ -51,7 +52,10 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         **recipe_values(recipe := recipe_for(variant, stage, overrides), scale),
     }
     if recipe is not None:
-        values["optim_g"] = Template(read_template(f"_{recipe.optimizer.lower()}.yml")).substitute(values).rstrip("\n")
+        is_plain = VARIANTS[variant].get("block") == "plain"
+        parts = {"optim_g": recipe.optimizer.lower(), "network": "plain" if is_plain else f"gated_{stage}"}
+        for name, part in parts.items():
+            values[name] = Template(read_template(f"_{part}.yml")).substitute(values).rstrip("\n")
     return Template(read_template(f"{stage}.yml")).substitute(values)
 
 

@@ -93,7 +93,7 @@ class Recipe:
 
 RECIPES: dict[str, dict[str, Recipe]] = {
     "train": {
-        "tiny": Recipe(batch=64, total_iter=500_000, lr=2e-2, optimizer="Muon", memory_mb=36),
+        "tiny": Recipe(batch=64, total_iter=500_000, lr=2e-2, optimizer="Muon", memory_mb=22),
         "small": Recipe(batch=64, total_iter=500_000, lr=1e-3, memory_mb=300),
         "medium": Recipe(batch=32, total_iter=500_000, lr=5e-4, memory_mb=690),
         "large": Recipe(batch=16, total_iter=500_000, lr=3e-4, memory_mb=1590),
@@ -101,7 +101,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     # As in Real-ESRGAN nothing is clipped: the perceptual loss alone has gradients of another size. Patches are
     # those of the fidelity stage, since memory grows with their area; at x2 they are as large as ESRGAN's (128).
     "gan": {
-        "tiny": Recipe(batch=32, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=330),
+        "tiny": Recipe(batch=32, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=316),
         "small": Recipe(batch=32, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=590),
         "medium": Recipe(batch=16, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=980),
         "large": Recipe(batch=8, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=1880),
