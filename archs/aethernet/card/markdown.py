@@ -71,7 +71,7 @@ def _front_matter(facts: Facts) -> str:
         "library_name": "aethernet",
         "pipeline_tag": "image-to-image",
         "tags": ["super-resolution", "image-upscaling", f"x{facts.config.scale}", "aethernet", "basicsr"],
-        "datasets": list(facts.datasets),
+        **({"datasets": list(facts.datasets)} if facts.datasets else {}),
         "metrics": ["psnr", "ssim"],
     }
     return f"---\n{yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)}---"
@@ -91,7 +91,7 @@ def _usage(facts: Facts) -> str:
     return f"""```python
 import aethernet
 
-network = aethernet.load_network("{fused}")  # a path, in eval mode; to train on: "{training}"
+network = aethernet.load_network("{fused}")  # a path; in eval mode
 ```
 
 Where these files lie in the package, their names do, without ending: `aethernet.load_network("{facts.name}")`.
@@ -138,12 +138,13 @@ def _radius(complexity: Complexity) -> str:
 
 def _training(training: Training) -> str:
     planned = "" if training.iterations == training.planned else f" of {training.planned:,}"
+    when = ", as the sources were when this card was written" if training.commit_is_todays else ""
     facts = {
         "experiment": training.name,
         "iterations": f"{training.iterations:,}{planned}",
         "seed": "unknown" if training.seed is None else str(training.seed),
         **training.recipe,
         "date": training.date or "unknown",
-        "commit": f"`{training.commit}`" if training.commit else "unknown",
+        "commit": f"`{training.commit}`{when}" if training.commit else "unknown",
     }
     return "\n".join(f"- {title}: {fact}" for title, fact in facts.items())

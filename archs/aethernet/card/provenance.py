@@ -1,6 +1,7 @@
 """Where weights come from: what BasicSR left in the folder of an experiment, as the facts of a model card.
 
-No path is taken over: those of the training machine say nothing to others.
+No path is taken over: those of the training machine say nothing to others. Nor is the data set's name: it is a label
+in the log, and often that of the template.
 """
 
 import re
@@ -30,9 +31,8 @@ class Training:
         iterations: those that the weights have seen, and `planned` those of the option file.
         seed: None if the option file has none and the log is gone.
         date: of the last day of training, ISO.
-        data: the training set's name in the option file.
         recipe: facts by their titles, in the order of a table.
-        commit: of the sources; empty if unknown.
+        commit: of the sources that trained it or, with `commit_is_todays`, of those at hand; empty if unknown.
     """
 
     name: str
@@ -40,9 +40,9 @@ class Training:
     planned: int
     seed: int | None
     date: str
-    data: str
     recipe: dict[str, str]
     commit: str
+    commit_is_todays: bool
 
 
 def read_training(checkpoint: Path, run: Path | None = None, commit: str = "") -> Training:
@@ -71,9 +71,9 @@ def read_training(checkpoint: Path, run: Path | None = None, commit: str = "") -
         planned=planned,
         seed=None if seed is None else int(seed),
         date=dates[-1] if dates else "",
-        data=str(opt["datasets"]["train"].get("name", "")),
         recipe=_recipe(opt) | ({"PyTorch": versions[-1]} if versions else {}),
         commit=commit or source_commit(),
+        commit_is_todays=not commit,
     )
 
 

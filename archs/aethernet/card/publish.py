@@ -55,7 +55,7 @@ def publish(
         run: the experiment's folder, if the checkpoint does not lie in it.
         name: of the files; by default that of the variant with its scale, such as `aether_tiny_x4`.
         license_id: of the weights, as model hubs name them.
-        datasets: names for the card's front matter; by default the name in the option file.
+        datasets: names of the training data for the card's front matter, which hubs read.
         commit: of the sources that trained it; by default that of this checkout.
         force: write over files that exist.
 
@@ -94,7 +94,7 @@ def publish(
         training=training,
         data_note=data_note,
         license_id=license_id,
-        datasets=tuple(datasets) or ((training.data,) if training.data else ()),
+        datasets=datasets,
         complexity={form: network_complexity(network, *COUNTED_SIZE, source.config.in_channels)
                     for form, network in networks.items()},
         counted_size=COUNTED_SIZE,
