@@ -66,7 +66,6 @@ def test_file_equals_its_rendering(variant, scale, stage):
 
 def test_no_file_is_missing_or_extra():
     present = {path.relative_to(ROOT).as_posix() for path in (ROOT / "options").rglob("*.yml")}
-    present -= {path for path in present if path.startswith("options/arena/")}  # recipes of measurements
     assert present == {file_name(*each) for each in FILES}
 
 

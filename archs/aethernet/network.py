@@ -15,7 +15,7 @@ from aethernet.blocks import LEAKY_SLOPE, AdaptiveUpsample, AetherBlock, PlainBl
 from aethernet.config import CONFIG_KEY, STAGES, AetherConfig
 from aethernet.errors import CheckpointError, StageError
 from aethernet.norms import DeploymentNorm, LayerNorm2d
-from aethernet.reparam import fuse
+from aethernet.reparam import chained, fuse
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class AetherNet(nn.Module):
         )
         stage_width = max(1, width // stages)
         self.transitions = nn.ModuleList(nn.Conv2d(width, stage_width, 1) for _ in range(stages))
-        self.fusion = QuantFusion(stage_width * stages, width, self._norm())
+        self.fusion: nn.Module = QuantFusion(stage_width * stages, width, self._norm())
         self.reconstruction = nn.Conv2d(width, width, 3, padding=1)
         self.upsample = AdaptiveUpsample(width, config.in_channels, config.scale, config.tail, config.tail_channels)
         # With a picture to add, the network learns what it lacks; without one, the mean stands in the last bias.
@@ -92,6 +92,11 @@ class AetherNet(nn.Module):
             if self.config.norm_type == "layernorm":
                 logger.warning("layernorm cannot fold: it stays in the fused graph; norm_type deployment folds")
             fuse(self)
+            if len(self.transitions) == 1:  # nothing stands between it and the fusion, so the two are one matrix
+                first, *norm = self.fusion if isinstance(self.fusion, nn.Sequential) else [self.fusion]
+                conv = chained(self.transitions[0], first)
+                self.fusion = nn.Sequential(conv, *norm) if norm else conv
+                self.transitions[0] = nn.Identity()
             self.config = dataclasses.replace(self.config, stage="fused")
         return self
 

@@ -55,6 +55,17 @@ def plain_conv(weight: Tensor, bias: Tensor, groups: int = 1) -> nn.Conv2d:
 
 
 @torch.no_grad()
+def chained(first: nn.Module, second: nn.Module) -> nn.Conv2d:
+    """Two 1x1 convolutions with nothing between them as one: `second(first(x))`."""
+    assert isinstance(first, nn.Conv2d) and first.bias is not None
+    assert isinstance(second, nn.Conv2d) and second.bias is not None
+    matrix = second.weight.double().flatten(1)
+    weight = matrix @ first.weight.double().flatten(1)
+    bias = matrix @ first.bias.double() + second.bias.double()
+    return plain_conv(weight[:, :, None, None].to(second.weight.dtype), bias.to(second.bias.dtype))
+
+
+@torch.no_grad()
 def fuse(tree: nn.Module) -> nn.Module:
     """Replaces every `Fusible` below `tree` by its plain form, in place, and returns `tree`.
 
