@@ -20,7 +20,7 @@ FILES = sorted(path for path in ARCHS.rglob("*.py"))
 
 LAYERS = (
     ("aethernet.errors", "aethernet.version", "aethernet.files", "aethernet.pretrained"),
-    ("aethernet.reparam", "aethernet.quantization", "aethernet.norms"),
+    ("aethernet.reparam", "aethernet.quantization", "aethernet.norms", "aethernet.depthwise", "aethernet.muon"),
     ("aethernet.blocks",),
     ("aethernet.config",),
     ("aethernet.network",),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aethernet.depthwise import depthwise_conv2d
 from aethernet.norms import DeploymentNorm, LayerNorm2d
 from aethernet.reparam import Fusible, pad_kernel, plain_conv, scale_outputs
 
@@ -97,7 +98,7 @@ class ReparamLargeKernelConv(NormedConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, _ = self.kernel_and_bias()
-        return self.norm(F.conv2d(x, weight, self.bias, padding=self.kernel_size // 2, groups=self.groups))
+        return self.norm(depthwise_conv2d(x, weight, self.bias))
 
 
 class DenseConv(NormedConv2d):
