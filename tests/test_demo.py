@@ -35,13 +35,7 @@ def test_the_demo_checks_what_it_promises():
 
 def test_options_come_from_the_recipes(tmp_path):
     opt = life.train_options(tmp_path, 4, 300)
-    assert opt["network_g"] == {
-        "type": "aether_tiny",
-        "scale": 4,
-        "stage": "train",
-        "norm_freeze_iter": 90,
-        "drop_path": 0.0,
-    }
+    assert opt["network_g"] == {"type": "aether_tiny", "scale": 4, "stage": "train"}
     assert opt["model_type"] == "AetherModel"
     assert opt["train"]["scheduler"]["periods"] == [300]
     assert opt["datasets"]["train"]["gt_size"] == 128

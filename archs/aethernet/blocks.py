@@ -126,7 +126,7 @@ class GatedConvFFN(nn.Module):
 
     The gate is a sigmoid, not SiLU: a product of two unbounded numbers squares what is larger than usual, the next
     block squares it again, and with fixed norm statistics nothing takes it back. With SiLU `small` reached infinity
-    within 90 iterations; with the sigmoid it trains, and `tiny` is as good (docs/measurements.md).
+    within 90 iterations; with the sigmoid it trains, and a short network is as good (docs/architecture.md).
     Source: Dauphin et al., Language Modeling with Gated Convolutional Networks (ICML 2017).
     """
 

@@ -26,7 +26,6 @@ CROP_SIZE, CROP_STEP = (
     96,
 )  # pixels of a training sub-image: decoding whole photographs would cost more than training
 BATCH, LQ_SIZE = 8, 32
-LEARNING_RATE = 4e-3
 SEED = 0
 
 
@@ -119,7 +118,7 @@ def prepare_data(out: Path, scale: int, progress: Callable[[str, float], None]) 
 
 def train_options(data: Path, scale: int, iterations: int) -> dict:
     """The training options of the variant, shortened to what a CPU does in two minutes."""
-    recipe = {"total_iter": iterations, "batch": BATCH, "lq_size": LQ_SIZE, "lr": LEARNING_RATE, "ema_decay": 0.99}
+    recipe = {"total_iter": iterations, "batch": BATCH, "lq_size": LQ_SIZE, "ema_decay": 0.99}
     opt = recipes.options(VARIANT, scale, "train", **recipe)
     opt |= {"name": EXPERIMENT, "num_gpu": 0, "manual_seed": SEED}
     opt["datasets"]["train"] |= {
