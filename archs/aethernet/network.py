@@ -1,7 +1,7 @@
 """The whole network and its life cycle.
 
-Flow: `x - 0.5` -> conv 3x3 -> stages of AetherBlocks (or PlainBlocks) -> a 1x1 conv after each stage -> concat -> QuantFusion ->
-+ shallow features -> conv 3x3 -> AdaptiveUpsample -> + 0.5 or + the upsampled picture.
+Flow: `x - 0.5` -> conv 3x3 -> stages of AetherBlocks (or PlainBlocks) -> a 1x1 conv after each stage -> concat ->
+QuantFusion -> + shallow features -> conv 3x3 -> AdaptiveUpsample -> + 0.5 or + the upsampled picture.
 """
 
 import dataclasses
