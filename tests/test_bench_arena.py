@@ -1,5 +1,6 @@
 """The arena: a recipe means what it says, trainings are kept and resumed, the record holds what was measured."""
 
+import importlib.util
 import json
 import signal
 import subprocess
@@ -103,6 +104,14 @@ def test_a_recipe_has_defaults_and_entries_of_its_own(place):
     assert peer.contender.model("a.pth") == f"{PEER['network']}@a.pth"
 
 
+def test_iterations_of_the_command_replace_those_of_the_recipe(place):
+    path = write_recipe(place)
+    assert [entry.training.iterations for entry in read_recipe(path).networks] == [4, 4]
+    assert [entry.training.iterations for entry in read_recipe(path, iterations=9).networks] == [9, 9]
+    with pytest.raises(OptionError, match="--iterations"):
+        read_recipe(path, iterations=0)
+
+
 def test_folders_start_at_the_file_or_at_a_root(place):
     (place / "recipes").mkdir()
     path = place / "recipes" / "a.yml"
@@ -172,13 +181,15 @@ def test_the_documented_recipe_shows_the_defaults(place):
     assert recipe.speed == Speed()
 
 
-def test_the_example_can_be_read(place):
-    pytest.importorskip("spandrel")
-    path = DOCS / "arena" / "peers_x4.yml"
+@pytest.mark.parametrize("path", sorted((DOCS / "arena").glob("*.yml")), ids=lambda path: path.stem)
+@pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
+def test_the_recipes_of_the_documentation_can_be_read(path, place, monkeypatch):
+    monkeypatch.chdir(DOCS.parent)  # one of them imports a module of the checkout
     make_folders(place, yaml.safe_load(path.read_text(encoding="utf-8")))
     recipe = read_recipe(path, data_root=place)
-    assert [entry.name for entry in recipe.networks][:2] == ["tiny", "compact"]
-    assert all(entry.training.iterations == 4000 for entry in recipe.networks)
+    assert recipe.name == path.stem
+    assert f"aethernet bench arena docs/arena/{path.name} --data" in path.read_text(encoding="utf-8")
+    assert len({entry.contender.spec + str(entry.training) for entry in recipe.networks}) == len(recipe.networks)
 
 
 # Its options
@@ -395,6 +406,11 @@ def test_seeds_are_shown_with_their_spread():
     assert "sample standard deviation" in table
 
 
+def saved(states: Path) -> list[int]:
+    """The iterations with a whole training state; one that is being written has a hidden name."""
+    return [int(path.stem) for path in states.glob("*.state") if path.stem.isdecimal()]
+
+
 @pytest.mark.slow
 def test_an_interrupted_arena_goes_on(place):
     changes = {"recipe": {"iterations": 400, "val_points": 20}}
@@ -403,12 +419,12 @@ def test_an_interrupted_arena_goes_on(place):
     process = subprocess.Popen(command, cwd=place, env=environment(), stderr=subprocess.PIPE, text=True)
     states = place / "out" / "runs" / "ours_seed0" / "experiments" / "arena" / "training_states"
     deadline = time.monotonic() + 300
-    while not any(states.glob("*.state")) and time.monotonic() < deadline:
+    while not saved(states) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
-    reached = max(int(path.stem) for path in states.glob("*.state"))
+    reached = max(saved(states))
     subprocess.run(command, cwd=place, env=environment(), check=True)
     log = (place / "out" / "runs" / "ours_seed0" / "log.txt").read_text(encoding="utf-8")
     assert f"Start training from epoch: 0, iter: {reached}" in log

@@ -14,6 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="ROOT", help="where relative folders of the recipe start (default: at its file)"
     )
+    parser.add_argument("--iterations", type=int, metavar="N", help="of every training, instead of the recipe's")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="networks to train (default: all)")
     parser.add_argument("--no-speed", action="store_true", help="measure quality alone")
 
@@ -24,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.cli.bench import ProgressBars
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the training would outlive this process
-    recipe = read_recipe(args.recipe, args.data)
+    recipe = read_recipe(args.recipe, args.data, args.iterations)
     out = args.out or Path("results/arena") / recipe.name
     try:
         with ProgressBars() as bars:

@@ -103,6 +103,12 @@ class Entry:
     def name(self) -> str:
         return self.contender.name
 
+    def lasting(self, iterations: int | None) -> "Entry":
+        """The same for another number of iterations; None leaves it as it is."""
+        if iterations is None:
+            return self
+        return dataclasses.replace(self, training=self.training.changed({"iterations": iterations}, "--iterations"))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArenaRecipe:
@@ -147,12 +153,13 @@ DATA = {"train": values.listed(values.text), "val": values.text, "test": values.
 TOP = ("name", "scale", "data", "recipe", "seeds", "threads", "networks", "speed")
 
 
-def read_recipe(path: str | Path, data_root: str | Path | None = None) -> ArenaRecipe:
+def read_recipe(path: str | Path, data_root: str | Path | None = None, iterations: int | None = None) -> ArenaRecipe:
     """Reads a recipe file.
 
     Args:
         path: the YAML file.
         data_root: the folder that relative paths below `data:` start from; by default that of the file.
+        iterations: of every training, instead of those of the file.
 
     Raises:
         OptionError: no such file, an unknown or missing entry, or a value out of its range.
@@ -174,7 +181,9 @@ def read_recipe(path: str | Path, data_root: str | Path | None = None) -> ArenaR
         scale=scale,
         data=_pictures(content["data"], Path(data_root) if data_root else path.parent),
         training=training,
-        networks=tuple(_entry(_name(key, "networks"), each, scale, training) for key, each in networks.items()),
+        networks=tuple(
+            _entry(_name(key, "networks"), each, scale, training).lasting(iterations) for key, each in networks.items()
+        ),
         seeds=values.listed(values.whole(0))(content.get("seeds", 0), "seeds"),
         threads=values.whole(1)(content.get("threads", 2), "threads"),
         speed=Speed(**{key: SPEED[key](value, f"speed: {key}") for key, value in speed.items()}),
