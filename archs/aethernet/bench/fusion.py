@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from aethernet.bench import Progress
 from aethernet.bench.complexity import Complexity, network_complexity
 from aethernet.bench.timing import Candidate, Timing, time_candidates
+from aethernet.bench.training import training_iteration
 from aethernet.bench.witness import Witness, take_witness
 from aethernet.blocks import GatedConvFFN, ReparamLargeKernelConv
 from aethernet.config import AetherConfig
@@ -106,7 +107,7 @@ def measure_fusion(
             forms.append(FormTiming(variant, timing.name, timing, network_complexity(network, *size)))
         ablated = ablations(config)
         timings = time_candidates(
-            [Candidate(part, training_iteration(network, batch, patch)) for part, network in ablated.items()],
+            [Candidate(part, training_iteration(network, batch, patch, scale)) for part, network in ablated.items()],
             rounds=rounds, warmup=warmup, threads=threads, progress=progress,
         )  # fmt: skip
         for timing, network in zip(timings, ablated.values(), strict=True):
@@ -149,20 +150,6 @@ def ablations(config: AetherConfig) -> dict[str, AetherNet]:
             module.set_submodule("gate", module.gate.conv)
             module.set_submodule("out", module.out.conv)
     return {name: network.train() for name, network in networks.items()}
-
-
-def training_iteration(network: AetherNet, batch: int, patch: int) -> Callable[[], object]:
-    """A callable that runs forward, L1 loss and backward once, without the optimiser's step."""
-    config = network.config
-    generator = torch.Generator().manual_seed(0)
-    lq = torch.rand(batch, config.in_channels, patch, patch, generator=generator)
-    gt = torch.rand(batch, config.in_channels, patch * config.scale, patch * config.scale, generator=generator)
-
-    def run() -> None:
-        network.zero_grad(set_to_none=True)
-        F.l1_loss(network(lq), gt).backward()
-
-    return run
 
 
 def _inference(network: nn.Module, x: Tensor) -> Callable[[], object]:

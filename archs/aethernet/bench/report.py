@@ -11,10 +11,11 @@ from aethernet.bench.fusion import NOTHING, FusionReport
 from aethernet.bench.scores import QualityReport, SetScore
 from aethernet.bench.speed import SpeedReport
 from aethernet.bench.timing import Timing
+from aethernet.bench.training import TrainingReport, giga_macs_per_second
 from aethernet.bench.witness import Witness
 from aethernet.files import atomic_path
 
-Report = QualityReport | SpeedReport | FusionReport
+Report = QualityReport | SpeedReport | FusionReport | TrainingReport
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -86,6 +87,24 @@ def fusion_markdown(report: FusionReport) -> str:
             report.branches_witness.sentence(),
         ]
     )
+
+
+def training_markdown(report: TrainingReport) -> str:
+    """A row for each network; the last column is its time for a multiply-accumulate over that of the first row."""
+    header = ["network", "ms", "p10 - p90", "ratio", "trained params", "MACs", "GMAC/s", "per MAC"]
+    rows = [
+        [
+            row.model,
+            *_times(row.timing),
+            short_count(row.parameters),
+            short_count(row.macs),
+            f"{giga_macs_per_second(row):.0f}",
+            f"{row.per_mac:.2f}",
+        ]
+        for row in report.rows
+    ]
+    notes = ["forward, L1 loss, backward; MACs of the forward pass, GMAC/s of all three passes"]
+    return "\n\n".join([markdown_table(header, rows), _foot(notes, [report.witness])])
 
 
 def write_json(path: str | Path, kind: str, report: Report) -> None:

@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("quality", "Y-PSNR and SSIM on folders of pictures", _configure_quality),
         ("speed", "time, memory and operation counts of models in several engines", _configure_speed),
         ("fusion", "fused against unfused speed, and what each branch costs in training", _configure_fusion),
+        ("training", "time of a training iteration, and of a multiply-accumulate in it", _configure_training),
     ):
         subparser = commands.add_parser(name, help=help_text, description=help_text)
         configure_one(subparser)
@@ -37,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         from aethernet.cli import bench_arena, bench_plot
 
         return {"arena": bench_arena, "plot": bench_plot}[args.bench].run(args)
-    return {"quality": _run_quality, "speed": _run_speed, "fusion": _run_fusion}[args.bench](args)
+    runners = {"quality": _run_quality, "speed": _run_speed, "fusion": _run_fusion, "training": _run_training}
+    return runners[args.bench](args)
 
 
 def _configure_quality(parser: argparse.ArgumentParser) -> None:
@@ -76,9 +78,21 @@ def _configure_fusion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variants", nargs="*", default=["small"], metavar="VARIANT", help="(default: small)")
     parser.add_argument("--scale", type=int, default=4, help="(default: %(default)s)")
     parser.add_argument("--size", type=_size, default=(128, 128), metavar="HxW", help="input size (default: 128x128)")
+    _add_patches(parser)
+    _add_timing(parser)
+
+
+def _configure_training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models", nargs="+", metavar="MODEL", help="a variant such as aether_small_x4, or a network of others"
+    )
+    _add_patches(parser)
+    _add_timing(parser)
+
+
+def _add_patches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=_positive, default=4, help="training patches (default: %(default)s)")
     parser.add_argument("--patch", type=_positive, default=48, help="their low-resolution side (default: %(default)s)")
-    _add_timing(parser)
 
 
 def _add_timing(parser: argparse.ArgumentParser) -> None:
@@ -139,6 +153,23 @@ def _run_fusion(args: argparse.Namespace) -> int:
             progress=bars.step,
         )
     return _publish(args, report, fusion_markdown(report))
+
+
+def _run_training(args: argparse.Namespace) -> int:
+    from aethernet.bench.report import training_markdown
+    from aethernet.bench.training import measure_training
+
+    with ProgressBars() as bars:
+        report = measure_training(
+            args.models,
+            batch=args.batch,
+            patch=args.patch,
+            threads=args.threads,
+            rounds=args.rounds,
+            warmup=args.warmup,
+            progress=bars.step,
+        )
+    return _publish(args, report, training_markdown(report))
 
 
 def _publish(args: argparse.Namespace, report, markdown: str) -> int:
