@@ -8,7 +8,8 @@ import torch
 from networks import picture
 
 from aethernet import AetherConfig
-from aethernet.bench.fusion import NOTHING, ablations, measure_fusion, network_forms, training_iteration
+from aethernet.bench.fusion import NOTHING, ablations, measure_fusion, network_forms
+from aethernet.bench.training import training_iteration
 from aethernet.blocks import ReparamLargeKernelConv, ScaledConv2d
 from aethernet.errors import ConfigError
 from aethernet.norms import DeploymentNorm
@@ -45,6 +46,10 @@ def test_each_ablation_lacks_its_part():
     assert all(network.training for network in networks.values())
 
 
+def test_a_plain_network_has_nothing_to_leave_out():
+    assert list(ablations(AetherConfig(width=8, depths=(1,), kernel_size=3, block="plain"))) == [NOTHING]
+
+
 def test_without_the_small_kernel_the_large_one_is_the_same():
     torch.manual_seed(0)
     networks = ablations(CONFIG)
@@ -58,7 +63,7 @@ def test_without_the_small_kernel_the_large_one_is_the_same():
 
 def test_training_iterations_reach_every_parameter():
     for name, network in ablations(CONFIG).items():
-        training_iteration(network, batch=2, patch=6)()
+        training_iteration(network, batch=2, patch=6, scale=CONFIG.scale)()
         missing = [key for key, value in network.named_parameters() if value.requires_grad and value.grad is None]
         assert not missing, name
 

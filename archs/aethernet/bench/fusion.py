@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from aethernet.bench import Progress
 from aethernet.bench.complexity import Complexity, network_complexity
@@ -16,6 +15,7 @@ from aethernet.bench.training import training_iteration
 from aethernet.bench.witness import Witness, take_witness
 from aethernet.blocks import GatedConvFFN, ReparamLargeKernelConv
 from aethernet.config import AetherConfig
+from aethernet.depthwise import depthwise_conv2d
 from aethernet.errors import ConfigError
 from aethernet.network import AetherNet
 from aethernet.variants import VARIANTS, variant_config
@@ -64,8 +64,7 @@ class LargeKernelConv(nn.Module):
         self.large, self.bias, self.norm = mixer.large, mixer.bias, mixer.norm
 
     def forward(self, x: Tensor) -> Tensor:
-        padding = self.large.shape[-1] // 2
-        return self.norm(F.conv2d(x, self.large, self.bias, padding=padding, groups=self.large.shape[0]))
+        return self.norm(depthwise_conv2d(x, self.large, self.bias))
 
 
 def measure_fusion(
@@ -130,9 +129,12 @@ def network_forms(config: AetherConfig) -> dict[str, AetherNet]:
 def ablations(config: AetherConfig) -> dict[str, AetherNet]:
     """The network in train mode, whole first, then with one part left out each; weights are random.
 
-    The norm is in its first phase, on batch statistics; `norm, frozen` is its second phase, in which it is affine.
+    The norm is in its first phase, on batch statistics; `norm, frozen` is its second phase, in which it is affine. A
+    network of plain blocks has none of these parts.
     """
     config = dataclasses.replace(config, stage="train", norm_freeze_iter=None)
+    if config.block == "plain":
+        return {NOTHING: AetherNet(config).train()}
     smallest = (3,) * len(config.depths)
     networks = {
         NOTHING: AetherNet(config),
