@@ -9,14 +9,15 @@ from pathlib import Path
 import cv2
 import pytest
 
-from aethernet.bench.comparison import Setting, read_comparison
+from aethernet.bench.comparison import Setting
+from aethernet.bench.comparison_files import read_comparison
 from aethernet.cli import main
 from aethernet.errors import DataError
 
 if importlib.util.find_spec("matplotlib") is None:
     pytest.skip("the extra `plot` is not installed", allow_module_level=True)
 
-from aethernet.bench import plot, style
+from aethernet.bench import growth, plot, style
 
 WITNESS = {"device": "A processor", "cores": 2, "threads": 1, "torch": "2.13", "aethernet": "0.1", "precision": "fp32",
            "size": "input 128x128", "date": "2026-11-24", "command": "aethernet bench arena recipe.yml"}  # fmt: skip
@@ -107,6 +108,14 @@ def test_every_network_looks_different(tmp_path):
     assert len({(look.color, look.marker, look.line) for look in found.values()}) == 14
 
 
+@pytest.mark.parametrize(
+    ("bounds", "ticks"),
+    [((21, 900), [50, 100, 200, 500]), ((29, 51), [30, 40, 50]), ((0.9, 2000), [1, 10, 100, 1000])],
+)
+def test_ticks_are_few_and_round(bounds, ticks):
+    assert style.round_numbers(*bounds, most=4) == pytest.approx(ticks)
+
+
 def test_crowded_labels_stay_apart(tmp_path):
     networks = {f"network {n}": ("spandrel:X()", 10**5, 40 + 0.5 * n, 30 + 0.004 * n) for n in range(9)}
     comparison = read_comparison([write(tmp_path / "a.json", arena(networks=networks))])
@@ -134,12 +143,12 @@ def test_longer_trainings_of_other_files(tmp_path):
     assert [len(runs) for runs in comparison.networks[0].runs_by_length] == [2, 2, 2, 2]
     figure = plot.quality_latency(comparison, comparison.setting())
     assert "tiny\n99.0 k params, 8,000 it." in texts(figure)
-    found, reasons = plot.extrapolations(comparison, 10)
+    found, reasons = growth.extrapolations(comparison, 10)
     assert not reasons
     assert found["tiny"].iterations == 80_000
     truth = 31.0 - 20 * 80_000**-0.5 - 1.5 + 0.005
     assert found["tiny"].expected == pytest.approx(truth, abs=0.01)
-    figure = plot.growth(comparison, found)
+    figure = growth.growth(comparison, found)
     assert re.search(r"tiny: 29\.4\d \(\+0\.\d\d\)", " ".join(texts(figure)))
     assert any(line.get_linestyle() == "--" for line in figure.axes[0].lines)
     assert not overlaps(figure)

@@ -1,4 +1,4 @@
-"""The plots of a comparison: quality against latency, training curves, and what longer trainings would buy."""
+"""The plots of a comparison: quality against latency, and training curves."""
 
 import math
 from collections.abc import Sequence
@@ -8,20 +8,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aethernet.bench.comparison import Comparison, Contestant, Run, Setting, mean_iterations
-from aethernet.bench.extrapolation import Extrapolation, extrapolate
+from aethernet.bench.extrapolation import Extrapolation
+from aethernet.bench.growth import growth
 from aethernet.bench.labels import Label, place_labels, stack_labels
 from aethernet.bench.report import short_count
-from aethernet.bench.style import ACCENT, INK, Style, caption, dress, end_axis, logarithmic, new_figure, save, styles
-from aethernet.errors import DataError
+from aethernet.bench.style import (
+    ACCENT,
+    INK,
+    OWN,
+    PSNR_LABEL,
+    Style,
+    caption,
+    dress,
+    end_axis,
+    logarithmic,
+    new_figure,
+    save,
+    styles,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LEAST_AREA, MOST_AREA = 30.0, 420.0  # square points of the smallest and of the largest network's mark
-PSNR_LABEL = "Y-PSNR, dB"
 MEAN = "mean over the sets"
-OWN = "Blue: AetherNet. "
 
 
 def write_plots(
@@ -67,8 +78,9 @@ def quality_latency(comparison: Comparison, setting: Setting) -> "Figure":
         is_lowest = axes.get_subplotspec().is_last_row() or axes is panels[-1][0]  # type: ignore[union-attr]
         x_label = f"ms per picture ({setting})" if axes is main else "ms per picture" if is_lowest else ""
         dress(axes, title, x_label, PSNR_LABEL if axes is main else "")
-        logarithmic(axes)
-        _widen(axes, [network.speed[setting].median_ms for network in networks])
+        low, high = _time_limits([network.speed[setting].median_ms for network in networks])
+        logarithmic(axes, low, high, most_ticks=9 if axes is main else 4)
+        axes.margins(y=0.12)
     seeds = max(len(network.longest_runs) for network in networks)
     left_out = [network.name for network in comparison.networks if network not in networks]
     lines = [
@@ -76,11 +88,12 @@ def quality_latency(comparison: Comparison, setting: Setting) -> "Figure":
         + (f"PSNR: mean of up to {seeds} seeds, bars from lowest to highest. " if seeds > 1 else "")
         + "The area of a mark grows with the parameters.",
         *([f"Left out, for they have no time in this setting or no PSNR: {', '.join(left_out)}."] if left_out else []),
-        *_witnesses(comparison),
+        *comparison.witness_sentences,
     ]
     caption(figure, f"Quality against latency, x{comparison.scale}", lines)
     lengths = {mean_iterations(network.longest_runs) for network in networks}
-    place_labels(main, [_label(network, setting, sets, look, areas, len(lengths) > 1) for network in networks])
+    labels = [_label(network, setting, sets, look, areas, len(lengths) > 1) for network in networks]
+    place_labels(main, labels, [bar for network in networks for bar in _bars(network, setting, sets)])
     return figure
 
 
@@ -109,10 +122,9 @@ def training_curves(comparison: Comparison) -> "Figure":
         dress(axes, title, name, f"Y-PSNR on {comparison.val}, dB" if name == "iteration" else "")
         axes.set_ylim(least, most)
         if name == "seconds":
-            logarithmic(axes)
             start = min(float(line[(line[:, 1] >= least) & (line[:, 0] > 0), 0].min()) for line in lines[name])
             longest = max(label.x for label in ends[name])
-            axes.set_xlim(start * 0.9, longest * max(longest / start, 2.0) ** 0.28)
+            logarithmic(axes, start * 0.9, longest * max(longest / start, 2.0) ** 0.28)
         else:
             axes.set_xlim(0, 1.36 * max(label.x for label in ends[name]))
             axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -124,7 +136,7 @@ def training_curves(comparison: Comparison) -> "Figure":
         f"Training, x{comparison.scale}",
         [
             OWN + bands + "Marks: the end of each training. Seconds are those of the training machine.",
-            *_witnesses(comparison),
+            *comparison.witness_sentences,
         ],
     )
     stack_labels(axes_of["iteration"], ends["iteration"])
@@ -132,73 +144,10 @@ def training_curves(comparison: Comparison) -> "Figure":
     return figure
 
 
-def growth(comparison: Comparison, extrapolations: dict[str, Extrapolation]) -> "Figure":
-    """End points of runs of several lengths, and the law through them as a dashed line to the longer training."""
-    look = styles(comparison.networks)
-    figure = new_figure(8.6, 5.6)
-    axes = figure.subplots()
-    labels = []
-    for network in (one for one in comparison.networks if one.name in extrapolations):
-        style, found = look[network.name], extrapolations[network.name]
-        lengths = np.array(found.lengths)
-        groups = {mean_iterations(runs): runs for runs in network.runs_by_length}
-        by_length = [[_mean(run, comparison.sets) for run in _covering(groups[n], comparison.sets)] for n in lengths]
-        means = np.array([np.mean(values) for values in by_length])
-        spread = [means - [min(values) for values in by_length], [max(values) for values in by_length] - means]
-        axes.errorbar(lengths, means, spread, color=style.color, marker=style.marker, linestyle="none", capsize=2,
-                      markersize=6, elinewidth=1, zorder=style.zorder + 1)  # fmt: skip
-        x = np.geomspace(lengths[0], found.iterations, 100)
-        inside = x <= lengths[-1]
-        y = np.asarray(found.law.psnr(x))
-        axes.plot(x[inside], y[inside], color=style.color, linewidth=1.2, zorder=style.zorder)
-        axes.plot(x[~inside], y[~inside], color=style.color, linewidth=1.4, linestyle=(0, (5, 3)), zorder=style.zorder)
-        error = None
-        if found.interval is not None:
-            error = [[max(0.0, found.expected - found.interval[0])], [max(0.0, found.interval[1] - found.expected)]]
-        axes.errorbar([found.iterations], [found.expected], error, color=style.color, marker=style.marker, capsize=3,
-                      markerfacecolor="white", markersize=6, elinewidth=1, zorder=style.zorder + 1)  # fmt: skip
-        text = f"{network.name}: {found.expected:.2f} ({found.gain:+.2f})"
-        labels.append(Label(found.iterations, found.expected, text, style.color, 4, network.is_own))
-    factor = max(found.iterations / found.lengths[-1] for found in extrapolations.values())
-    dress(axes, f"mean over {', '.join(comparison.sets)}", "iterations", PSNR_LABEL)
-    logarithmic(axes)
-    left, right = axes.get_xlim()
-    axes.set_xlim(left, right * (right / left) ** 0.34)
-    end_axis(axes, max(found.iterations for found in extrapolations.values()))
-    caption(
-        figure,
-        f"What {factor:g} times the iterations would buy, x{comparison.scale}",
-        [
-            OWN
-            + "Full marks: ends of trainings that were planned for their length; bars: seeds. Dashed: limit - gap * "
-            "iterations^-rate, fitted to them. Hollow: extrapolated, not measured; bars: with any one length left out.",
-            *_witnesses(comparison),
-        ],
-    )
-    stack_labels(axes, labels)
-    return figure
-
-
-def extrapolations(comparison: Comparison, factor: float) -> tuple[dict[str, Extrapolation], dict[str, str]]:
-    """For each trained network what `factor` times its longest training would bring, or why that is not known."""
-    found, reasons = {}, {}
-    for network in (one for one in comparison.networks if any(run.iterations for run in one.runs)):
-        ends = [
-            (mean_iterations(runs), _mean(run, comparison.sets))
-            for runs in network.runs_by_length
-            for run in _covering(runs, comparison.sets)
-        ]
-        try:
-            found[network.name] = extrapolate(ends, factor)
-        except DataError as error:
-            reasons[network.name] = str(error)
-    return found, reasons
-
-
 def _mark(axes: "Axes", network: Contestant, setting: Setting, sets: Sequence[str], style: Style, area: float) -> None:
     """One network at its median time and mean PSNR, with the ranges of both."""
     latency = network.speed[setting]
-    values = [_mean(run, sets) for run in network.longest_runs]
+    values = [run.mean_psnr(sets) for run in network.longest_runs]
     mean = float(np.mean(values))
     axes.errorbar(
         latency.median_ms, mean,
@@ -208,6 +157,16 @@ def _mark(axes: "Axes", network: Contestant, setting: Setting, sets: Sequence[st
     )  # fmt: skip
     axes.scatter(latency.median_ms, mean, s=area, color=style.color, marker=style.marker,
                  edgecolors="white", linewidths=0.8, zorder=style.zorder)  # fmt: skip
+
+
+def _bars(network: Contestant, setting: Setting, sets: Sequence[str]) -> list[np.ndarray]:
+    """The two error bars as lines: of the time and of the PSNR."""
+    latency, values = network.speed[setting], [run.mean_psnr(sets) for run in network.longest_runs]
+    mean = float(np.mean(values))
+    return [
+        np.array([[latency.p10_ms, mean], [latency.p90_ms, mean]]),
+        np.array([[latency.median_ms, min(values)], [latency.median_ms, max(values)]]),
+    ]
 
 
 def _label(
@@ -222,7 +181,7 @@ def _label(
     runs = network.longest_runs
     if with_iterations and mean_iterations(runs):
         facts.append(f"{mean_iterations(runs):,} it.")
-    mean = float(np.mean([_mean(run, sets) for run in runs]))
+    mean = float(np.mean([run.mean_psnr(sets) for run in runs]))
     text = "\n".join([network.name, ", ".join(facts)]) if facts else network.name
     color = ACCENT if network.is_own else INK
     radius = math.sqrt(areas[network.name] / math.pi)
@@ -258,23 +217,7 @@ def _psnr_limits(networks: Sequence[Contestant]) -> tuple[float, float]:
     return low - margin, top + 2 * margin
 
 
-def _widen(axes: "Axes", times: Sequence[float]) -> None:
-    """Room for labels at both sides, in equal parts of the logarithmic axis, and at least a factor of two in all."""
+def _time_limits(times: Sequence[float]) -> tuple[float, float]:
+    """Room for labels at both sides, in equal parts of the logarithmic axis, which spans at least a factor of two."""
     span = max(max(times) / min(times), 2.0)
-    axes.set_xlim(min(times) / span**0.18, max(times) * span**0.22)
-    axes.margins(y=0.12)
-
-
-def _mean(run: Run, sets: Sequence[str]) -> float:
-    return math.fsum(run.psnr[name] for name in sets) / len(sets)
-
-
-def _covering(runs: Sequence[Run], sets: Sequence[str]) -> list[Run]:
-    """The runs that were measured on all of the sets."""
-    return [run for run in runs if all(name in run.psnr for name in sets)]
-
-
-def _witnesses(comparison: Comparison) -> list[str]:
-    """What the figures were measured on, each once, with commands that a caption has room for."""
-    sentences = dict.fromkeys(witness.sentence() for witness in comparison.witnesses)
-    return [sentence if len(sentence) <= 420 else f"{sentence[:418]}…`" for sentence in sentences]
+    return min(times) / span**0.18, max(times) * span**0.22

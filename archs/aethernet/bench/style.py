@@ -1,11 +1,14 @@
 """How the plots of the benchmarks look: one accent colour for our networks, muted ones for the others, one caption."""
 
 import itertools
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from aethernet.bench.comparison import Contestant
 from aethernet.errors import DataError, EnvironmentProblem
@@ -20,6 +23,8 @@ INK, ACCENT, FAINT = "#1b1f24", "#0b62a8", "#68717b"
 MUTED = ("#737d86", "#a3703a", "#55806b", "#93658a", "#3f4952", "#97822f")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 LINES: tuple[str | tuple, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+OWN = "Blue: AetherNet. "
+PSNR_LABEL = "Y-PSNR, dB"
 FORMATS = (".png", ".svg", ".pdf")
 DOTS_PER_INCH = 150
 CAPTION_CHARACTERS_PER_INCH = 17.5
@@ -74,24 +79,34 @@ def dress(axes: "Axes", title: str, x: str, y: str = "") -> None:
         spine.set_color(FAINT)
 
 
-def logarithmic(axes: "Axes") -> None:
-    """A logarithmic x axis with plain numbers at 1, 2 and 5, so that less than a decade has labels too."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def logarithmic(axes: "Axes", low: float, high: float, most_ticks: int = 8) -> None:
+    """A logarithmic x axis from `low` to `high` with plain round numbers, also where it spans less than a decade."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(round_numbers(low, high, most_ticks)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value < 1e5 else f"{value:,.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def round_numbers(low: float, high: float, most: int) -> list[float]:
+    """The densest of several series of round numbers that has at most `most` of them between two bounds."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    best: list[float] = []
+    for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), range(1, 10), np.arange(1, 10, 0.5)):
+        found = [digit * 10.0**decade for decade in decades for digit in digits if low <= digit * 10.0**decade <= high]
+        best = found if len(found) <= most else best
+    return best
 
 
 def end_axis(axes: "Axes", last: float) -> None:
     """Ends the x axis at `last`; what lies right of it is room for labels."""
-    from matplotlib.ticker import FixedLocator, NullLocator
+    from matplotlib.ticker import FixedLocator
 
     left, right = axes.get_xlim()
     ticks = [tick for tick in axes.get_xticks() if left <= tick <= last * 1.001]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
     axes.spines["bottom"].set_bounds(left, last)
     axes.set_xlim(left, right)
 

@@ -28,8 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the plots and prints their files, behind the extrapolations if asked for."""
-    from aethernet.bench.comparison import read_comparison
-    from aethernet.bench.plot import extrapolations, write_plots
+    from aethernet.bench.comparison_files import read_comparison
+    from aethernet.bench.growth import extrapolations
+    from aethernet.bench.plot import write_plots
     from aethernet.errors import DataError
 
     if args.extrapolate is not None and not args.extrapolate > 1:
