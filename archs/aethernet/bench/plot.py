@@ -78,7 +78,8 @@ def quality_latency(comparison: Comparison, setting: Setting) -> "Figure":
         is_lowest = axes.get_subplotspec().is_last_row() or axes is panels[-1][0]  # type: ignore[union-attr]
         x_label = f"ms per picture ({setting})" if axes is main else "ms per picture" if is_lowest else ""
         dress(axes, title, x_label, PSNR_LABEL if axes is main else "")
-        low, high = _time_limits([network.speed[setting].median_ms for network in networks])
+        times = [network.speed[setting] for network in networks]
+        low, high = _time_limits([ms for time in times for ms in (time.p10_ms, time.p90_ms)])
         logarithmic(axes, low, high, most_ticks=9 if axes is main else 4)
         axes.margins(y=0.12)
     seeds = max(len(network.longest_runs) for network in networks)
