@@ -47,11 +47,7 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
         CheckpointError: no such file, not a weights file, not an AetherNet, or no such key.
     """
     path = pretrained.resolve(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not a file: give the .pth or .safetensors that training wrote")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    key, state_dict = _pick(content, key, path)
-    state_dict = {name.removeprefix("module."): value for name, value in state_dict.items()}
+    key, state_dict = read_weights(path, key)
     if CONFIG_KEY not in state_dict:
         names = ", ".join(list(state_dict)[:3])
         raise CheckpointError(f"{path} ({key}) holds no AetherNet weights: no entry {CONFIG_KEY!r} beside {names}, ...")
