@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from training import environment, needs_basicsr, run_aethernet, write_pairs
 
@@ -20,9 +21,21 @@ from aethernet.bench.arena.records import ArenaReport, NetworkRecord, Quality, R
 from aethernet.bench.arena.values import merged
 from aethernet.bench.witness import take_witness
 from aethernet.cli import main
-from aethernet.errors import AetherError, EnvironmentProblem, OptionError
+from aethernet.errors import AetherError, ConfigError, EnvironmentProblem, OptionError
+from aethernet.integrations.basicsr import compat
 
 pytestmark = needs_basicsr
+
+if importlib.util.find_spec("basicsr") is not None:
+    compat.apply()
+    from basicsr.archs import build_network
+    from basicsr.losses import build_loss
+
+    from aethernet.integrations.basicsr import losses
+    from aethernet.integrations.registry import register_architectures
+
+    register_architectures()
+    losses.register()
 
 DOCS = Path(__file__).parents[1] / "docs"
 OURS = {"type": "aether_custom", "width": 8, "depths": [1], "kernel_size": 3}
@@ -108,6 +121,7 @@ def test_iterations_of_the_command_replace_those_of_the_recipe(place):
     path = write_recipe(place)
     assert [entry.training.iterations for entry in read_recipe(path).networks] == [4, 4]
     assert [entry.training.iterations for entry in read_recipe(path, iterations=9).networks] == [9, 9]
+    assert read_recipe(path, iterations=9).training.iterations == 9
     with pytest.raises(OptionError, match="--iterations"):
         read_recipe(path, iterations=0)
 
@@ -190,6 +204,25 @@ def test_the_recipes_of_the_documentation_can_be_read(path, place, monkeypatch):
     assert recipe.name == path.stem
     assert f"aethernet bench arena docs/arena/{path.name} --data" in path.read_text(encoding="utf-8")
     assert len({entry.contender.spec + str(entry.training) for entry in recipe.networks}) == len(recipe.networks)
+    for folder in recipe.data.train:
+        write_pairs(folder, count=1)
+        (folder / "gt" / "00.png").rename(folder / "00.png")
+    for entry in recipe.networks:  # BasicSR builds what the recipe says
+        opt = training_options(recipe, entry, 0, 100)
+        build_network(dict(opt["network_g"]))
+        build_loss(dict(opt["train"]["pixel_opt"]))(torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4))
+
+
+def test_an_unknown_engine_is_told_before_any_training(place):
+    with pytest.raises(ConfigError, match="no engine 'onnxruntim'"):
+        run_arena(read(place, {"speed": {"engines": ["onnxruntim"]}}), place / "out")
+    assert not (place / "out").exists()
+
+
+def test_the_first_seed_does_not_change_the_pace(place):
+    recipes = [read(place, {"seeds": seeds}) for seeds in ([0], [1, 0])]
+    first, second = (pace._option_text(recipe.networks[0], recipe) for recipe in recipes)
+    assert first == second
 
 
 # Its options
@@ -299,7 +332,7 @@ def test_the_record_has_what_a_plot_needs(arena):
     content = json.loads((place / "out" / "arena.json").read_text(encoding="utf-8"))
     assert content.keys() >= {"kind", "name", "scale", "sets", "val", "recipe", "networks", "witness"}
     assert (content["kind"], content["name"], content["scale"]) == ("arena", "small", 2)
-    assert content["sets"] == ["val/gt", "more/gt"]
+    assert (content["sets"], content["val"]) == (["val/gt", "more/gt"], "val/gt")
     assert content["recipe"]["iterations"] == 4
     assert [network["name"] for network in content["networks"]] == ["ours", "peer"]
     for network in content["networks"]:
@@ -399,9 +432,9 @@ def test_the_command(arena, capsys, monkeypatch):
 
 def test_seeds_are_shown_with_their_spread():
     runs = [RunRecord(seed, 10, 2.0, [], {"Set5": Quality(30.0 + seed, 0.8)}, "w.pth") for seed in (0, 1)]
-    network = NetworkRecord("a", "aether_tiny", 10, None, 10, [], runs)
+    network = NetworkRecord("a", "aether_tiny", {}, 10, None, 10, [], runs)
     witness = take_witness(threads=1, precision="fp32", size="8x8")
-    table = arena_markdown(ArenaReport("n", 2, ["Set5"], "Set5", {}, [network], witness))
+    table = arena_markdown(ArenaReport("n", 2, ["Set5"], "Set5", 1, {}, [network], witness))
     assert "30.50 ± 0.71 / 0.8000 ± 0.0000" in table
     assert "sample standard deviation" in table
 
@@ -418,11 +451,12 @@ def test_an_interrupted_arena_goes_on(place):
     command = [sys.executable, "-m", "aethernet", "bench", "arena", "recipe.yml", "--out", "out", "--no-speed"]
     process = subprocess.Popen(command, cwd=place, env=environment(), stderr=subprocess.PIPE, text=True)
     states = place / "out" / "runs" / "ours_seed0" / "experiments" / "arena" / "training_states"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not saved(states) and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert saved(states), "no training state within ten minutes"
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 130, errors
     reached = max(saved(states))
     subprocess.run(command, cwd=place, env=environment(), check=True)

@@ -14,6 +14,7 @@ from aethernet.bench.arena.recipe import ArenaRecipe
 from aethernet.bench.arena.records import ArenaReport, Latency, NetworkRecord, Quality, RunRecord, arena_markdown
 from aethernet.bench.arena.runs import Run, plan
 from aethernet.bench.complexity import network_complexity
+from aethernet.bench.engines import pick_engines
 from aethernet.bench.models import resolve_model
 from aethernet.bench.report import write_json
 from aethernet.bench.scores import measure_quality
@@ -22,6 +23,7 @@ from aethernet.bench.speed import measure_speed
 from aethernet.bench.witness import take_witness
 from aethernet.errors import CheckpointError, EnvironmentProblem, OptionError
 from aethernet.files import atomic_path
+from aethernet.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +54,11 @@ def run_arena(
     Raises:
         OptionError: a folder below `out` holds a training by other options, two sets have the same name, or there is
             no network of a name in `only`.
-        EnvironmentProblem: no training succeeded.
+        ConfigError: no such engine.
+        EnvironmentProblem: an engine is not installed, or no training succeeded.
     """
+    if speed:
+        pick_engines(list(recipe.speed.engines))  # an engine that is not there is better told now than in the end
     arena = _Arena(recipe, Path(out).resolve(), progress, _sets(recipe))
     names = [entry.name for entry in recipe.networks]
     unknown = [name for name in only if name not in names]
@@ -114,7 +119,8 @@ class _Arena:
             name=self.recipe.name,
             scale=self.recipe.scale,
             sets=list(self.sets),
-            val=self.recipe.data.val.name,
+            val=PictureFolder(self.recipe.data.val).name,
+            threads=self.recipe.threads,
             recipe=dataclasses.asdict(self.recipe.training),
             networks=[self.networks[name] for name in order if name in self.networks],
             witness=take_witness(threads=threads, precision="fp32", size=f"input {height}x{width}"),
@@ -145,9 +151,14 @@ class _Arena:
         return dataclasses.replace(report, networks=networks, notes=measured.notes, witness=measured.witness)
 
     def _quality(self, run: Run) -> dict[str, Quality]:
-        """The quality on every set; what was measured before, with the same weights and folders, is read."""
+        """The quality on every set; what was measured before, with the same weights and pictures, is read."""
         path = run.folder / QUALITY
-        known = {"sets": {name: str(folder) for name, folder in self.sets.items()}, "weights": _stamp(run.weights)}
+        known = {
+            "aethernet": __version__,
+            "sets": {name: [_stamp(path) for path in PictureFolder(folder).paths.values()]
+                     for name, folder in self.sets.items()},
+            "weights": _stamp(run.weights),
+        }  # fmt: skip
         if path.is_file():
             content = json.loads(path.read_text(encoding="utf-8"))
             if known.items() <= content.items():
@@ -173,6 +184,7 @@ class _Arena:
         return NetworkRecord(
             name=contender.name,
             spec=contender.spec,
+            training=dataclasses.asdict(run.entry.training),
             params=complexity.parameters,
             macs=complexity.macs,
             trained_params=contender.parameters,
@@ -210,6 +222,7 @@ def _is_current(run: Run) -> bool:
     return run.is_finished and run.change() is None
 
 
-def _stamp(weights: Path) -> list[int]:
-    status = weights.stat()
-    return [status.st_size, status.st_mtime_ns]
+def _stamp(path: Path) -> list[str | int]:
+    """What changes when a file does."""
+    status = path.stat()
+    return [str(path), status.st_size, status.st_mtime_ns]

@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from aethernet.bench.arena import values
+from aethernet.bench.arena.networks import OURS
 from aethernet.bench.arena.recipe import ArenaRecipe, Entry, Training
 from aethernet.data.pictures import find_pictures
 from aethernet.integrations.basicsr.optimizers import OPTIMIZERS
@@ -79,7 +80,7 @@ def training_options(recipe: ArenaRecipe, entry: Entry, seed: int, iterations: i
 
 
 def file_text(opt: Mapping, entry: Entry, threads: int) -> str:
-    """The option file with a head that changes whenever a finished run would not come out the same."""
+    """The option file with a head that changes with the network's tensors and the threads, which change the result."""
     head = f"# {entry.contender.spec}\n# structure {entry.contender.structure}, {threads} threads\n"
     return head + yaml.safe_dump(dict(opt), sort_keys=False)
 
@@ -93,7 +94,7 @@ def _optimizer(training: Training) -> dict:
 
 def _network(entry: Entry, iterations: int) -> dict:
     section = dict(entry.contender.network_g)
-    if entry.contender.is_ours and "norm_freeze_iter" not in section:
+    if section["type"] in OURS and "norm_freeze_iter" not in section:
         section["norm_freeze_iter"] = round(entry.training.freeze_share * iterations)
     return section
 

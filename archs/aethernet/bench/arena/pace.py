@@ -44,7 +44,7 @@ def seconds_per_iteration(entry: Entry, recipe: ArenaRecipe, folder: Path, progr
 
 def _option_text(entry: Entry, recipe: ArenaRecipe) -> str:
     """The training itself, but short, and without validation and checkpoints on the way."""
-    opt = training_options(recipe, entry, recipe.seeds[0], ITERATIONS)
+    opt = training_options(recipe, entry, 0, ITERATIONS)
     del opt["datasets"]["val"], opt["val"]
     opt["train"]["warmup_iter"] = -1
     opt["logger"] |= {"print_freq": 1, "save_checkpoint_freq": ITERATIONS + 1}

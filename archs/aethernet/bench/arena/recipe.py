@@ -180,7 +180,7 @@ def read_recipe(path: str | Path, data_root: str | Path | None = None, iteration
         name=name,
         scale=scale,
         data=_pictures(content["data"], Path(data_root) if data_root else path.parent),
-        training=training,
+        training=training if iterations is None else training.changed({"iterations": iterations}, "--iterations"),
         networks=tuple(
             _entry(_name(key, "networks"), each, scale, training).lasting(iterations) for key, each in networks.items()
         ),

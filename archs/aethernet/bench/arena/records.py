@@ -50,10 +50,11 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """A network with all its runs. `params` and `macs` are those of the deployed form."""
+    """A network with all its runs. `params` and `macs` are those of the deployed form; `training` is its recipe."""
 
     name: str
     spec: str
+    training: dict[str, Any]
     params: int
     macs: int | None
     trained_params: int
@@ -63,12 +64,17 @@ class NetworkRecord:
 
 @dataclass(frozen=True)
 class ArenaReport:
-    """A whole arena, as far as it is finished; `failures` name the trainings that broke off."""
+    """A whole arena, as far as it is finished; `failures` name the trainings that broke off.
+
+    `threads` are those of training and quality, which may have been done earlier than the witness says; the witness is
+    that of the times.
+    """
 
     name: str
     scale: int
     sets: list[str]
     val: str
+    threads: int
     recipe: dict[str, Any]
     networks: list[NetworkRecord]
     witness: Witness
@@ -86,6 +92,7 @@ def arena_markdown(report: ArenaReport) -> str:
     notes = [
         f"x{report.scale}, Y-PSNR in dB / SSIM, mean over pictures; the last column is the mean over sets",
         *(["seeds: mean ± spread (sample standard deviation)"] if _has_seeds(report) else []),
+        f"training and quality: {report.threads} thread{'s' if report.threads != 1 else ''}",
         *([f"ms: median for an input of {', '.join(sizes)}"] if sizes else []),
         *report.notes,
         *report.failures,

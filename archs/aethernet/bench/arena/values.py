@@ -33,7 +33,14 @@ def typed(value: object, place: str) -> Mapping[str, Any]:
     """A section with `type`, or the type alone."""
     result = {"type": value} if isinstance(value, str) else section(value, place)
     text(result.get("type"), f"{place}: type")
-    return result
+    return {key: _number_of_text(each) for key, each in result.items()}
+
+
+def _number_of_text(value: object) -> object:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def number(*, above: float | None = None, below: float = math.inf) -> Reader:
