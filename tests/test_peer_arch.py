@@ -24,15 +24,31 @@ needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel") is None
 COMPACT = "basicsr.archs.srvgg_arch:SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2)"
 SPAN = "spandrel:SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2)"
 OWN_MODULE = """
+from __future__ import annotations
+
+from pathlib import Path
 from torch import nn
 
-def enlarge(scale=2):
+def enlarge(scale=2) -> nn.Upsample:
     return nn.Upsample(scale_factor=scale)
 
 NUMBER = 3
 
-def number():
+def number() -> nn.Module:
     return 3
+
+def touch(path="touched") -> None:
+    Path(path).touch()
+
+def unannotated(path="touched"):
+    Path(path).touch()
+
+def unresolved(path="touched") -> nn.Absent:
+    Path(path).touch()
+
+class NoNetwork:
+    def __init__(self, path="touched"):
+        Path(path).touch()
 """
 
 
@@ -119,6 +135,24 @@ def test_texts_that_name_no_network(place, text, message):
         pytest.importorskip("spandrel")
     with pytest.raises(ConfigError, match=message):
         resolve_model(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "os:system(command='touch touched')",
+        "own_networks:touch()",
+        "own_networks:unannotated()",
+        "own_networks:unresolved()",
+        "own_networks:NoNetwork()",
+    ],
+)
+def test_a_text_calls_nothing_but_networks(place, text):
+    with pytest.raises(
+        ConfigError, match=r"not called: allowed are subclasses of torch\.nn\.Module, and functions whose"
+    ):
+        build_trainable(text)
+    assert not (place / "touched").exists()
 
 
 @needs_spandrel

@@ -1,6 +1,7 @@
 """Networks of others for comparison, through spandrel: built from a text or loaded from a weights file.
 
-Architectures of spandrel are named as in `EXAMPLE`; any other importable class as in `CLASS_EXAMPLE`.
+Architectures of spandrel are named as in `EXAMPLE`; any other importable network as in `CLASS_EXAMPLE`. Option files
+and recipes are passed on as data, so a text calls nothing but what is declared to be a network: see `is_network_maker`.
 """
 
 import ast
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import nn
@@ -43,7 +44,8 @@ class Peer:
 def build_peer(text: str, seed: int = 0) -> Peer:
     """Builds a network of others with random weights from a text such as `EXAMPLE` or `CLASS_EXAMPLE`.
 
-    The arguments are Python literals by keyword, read without running anything.
+    The arguments are Python literals by keyword. The module that the text names is imported, which runs it; called is
+    only what `is_network_maker` accepts.
 
     Raises:
         ConfigError: the text is no such call, no such architecture, or arguments that it refuses.
@@ -184,7 +186,22 @@ def _imported(module_name: str, name: str) -> Callable[..., object]:
         near = difflib.get_close_matches(name, dir(module), n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ConfigError(f"{module_name} has no class or function {name!r}{hint}")
+    if not is_network_maker(target):
+        raise ConfigError(
+            f"{module_name}:{name} is not declared to be a network and is not called: allowed are subclasses of "
+            "torch.nn.Module, and functions whose return annotation is one, as in `def build() -> nn.Module`"
+        )
     return target
+
+
+def is_network_maker(target: object) -> bool:
+    """Whether calling it is declared to give a network: a subclass of `nn.Module`, or a function annotated with one."""
+    if inspect.isfunction(target):
+        try:
+            target = get_type_hints(target).get("return")
+        except (NameError, AttributeError, TypeError, SyntaxError):  # an annotation that stands for nothing at run time
+            return False
+    return isinstance(target, type) and issubclass(target, nn.Module)
 
 
 def _architectures() -> dict[str, type[nn.Module]]:
