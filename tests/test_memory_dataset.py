@@ -3,7 +3,6 @@
 import importlib.util
 import logging
 import random
-import time
 
 import cv2
 import numpy as np
@@ -14,7 +13,7 @@ from training import needs_basicsr, run_aethernet, tiny_options, write_options, 
 from aethernet.data.degrade import bicubic_downsample, modcrop
 from aethernet.data.synthetic import synthetic_picture
 from aethernet.errors import DataError, OptionError
-from aethernet.integrations.basicsr import compat
+from aethernet.integrations.basicsr import compat, memory_dataset
 from aethernet.integrations.basicsr.memory_dataset import AetherMemoryDataset, summed_detail
 
 pytestmark = needs_basicsr
@@ -120,17 +119,16 @@ def test_pythons_generator_alone_decides(place):
     assert not all(torch.equal(pairs[index]["gt"], samples[0][index]) for index in range(6))
 
 
-def test_a_patch_costs_less_than_decoding_one(place):
-    write(place / "large" / "a.png", synthetic_picture(0, 256))
-    pairs = AetherMemoryDataset(
-        {"phase": "train", "scale": 4, "gt_size": 128, "dataroot_gt": str(place / "large"), **FLIPS}
-    )
-    times = []
-    for _ in range(50):
-        start = time.perf_counter()
-        pairs[0]
-        times.append(time.perf_counter() - start)
-    assert np.median(times) < 2e-3  # 0.1 ms on one idle core; decoding 256x256 takes 1 ms, the rest is room
+def test_pictures_are_read_only_once(place, monkeypatch):
+    pairs = dataset(str(place / "gt"), dataroot_lq=str(place / "lq"))
+
+    def read_again(path):
+        raise AssertionError(f"{path} is read again")
+
+    monkeypatch.setattr(memory_dataset, "read_rgb", read_again)
+    assert all(pairs[index]["gt"].shape == (3, 16, 16) for index in range(len(pairs)))
+    with pytest.raises(AssertionError, match="is read again"):
+        dataset(str(place / "gt"))
 
 
 # Files and folders
@@ -182,9 +180,17 @@ def test_options_that_cannot_be_used(place, options, message):
         AetherMemoryDataset({"phase": "train", "scale": 2, "gt_size": 16, "dataroot_gt": "gt", **options})
 
 
+def test_hr_may_be_larger_by_less_than_the_scale(place):
+    write(place / "gt" / "00.png", synthetic_picture(0, 33))
+    assert dataset(str(place / "gt"), "val", dataroot_lq=str(place / "lq"))[0]["gt"].shape == (3, 32, 32)
+
+
 def test_files_that_cannot_be_used(place):
     with pytest.raises(DataError, match=r"lq.00\.png of 16x16 does not belong to .* at scale 4"):
         dataset(str(place / "gt"), scale=4, dataroot_lq=str(place / "lq"))
+    write(place / "gt" / "00.png", synthetic_picture(0, 80))
+    with pytest.raises(DataError, match=r"lq.00\.png of 16x16 does not belong to .*00\.png of 80x80 at scale 2"):
+        dataset(str(place / "gt"), dataroot_lq=str(place / "lq"))
     (place / "gt" / "broken.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"broken\.png: not a picture"):
         dataset(str(place / "gt"))

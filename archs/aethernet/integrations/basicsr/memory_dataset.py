@@ -140,13 +140,11 @@ class AetherMemoryDataset(Dataset):
     def _read(self, gt_path: Path, lq_path: Path | None) -> Pair:
         gt = modcrop(_picture(gt_path), self.scale)
         lq = bicubic_downsample(gt, self.scale) if lq_path is None else _picture(lq_path)
-        if lq_path is not None:
-            gt = gt[: lq.shape[0] * self.scale, : lq.shape[1] * self.scale]
-            if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
-                raise DataError(
-                    f"{lq_path} of {lq.shape[1]}x{lq.shape[0]} does not belong to {gt_path} of {gt.shape[1]}x"
-                    f"{gt.shape[0]} at scale {self.scale}"
-                )
+        if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
+            raise DataError(
+                f"{lq_path} of {lq.shape[1]}x{lq.shape[0]} does not belong to {gt_path} of {gt.shape[1]}x"
+                f"{gt.shape[0]} at scale {self.scale}"
+            )
         detail = summed_detail(lq) if self.is_train and self.crops > 1 else None
         return Pair(str(gt_path), _planes(gt), _planes(lq), detail)
 
