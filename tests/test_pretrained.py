@@ -40,6 +40,11 @@ def box(tmp_path, monkeypatch):
     return folder
 
 
+def test_the_box_is_not_empty():
+    """Tests over what lies in the box pass when there is nothing."""
+    assert {"aether_tiny_x4", "aether_tiny_x4_fused"} <= set(pretrained.available())
+
+
 @in_the_box
 def test_weights_load_strictly(name):
     network = load_network(name)
