@@ -118,7 +118,11 @@ def test_sound_options_pass(place):
 
 SOUND = {
     "AetherModel": {"model_type": "AetherModel", "train:grad_clip": 1.0, "train:optim_g:type": "AdamW"},
-    "text that our models read": {"model_type": "AetherModel", "train:optim_g:lr": "1e-3"},
+    "text that our models read": {
+        "model_type": "AetherModel",
+        "train:grad_clip": "1e0",
+        "train:optim_g": {"type": "Muon", "lr": "2e-2", "adamw_lr": "2e-3", "eps": "1e-8"},
+    },
     "GAN": GAN,
     "float frequency": {"val:val_freq": 5e3},
     "periods to the last step": {
@@ -176,6 +180,10 @@ TRAPS = {
     "frequency as text": ({"logger:print_freq": "5e3"}, r"logger: print_freq: .*not '5e3'; write !!float 5e3"),
     "broken frequency": ({"logger:save_checkpoint_freq": 0.5}, r"logger: save_checkpoint_freq: must be a whole"),
     "rate as text": ({"train:optim_g:lr": "1e-3"}, r"train: optim_g: lr: '1e-3' is text for YAML; write !!float 1e-3"),
+    "loss's number as text": (
+        {"model_type": "AetherModel", "train:pixel_opt": {"type": "CharbonnierLoss", "eps": "1e-6"}},
+        r"train: pixel_opt: eps: '1e-6' is text for YAML; write !!float 1e-6",
+    ),
     "decay": ({"train:ema_decay": 1}, r"train: ema_decay: must be in \[0, 1\)"),
     "weights of periods": (
         {"train:scheduler": {"type": "CosineAnnealingRestartLR", "periods": [3, 3]}},

@@ -1,9 +1,11 @@
 """Numbers in an option file: of the right kind and size, and not read as text by YAML."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 
 from aethernet.errors import OptionError
+from aethernet.integrations.basicsr import optimizers
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context, phase, positive, whole
 from aethernet.integrations.basicsr.train_options import TrainOptions
@@ -17,7 +19,9 @@ FREQUENCIES = (
 """Counts of iterations. BasicSR divides by them, so 5000.0 works and 0 does not."""
 
 NO_NUMBERS = ("type", "suffix", "wandb", "name")
-AETHER_NUMBERS = ("lr", "weight_decay", "eps", "momentum", "grad_clip", "max_nonfinite", "norm_freeze_iter")
+AETHER_NUMBER = re.compile(
+    rf"train: (optim_\w+: ({'|'.join(optimizers.NUMBERS)})|grad_clip|max_nonfinite|norm_freeze_iter)"
+)
 """What the Aether models turn from text into a number themselves, or report through `TrainOptions`."""
 
 
@@ -57,11 +61,11 @@ def train_numbers(context: Context) -> Iterator[str]:
 def numbers_as_text(context: Context) -> Iterator[str]:
     """YAML reads 1e-4 (without a dot) as text; torch fails with it after the folders have been made."""
     handled = {": ".join(keys) for keys in FREQUENCIES}
-    allowed = AETHER_NUMBERS if context.model_type in schema.AETHER_MODELS else ()
+    is_aether = context.model_type in schema.AETHER_MODELS
     for name in ("train", "val", "logger"):
         for place, value in _texts(name, context.opt.get(name) or {}):
-            key = place.rpartition(": ")[2]
-            if place not in handled and key not in (*NO_NUMBERS, *allowed) and _is_number(value):
+            read = is_aether and AETHER_NUMBER.fullmatch(place)
+            if place not in handled and not read and place.rpartition(": ")[2] not in NO_NUMBERS and _is_number(value):
                 yield f"{place}: {value!r} is text for YAML; {_as_text(value)}"
 
 
