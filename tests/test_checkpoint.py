@@ -1,6 +1,8 @@
 """Weights on disk: what is read, what is refused and with which words, and that writing is whole or nothing."""
 
+import os
 import pickle
+import stat
 
 import pytest
 import torch
@@ -112,3 +114,14 @@ def test_a_failing_write_keeps_the_old_file(tmp_path):
         raise OSError("disk full")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
+@pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
+def test_others_may_read_what_the_umask_allows(tmp_path, name):
+    former = os.umask(0o022)
+    try:
+        write_checkpoint(tmp_path / name, aether_tiny(2))
+    finally:
+        os.umask(former)
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o644
