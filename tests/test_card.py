@@ -1,7 +1,10 @@
 """`aethernet card`: both forms of a trained network and a model card that says what was measured and how it was made."""
 
 import hashlib
+import importlib
 import re
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +15,8 @@ from networks import picture, randomise
 from training import tiny_options, write_options
 
 from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
-from aethernet.card import read_training
+from aethernet.bench.scores import measure_quality
+from aethernet.card import provenance, read_training
 from aethernet.cli import main
 from aethernet.data.pictures import write_png
 from aethernet.errors import DataError
@@ -89,9 +93,43 @@ def test_both_forms_and_the_card_are_written(experiment, sets, capsys):
     for part in (NOTE, "iterations: 6\n", "seed: 0\n", "commit: `abc123`", "date: 2026-11-24", "PyTorch: 2.13.0+cpu",
                  "patches: 2 of 8x8 low-resolution pixels a GPU, flipped and turned", "pixel: L1Loss, loss_weight 1",
                  "optimizer: Adam, lr 0.001", "gradient clipping: norm 1.0", "started from: random weights",
-                 'load_network("aether_tiny_x2_fused.safetensors")'):  # fmt: skip
+                 'load_network("aether_tiny_x2_fused.safetensors")',
+                 "`aethernet bench quality bicubic aether_tiny_x2.safetensors --sets SetA SetB`"):  # fmt: skip
         assert part in content
     assert str(experiment.parent) not in content
+
+
+def test_the_written_file_is_what_is_measured(experiment, sets, monkeypatch):
+    measured = []
+
+    def measure(models, *arguments, **named):
+        measured.append(Path(models[1]).read_bytes())
+        return measure_quality(models, *arguments, **named)
+
+    monkeypatch.setattr(importlib.import_module("aethernet.card.publish"), "measure_quality", measure)
+    assert card(experiment, sets) == 0
+    assert measured == [(experiment.parent / "out" / "aether_tiny_x2.safetensors").read_bytes()]
+
+
+def test_a_commit_that_is_only_todays_is_not_in_the_header(experiment, sets):
+    assert card(experiment, sets) == 0
+    with safetensors.safe_open(experiment.parent / "out" / "aether_tiny_x2.safetensors", "pt") as file:
+        assert "commit" not in file.metadata()
+
+
+def test_another_projects_repository_gives_no_commit(tmp_path, monkeypatch):
+    """This package installed in a virtual environment that lies in a repository."""
+    installed = tmp_path / "venv" / "aethernet" / "card" / "provenance.py"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    (tmp_path / "tracked").touch()
+    identity = ["-c", "user.name=x", "-c", "user.email=x"]
+    for command in (["init", "-q"], ["add", "tracked"], [*identity, "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    monkeypatch.setattr(provenance, "__file__", str(installed))
+    assert provenance.source_commit() == ""
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "tracked"))
+    assert re.fullmatch("[0-9a-f]{12}", provenance.source_commit())
 
 
 def test_the_front_matter_is_what_hubs_read(experiment, sets):
@@ -133,17 +171,58 @@ def test_iterations_come_from_the_name_or_the_log(experiment):
         read_training(models / "net_g_latest.pth")
 
 
+def test_iterations_are_those_that_ended_not_those_that_were_planned(experiment, tmp_path):
+    latest = experiment / "models" / "net_g_latest.pth"
+    write_options(tiny_options(tmp_path, **{"train:total_iter": 20_000}), experiment / "a.yml")
+    (log,) = experiment.glob("*.log")
+    ended = LOG.replace("      6", " 10,000") + "2026-11-24 00:01:01,000 INFO: End of training. ...\n"
+    log.write_text(ended + "2026-11-24 00:02:00,000 INFO: [tiny..][epoch:  9, iter:  12,000, lr:(1.000e-03,)] ...\n")
+    assert read_training(latest).iterations == 10_000
+    log.write_text(ended)
+    write_options(
+        tiny_options(tmp_path, **{"train:total_iter": 10_050, "logger:print_freq": 100}), experiment / "a.yml"
+    )
+    assert read_training(latest).iterations == 10_050  # the next line would have come at 10 100
+
+
 def test_what_the_command_line_changed_counts(experiment, tmp_path):
     options = tiny_options(tmp_path, manual_seed=None)
     write_options(options, experiment / "a.yml")
     assert read_training(experiment / "models" / "net_g_latest.pth").seed == 77
-    text = (experiment / "a.yml").read_text()
-    command = (
-        "# GENERATE TIME: now\n# CMD:\n# aethernet train -opt a.yml --force_yml train:total_iter=9 manual_seed=3\n\n"
-    )
-    (experiment / "a.yml").write_text(command + text)
-    training = read_training(experiment / "models" / "net_g_latest.pth")
-    assert (training.iterations, training.seed) == (9, 3)
+    note_command(experiment, "aethernet train -opt a.yml --force_yml train:total_iter=9 manual_seed=3")
+    training = read_training(experiment / "models" / "net_g_4.pth")
+    assert (training.planned, training.seed) == (9, 3)
+
+
+def test_a_command_line_is_noted_without_quotes(experiment):
+    note_command(experiment, "train.py -opt bob's.yml --force_yml train:scheduler:milestones=[4, 5] train:total_iter=1e5 "
+                 "train:optim_g:lr=2e-3 --auto_resume")  # fmt: skip
+    training = read_training(experiment / "models" / "net_g_4.pth")
+    assert training.planned == 100_000
+    assert "milestones [4, 5]" in training.recipe["schedule"]
+    assert "lr 0.002" in training.recipe["optimizer"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("trian:total_iter=9", r"a\.yml: its command has --force_yml trian:total_iter=9, which does not fit it"),
+        ("name:total_iter:x=9", "which does not fit it"),
+        ("train:total_iter=[4", "which does not fit it"),
+        ("train:total_iter=many", r"a\.yml is not the option file of a training: .*many"),
+        ("train:optim_g=~", r"a\.yml is not the option file of a training"),
+    ],
+)
+def test_a_command_line_that_does_not_fit(experiment, entry, message):
+    note_command(experiment, f"aethernet train -opt a.yml --force_yml {entry}")
+    with pytest.raises(DataError, match=message):
+        read_training(experiment / "models" / "net_g_4.pth")
+
+
+def note_command(experiment, command: str) -> None:
+    """As BasicSR writes it into its copy of the option file."""
+    path = experiment / "a.yml"
+    path.write_text(f"# GENERATE TIME: now\n# CMD:\n# {command}\n\n{path.read_text()}")
 
 
 def test_another_folder_for_the_run(experiment, tmp_path):

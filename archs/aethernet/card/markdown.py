@@ -112,7 +112,7 @@ def _figures(facts: Facts) -> str:
         cells = [f"{one.psnr:.2f} / {one.ssim:.4f}" for one in (bicubic, own)]
         rows.append([set_name, *cells, f"{own.psnr - bicubic.psnr:+.2f} dB"])
     sets = " ".join(row[0].replace(" ", "_") for row in rows)
-    command = f"aethernet bench quality bicubic {facts.name} --sets {sets}"
+    command = f"aethernet bench quality bicubic {facts.files[0].name} --sets {sets}"
     witness = dataclasses.replace(facts.quality.witness, command=command)
     return (
         f"Y-PSNR in dB / SSIM, mean over whole pictures, a border of {facts.config.scale} pixels left out; inputs by "

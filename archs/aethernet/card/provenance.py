@@ -5,7 +5,6 @@ in the log, and often that of the template.
 """
 
 import re
-import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +13,14 @@ from pathlib import Path
 import yaml
 
 from aethernet.errors import DataError
+from aethernet.integrations.basicsr.option_file import with_numbers
 
 NUMBERED = re.compile(r"net_g_(\d+)")
 STAMP = re.compile(r"^(\d{4}-\d{2}-\d{2}) ", re.M)
 SEED = re.compile(r"^\s*manual_seed: (\d+)$", re.M)
 TORCH = re.compile(r"^\s*PyTorch: (\S+)$", re.M)
+ITERATION = re.compile(r"\biter: *([\d,]+)")
+COMMAND = re.compile(r"^# CMD:\n# (.*)$", re.M)
 FINISHED = "End of training"
 
 
@@ -54,20 +56,46 @@ def read_training(checkpoint: Path, run: Path | None = None, commit: str = "") -
         commit: of the sources that trained it; by default that of the checkout which this package lies in.
 
     Raises:
-        DataError: no option file, or iterations that nothing tells.
+        DataError: no option file or a broken one, or iterations that nothing tells.
     """
     folder = run or checkpoint.resolve().parents[1]
     options = sorted(folder.glob("*.yml"), key=lambda path: path.stat().st_mtime)
     if not options:
         raise DataError(f"{folder} holds no option file (.yml): give the folder of the experiment with --experiment")
-    opt = _read_options(options[-1])
+    opt = {"name": folder.name, **_read_options(options[-1])}
     logs = "".join(path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("train_*.log")))
+    try:
+        return _training(checkpoint, opt, logs, commit)
+    except DataError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{options[-1]} is not the option file of a training: {error!r}") from error
+
+
+def source_commit() -> str:
+    """The commit of the checkout that this package lies in, with `-dirty` if its sources were changed; else empty."""
+    # Installed into a virtual environment, it may lie in the folder of another project's repository.
+    is_tracked = _git("ls-files", "--error-unmatch", __file__)
+    return _git("describe", "--always", "--abbrev=12", "--exclude=*", "--dirty") if is_tracked else ""
+
+
+def _git(*arguments: str) -> str:
+    """What git says in this file's folder; empty if it fails or is not there."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def _training(checkpoint: Path, opt: dict, logs: str, commit: str) -> Training:
     planned = int(opt["train"]["total_iter"])
     seeds, dates, versions = SEED.findall(logs), STAMP.findall(logs), TORCH.findall(logs)
     seed = opt.get("manual_seed") if opt.get("manual_seed") is not None else next(iter(seeds[-1:]), None)
     return Training(
-        name=str(opt.get("name", folder.name)),
-        iterations=_iterations(checkpoint, planned, logs),
+        name=str(opt["name"]),
+        iterations=_iterations(checkpoint, planned, int((opt.get("logger") or {}).get("print_freq", 1)), logs),
         planned=planned,
         seed=None if seed is None else int(seed),
         date=dates[-1] if dates else "",
@@ -75,17 +103,6 @@ def read_training(checkpoint: Path, run: Path | None = None, commit: str = "") -
         commit=commit or source_commit(),
         commit_is_todays=not commit,
     )
-
-
-def source_commit() -> str:
-    """The commit of the checkout that this package lies in, with `-dirty` if its sources were changed; else empty."""
-    sources = Path(__file__).parents[1]
-    command = ["git", "-C", str(sources), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:  # no git
-        return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
 
 
 def _read_options(path: Path) -> dict:
@@ -97,26 +114,32 @@ def _read_options(path: Path) -> dict:
         raise DataError(f"{path} is not plain YAML: {error}") from error
     if not isinstance(opt, dict) or not {"train", "datasets", "network_g", "scale"} <= opt.keys():
         raise DataError(f"{path} is not the option file of a training: it needs train, datasets, network_g and scale")
-    command = re.search(r"^# CMD:\n# (.*)$", text, re.M)
-    words = shlex.split(command[1]) if command else []
-    if "--force_yml" in words:
-        for entry in words[words.index("--force_yml") + 1 :]:
-            keys, equals, value = entry.partition("=")
-            if not equals:
-                break  # the next flag
-            section = opt
-            *parents, last = keys.split(":")
+    command = COMMAND.search(text)
+    for keys, value in _overrides(command[1] if command else ""):
+        section = opt
+        *parents, last = keys.split(":")
+        try:
             for key in parents:
                 section = section[key]
-            section[last] = yaml.safe_load(value)
+            section[last] = with_numbers(yaml.safe_load)(value)
+        except (KeyError, TypeError, yaml.YAMLError) as error:
+            raise DataError(f"{path}: its command has --force_yml {keys}={value}, which does not fit it") from error
     return opt
 
 
-def _iterations(checkpoint: Path, planned: int, logs: str) -> int:
+def _overrides(command: str) -> list[tuple[str, str]]:
+    """The entries of `--force_yml`. BasicSR notes the command without quotes, so values may hold spaces: `[4, 5]`."""
+    entries = re.split(r" (?=--?[a-z])", command.partition(" --force_yml ")[2])[0]
+    return re.findall(r"(\S+?)=(.*?)(?= \S+=|$)", entries)
+
+
+def _iterations(checkpoint: Path, planned: int, print_freq: int, logs: str) -> int:
     if numbered := NUMBERED.fullmatch(checkpoint.stem):
         return int(numbered[1])
-    if FINISHED in logs:
-        return planned
+    before, finished, _ = logs.rpartition(FINISHED)
+    if finished:
+        *_, last = 0, *(int(number.replace(",", "")) for number in ITERATION.findall(before))
+        return planned if last <= planned < last + print_freq else last  # what follows the last line is not logged
     numbers = [
         int(match[1]) for path in checkpoint.parent.glob("net_g_*.pth") if (match := NUMBERED.fullmatch(path.stem))
     ]

@@ -1,6 +1,8 @@
 """From a trained checkpoint to the three files that are given away."""
 
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,17 +79,21 @@ def publish(
         record.holds for record in fusion_parity(networks["training form"], proof_inputs(source.config.in_channels))
     ):
         raise CheckpointError(f"{checkpoint}: fused and unfused differ, its weights hold extreme or non-finite values")
-    quality = measure_quality([BICUBIC, str(checkpoint)], sets, progress=progress)
     header = {
         "name": name,
         "license": license_id,
         "data": data_note,
         "iterations": str(training.iterations),
         "seed": str(training.seed),
-        "commit": training.commit,
+        **({} if training.commit_is_todays else {"commit": training.commit}),
     }
-    for form, path in forms.items():
-        write_checkpoint(path, networks[form], header)
+    with tempfile.TemporaryDirectory() as scratch:  # what is measured is the file that is given away
+        for form, path in forms.items():
+            write_checkpoint(Path(scratch, path.name), networks[form], header)
+        quality = measure_quality([BICUBIC, str(Path(scratch, f"{name}.safetensors"))], sets, progress=progress)
+        for path in forms.values():
+            with atomic_path(path) as temporary:
+                shutil.copyfile(Path(scratch, path.name), temporary)
     facts = Facts(
         name=name,
         config=source.config,
