@@ -132,6 +132,7 @@ def test_training_curves(tmp_path):
     assert iterations.get_ylabel() == "Y-PSNR on Set5, dB"
     assert sorted(text.get_text() for text in seconds.texts) == sorted(NETWORKS)
     assert "A processor" in words(figure)
+    assert "Blue: networks given as aether_... (AetherNet)." in words(figure)
 
 
 def test_longer_trainings_of_other_files(tmp_path):
@@ -152,6 +153,17 @@ def test_longer_trainings_of_other_files(tmp_path):
     assert re.search(r"tiny: 29\.4\d \(\+0\.\d\d\)", " ".join(texts(figure)))
     assert any(line.get_linestyle() == "--" for line in figure.axes[0].lines)
     assert not overlaps(figure)
+
+
+def test_bars_of_equal_seeds(tmp_path):
+    """Their mean may lie above or below all of them by a rounding, which is no negative bar."""
+    contents = [arena(n, seeds=3, networks={"tiny": NETWORKS["tiny"]}) for n in (1000, 2000, 4000)]
+    for content, psnr in zip(contents, (28.1, 28.3, 28.4), strict=True):
+        for run in content["networks"][0]["runs"]:
+            run["quality"] = {"Set5": {"psnr": psnr, "ssim": 0.9}}
+    comparison = read_comparison([write(tmp_path / f"{n}.json", content) for n, content in enumerate(contents)])
+    found, _ = growth.extrapolations(comparison, 10)
+    assert growth.growth(comparison, found).axes
 
 
 def test_seeds_of_nearly_the_same_length_belong_together(tmp_path):
@@ -178,12 +190,12 @@ def test_the_setting_can_be_chosen(tmp_path):
         comparison.setting(engine="openvino")
 
 
-@pytest.mark.parametrize("out", ["plots", "one.png", "one.svg"])
+@pytest.mark.parametrize("out", ["plots", "v1.2", "one.png", "one.svg"])
 def test_the_command_writes_pictures(tmp_path, capsys, out):
     paths = [str(write(tmp_path / f"{n}.json", arena(n, seeds=1))) for n in (1000, 2000, 4000)]
     assert main(["bench", "plot", *paths, "-o", str(tmp_path / out), "--extrapolate"]) == 0
     *printed, first, second, third = capsys.readouterr().out.splitlines()
-    stem = tmp_path / out if "." in out else tmp_path / out / "trial.png"
+    stem = tmp_path / out if out.startswith("one") else tmp_path / out / "trial.png"
     assert [Path(path) for path in (first, second, third)] == [
         stem, stem.with_stem(f"{stem.stem}_curves"), stem.with_stem(f"{stem.stem}_extrapolation")
     ]  # fmt: skip
@@ -225,6 +237,11 @@ def without(content: dict, *keys: str | int) -> dict:
     return content
 
 
+def twice(content: dict) -> dict:
+    """Two networks of the same name, such as two files net_g_latest.pth."""
+    return {**content, "scores": [content["scores"][0], *content["scores"]]}
+
+
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
@@ -242,6 +259,8 @@ def without(content: dict, *keys: str | int) -> dict:
         ([quality_and_speed()[1]], r"these files hold no PSNR"),
         ([quality_and_speed()[0]], r"none of them was timed: give a file of `bench speed` too"),
         ([arena(networks={})], r"these files hold no PSNR"),
+        ([twice(quality_and_speed()[0])], r"scores\[1\]: 'bicubic' comes twice for Set5: give weights files of diff"),
+        ([quality_and_speed()[0]] * 2, r"1\.json: scores\[0\]: 'bicubic' comes twice for Set5"),
         ([arena(), quality_and_speed()[0]], None),
     ],
 )

@@ -21,7 +21,8 @@ def read_comparison(paths: Sequence[str | Path]) -> Comparison:
     comes twice is taken once.
 
     Raises:
-        DataError: a file that cannot be read, is of another kind or lacks a field; scales or specs that disagree.
+        DataError: a file that cannot be read, is of another kind or lacks a field; scales or specs that disagree; a network
+            that `bench quality` measured twice on a set.
     """
     if not paths:
         raise DataError("no file given: give the JSON files that `aethernet bench arena` wrote")
@@ -76,7 +77,14 @@ def _add_quality(comparison: Comparison, content: dict, path: Path) -> None:
         where = f"{path}: scores[{number}]"
         _same_scale(comparison, _get(score, "scale", int, where), path)
         psnr = _get(_get(score, "mean", dict, where), "psnr", NUMBER, where)
-        found.setdefault(_get(score, "model", str, where), {})[_get(score, "set_name", str, where)] = float(psnr)
+        model, set_name = _get(score, "model", str, where), _get(score, "set_name", str, where)
+        known = [run.psnr for run in _network(comparison, model, model, where).runs if not run.iterations]
+        if any(set_name in psnr_of for psnr_of in (*known, found.setdefault(model, {}))):
+            raise DataError(
+                f"{where}: {model!r} comes twice for {set_name}: give weights files of different names, and each only "
+                "once"
+            )
+        found[model][set_name] = float(psnr)
     for model, psnr_of in found.items():
         _network(comparison, model, model, str(path)).runs.append(Run(0, 0, 0.0, (), psnr_of))
 

@@ -48,8 +48,9 @@ def growth(comparison: Comparison, extrapolations: dict[str, Extrapolation]) -> 
             [run.mean_psnr(comparison.sets) for run in groups[n] if run.covers(comparison.sets)] for n in lengths
         ]
         means = np.array([np.mean(values) for values in by_length])
-        spread = [means - [min(values) for values in by_length], [max(values) for values in by_length] - means]
-        axes.errorbar(lengths, means, spread, color=style.color, marker=style.marker, linestyle="none", capsize=2,
+        below = [max(0.0, mean - min(values)) for mean, values in zip(means, by_length, strict=True)]
+        above = [max(0.0, max(values) - mean) for mean, values in zip(means, by_length, strict=True)]
+        axes.errorbar(lengths, means, [below, above], color=style.color, marker=style.marker, linestyle="none", capsize=2,
                       markersize=6, elinewidth=1, zorder=style.zorder + 1)  # fmt: skip
         x = np.geomspace(lengths[0], found.iterations, 100)
         inside = x <= lengths[-1]

@@ -21,6 +21,7 @@ from aethernet.bench.style import (
     caption,
     dress,
     end_axis,
+    first_file,
     logarithmic,
     new_figure,
     save,
@@ -44,11 +45,12 @@ def write_plots(
     """Draws every plot that the comparison has data for and returns the files.
 
     Args:
-        out: a file for the first plot, with the others beside it (`FILE_curves.png`), or a folder for all.
+        out: a file (.png, .svg, .pdf) for the first plot, with the others beside it (`FILE_curves.png`), or a folder
+            for all.
         setting: where the times were taken; None draws no times.
         extrapolations: by network; drawn if given.
     """
-    first = out if out.suffix else out / f"{comparison.name}.png"
+    first = first_file(out, comparison.name)
     written = [save(quality_latency(comparison, setting), first)] if setting else []
     if comparison.has_curves:
         written.append(save(training_curves(comparison), first.with_stem(f"{first.stem}_curves")))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aethernet.bench.comparison import Contestant
+from aethernet.data.pictures import SUFFIXES
 from aethernet.errors import DataError, EnvironmentProblem
 from aethernet.files import atomic_path
 
@@ -23,7 +24,7 @@ INK, ACCENT, FAINT = "#1b1f24", "#0b62a8", "#68717b"
 MUTED = ("#737d86", "#a3703a", "#55806b", "#93658a", "#3f4952", "#97822f")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 LINES: tuple[str | tuple, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
-OWN = "Blue: AetherNet. "
+OWN = "Blue: networks given as aether_... (AetherNet). "
 PSNR_LABEL = "Y-PSNR, dB"
 FORMATS = (".png", ".svg", ".pdf")
 DOTS_PER_INCH = 150
@@ -122,10 +123,17 @@ def caption(figure: "Figure", title: str, lines: Sequence[str]) -> None:
                 linespacing=1.25, in_layout=False)  # fmt: skip
 
 
+def first_file(out: Path, name: str) -> Path:
+    """The file that `out` names, or `name`.png in the folder that it names, such as `results/v1.2`."""
+    if out.suffix.lower() in FORMATS:
+        return out
+    if out.suffix.lower() in SUFFIXES:
+        raise DataError(f"plots are written as {', '.join(FORMATS)}, not as {out.name}")
+    return out / f"{name}.png"
+
+
 def save(figure: "Figure", path: Path) -> Path:
     """Writes a figure as its ending says, whole or not at all; returns `path`."""
-    if path.suffix.lower() not in FORMATS:
-        raise DataError(f"plots are written as {', '.join(FORMATS)}, not as {path.name}")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DOTS_PER_INCH)
     return path
