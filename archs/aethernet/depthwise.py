@@ -61,11 +61,7 @@ def kernel_gradient(x: Tensor, gradient: Tensor, padding: int) -> Tensor:
     batch, channels, height, width = x.shape
     planes = batch * channels
     # (H, W, N C) in memory: the layout in which the CPU library convolves many channels at once.
-    pictures = F.pad(x, [padding] * 4).permute(2, 3, 0, 1).reshape(1, *_padded(height, width, padding), planes)
+    pictures = F.pad(x, [padding] * 4).permute(2, 3, 0, 1).reshape(1, height + 2 * padding, -1, planes)
     kernels = gradient.permute(2, 3, 0, 1).reshape(height, width, planes).permute(2, 0, 1)[:, None]
     products = F.conv2d(pictures.permute(0, 3, 1, 2), kernels, groups=planes)
     return products.view(batch, channels, *products.shape[2:]).sum(0)[:, None]
-
-
-def _padded(height: int, width: int, padding: int) -> tuple[int, int]:
-    return height + 2 * padding, width + 2 * padding

@@ -26,8 +26,8 @@ class Muon(Optimizer):
 
     Args:
         params: parameters or groups of them. A group may set any argument below.
-        lr: learning rate of the matrices: the root mean square that the weights of a step have in their larger
-            dimension, whatever the gradient.
+        lr: learning rate of the matrices: about the largest singular value of a step (times sqrt(rows / columns) for
+            those with more rows than columns), whatever the gradient.
         adamw_lr: learning rate of everything else.
         weight_decay: decoupled, for matrices only.
         momentum: of the matrices' gradients, with Nesterov's look-ahead.
