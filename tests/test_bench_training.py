@@ -10,6 +10,22 @@ from aethernet.cli import main
 from aethernet.errors import ConfigError
 
 OWN = "aethernet.variants:aether_custom(scale=2, width=8, depths=[1], kernel_size=3)"
+NO_PRODUCTS = """
+import torch
+from torch import nn
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return nn.functional.interpolate(x * self.scale, scale_factor=2)
+
+class Two(Scaled):
+    def forward(self, x):
+        return super().forward(x), x
+"""
 WIDER = "aethernet.variants:aether_custom(scale=2, width=16, depths=[1], kernel_size=3)"
 
 
@@ -41,6 +57,18 @@ def test_unknown_networks_are_refused():
         trainable("aether_huge_x4")
     with pytest.raises(ConfigError):
         trainable("nothing")
+
+
+def test_networks_without_anything_to_train_or_to_count_are_refused(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "no_products.py").write_text(NO_PRODUCTS)
+    for model in ("torch.nn:Upsample(scale_factor=2)", "no_products:Scaled()"):
+        with pytest.raises(
+            ConfigError, match=rf"{model.split('(')[0]}\(.*no weights to train or no multiply-accumulates"
+        ):
+            measure_training([OWN, model], batch=1, patch=8, rounds=1, warmup=0)
+    with pytest.raises(ConfigError, match=r"no_products:Two\(\) gives a tuple, not a picture"):
+        measure_training(["no_products:Two()"], batch=1, patch=8, rounds=1, warmup=0)
 
 
 def test_the_command(tmp_path, capsys):

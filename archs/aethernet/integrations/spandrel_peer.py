@@ -141,6 +141,8 @@ def probe_scale(network: nn.Module, in_channels: int, name: str, side: int = 32)
             out = network(torch.zeros(1, in_channels, side, side))
     except (RuntimeError, ValueError, TypeError) as error:
         raise ConfigError(f"{name} does not take a picture (1, {in_channels}, {side}, {side}): {error}") from error
+    if not isinstance(out, torch.Tensor):
+        raise ConfigError(f"{name} gives a {type(out).__name__}, not a picture: give a network with one output")
     if out.ndim != 4 or out.shape[-1] % side or out.shape[-1] != out.shape[-2]:
         raise ConfigError(f"{name} makes {tuple(out.shape)} of a {side}x{side} picture: it is no upscaler")
     return out.shape[-1] // side
