@@ -344,6 +344,15 @@ def test_command_changes_numbers_of_the_recipe(tmp_path):
     assert path.read_text() == render("tiny", 4, "train", path=path.as_posix(), total_iter=1000, lr=2e-3, amp="bf16")
 
 
+@pytest.mark.parametrize("none", ["None", "none", "~"])
+def test_command_takes_none(none, capsys):
+    assert (
+        run_command("tiny", "4", "train", "--set", f"grad_clip={none}", f"amp={none}", "optimizer=AdamW", "lr=2e-3")
+        == 0
+    )
+    assert capsys.readouterr().out == render("tiny", 4, "train", grad_clip=None, optimizer="AdamW", lr=2e-3)
+
+
 def test_command_renders_all(tmp_path, capsys):
     assert run_command("--all", str(tmp_path)) == 0
     assert "36 written" in capsys.readouterr().out
@@ -363,6 +372,16 @@ def test_command_renders_all(tmp_path, capsys):
         (("small", "4", "train", "--set", "batch=many"), r"batch must be a whole number of at least 1, not 'many'"),
         (("small", "4", "train", "--set", "lr=0"), r"lr must be a positive number, not 0"),
         (("small", "4", "train", "--set", "optimizer=Lion"), r"optimizer must be one of Muon, AdamW, not 'Lion'"),
+        (
+            ("small", "4", "train", "--set", "optimizer=Muon"),
+            r"Muon needs its own lr beside it: 0\.001 is AdamW's rate",
+        ),
+        (("tiny", "4", "gan", "--set", "optimizer=Muon"), r"gan recipe has no field 'optimizer': known are batch, tot"),
+        (("small", "4", "train", "--set", "ema_decay=1"), r"ema_decay must be in \[0, 1\), .* not 1"),
+        (("small", "4", "train", "--set", "grad_clip=0"), r"grad_clip must be a positive norm .*or ~ for none, not 0"),
+        (("small", "4", "train", "--set", "grad_clip=off"), r"grad_clip must be a positive norm .*, not False"),
+        (("small", "4", "train", "--set", "weight_decay=-1"), r"weight_decay must be a number of at least 0, not -1"),
+        (("small", "4", "train", "--set", "amp=fp16"), r"amp must be bf16, or ~ for float32, not 'fp16'"),
     ],
 )
 def test_command_says_what_it_needs(arguments, message):

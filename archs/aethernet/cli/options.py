@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _assignment(text: str) -> tuple[str, object]:
-    """`batch=16` as a name and a value, read as YAML reads it; `2e-3` is a number here, too."""
+    """`batch=16` as a name and a value, read as YAML reads it; `2e-3` is a number here, too, and `None` is `~`."""
     import yaml
 
     from aethernet.errors import OptionError
@@ -67,6 +67,8 @@ def _assignment(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals or not name or not value:
         raise OptionError(f"--set {text}: write FIELD=VALUE, such as batch=16")
+    if value.lower() == "none":
+        return name, None
     try:
         return name, float(value) if "e" in value.lower() else yaml.safe_load(value)
     except (ValueError, yaml.YAMLError):

@@ -32,7 +32,7 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         overrides: fields of `Recipe`. What follows from them (schedule, warm-up, norm freezing) follows suit.
 
     Raises:
-        OptionError: an unknown name.
+        OptionError: an unknown name, a value out of its range, or an optimiser without its learning rate.
     """
     for kind, name, allowed in (
         ("variant", variant, VARIANT_NAMES),
@@ -83,10 +83,19 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
     """The table's recipe with some fields replaced; None for a stage that trains nothing."""
     recipe = RECIPES.get(stage, {}).get(variant)
     known = [] if recipe is None else [field.name for field in dataclasses.fields(recipe)]
+    if stage == "gan":
+        known.remove("optimizer")  # both networks follow AdamW
     for name in overrides:
         if name not in known:
             raise OptionError(f"a {stage} recipe has no field {name!r}: known are {', '.join(known) or 'none'}")
-    return recipe and dataclasses.replace(recipe, **overrides)
+    if recipe is None:
+        return None
+    changed = dataclasses.replace(recipe, **overrides)
+    if changed.optimizer != recipe.optimizer and "lr" not in overrides:
+        raise OptionError(
+            f"optimizer {changed.optimizer} needs its own lr beside it: {recipe.lr:g} is {recipe.optimizer}'s rate"
+        )
+    return changed
 
 
 def recipe_values(recipe: Recipe | None, scale: int) -> dict[str, object]:

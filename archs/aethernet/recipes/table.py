@@ -14,9 +14,9 @@ What all files share stands in the templates. The numbers start from published o
 - RCAN-it (Lin et al., 2022): networks of this kind underfit, so longer training helps and regularisation harms.
   Hence no weight decay and no stochastic depth.
 
-The learning rates are start values. In a pilot with a network of the size of `tiny` (x4, 8 patches of 32x32, 700
-iterations, one seed) 5e-3 was 0.24 dB better than 2e-3, and leaving gradients unclipped cost 1.4 dB; a long run with
-large batches asks for less. Those of the larger variants follow SAFMN's and SwinIR's and are not measured yet.
+The learning rates are start values. That of `tiny`, Muon at 2e-2, comes from short trainings of its five plain blocks
+with several optimisers and rates (docs/arena/optimizer.yml; docs/architecture.md has the outcome); a long run with large
+batches may ask for less. Those of the larger variants follow SAFMN's and SwinIR's and are not measured yet.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ OPTIMIZERS = ("Muon", "AdamW")
 """Those that the templates know how to describe."""
 
 FREEZE_SHARE = 0.3
-"""Part of the training after which the norm statistics are fixed: in the pilot 0.6 dB (Set5) above never."""
+"""Part of the training after which the norm statistics are fixed: 0.6 dB (Set5) above never in a short training of gated blocks."""
 
 WARMUP_SHARE = 0.004
 """Part of the training in which the rate of the fidelity stage rises from 0: 2000 of 500 000 iterations."""
@@ -72,8 +72,16 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise OptionError(f"{name} must be a whole number of at least 1, not {value!r}")
-        if not isinstance(self.lr, int | float) or not self.lr > 0:
+        if not _is_number(self.lr) or not self.lr > 0:
             raise OptionError(f"lr must be a positive number, not {self.lr!r}")
+        if not _is_number(self.ema_decay) or not 0 <= self.ema_decay < 1:
+            raise OptionError(f"ema_decay must be in [0, 1), where 0 means no average, not {self.ema_decay!r}")
+        if not _is_number(self.weight_decay) or not self.weight_decay >= 0:
+            raise OptionError(f"weight_decay must be a number of at least 0, not {self.weight_decay!r}")
+        if self.grad_clip is not None and not (_is_number(self.grad_clip) and self.grad_clip > 0):
+            raise OptionError(f"grad_clip must be a positive norm such as 1.0, or ~ for none, not {self.grad_clip!r}")
+        if self.amp not in (None, "bf16"):
+            raise OptionError(f"amp must be bf16, or ~ for float32, not {self.amp!r}")
         if self.optimizer not in OPTIMIZERS:
             raise OptionError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}")
 
@@ -89,6 +97,10 @@ class Recipe:
     def gt_size(self, scale: int) -> int:
         """Side of a patch in high-resolution pixels."""
         return self.lq_size * scale
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 RECIPES: dict[str, dict[str, Recipe]] = {
