@@ -81,8 +81,8 @@ def _summary(config: AetherConfig) -> str:
     colours = "RGB" if config.in_channels == 3 else "grey"
     return (
         f"AetherNet `{config.variant}` for single-image super-resolution by a factor of {config.scale}: {colours} "
-        f"(N, {config.in_channels}, H, W) in [0, 1] -> (N, {config.in_channels}, {config.scale}H, {config.scale}W). It "
-        "was trained with rich branches; the fused file is the plain convolutional graph of the same function."
+        f"(N, {config.in_channels}, H, W) in [0, 1] -> (N, {config.in_channels}, {config.scale}H, {config.scale}W). The "
+        "training form can be trained on; the fused file is the plain convolutional graph of the same function."
     )
 
 
