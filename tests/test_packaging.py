@@ -20,10 +20,17 @@ FILES = sorted(path for path in ARCHS.rglob("*.py"))
 
 LAYERS = (
     ("aethernet.errors", "aethernet.version", "aethernet.files", "aethernet.pretrained"),
-    ("aethernet.reparam", "aethernet.quantization", "aethernet.norms", "aethernet.depthwise", "aethernet.muon"),
+    (
+        "aethernet.reparam",
+        "aethernet.operations",
+        "aethernet.quantization",
+        "aethernet.norms",
+        "aethernet.depthwise",
+        "aethernet.muon",
+    ),
     ("aethernet.blocks",),
     ("aethernet.config",),
-    ("aethernet.network",),
+    ("aethernet.network", "aethernet.placement"),
     ("aethernet.variants",),
     ("aethernet", "aethernet.checkpoint", "aethernet.parity", "aethernet.export", "aethernet.upscale"),
     ("aethernet.data", "aethernet.integrations", "aether_arch"),

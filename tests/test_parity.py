@@ -10,6 +10,7 @@ from torch import nn
 from aethernet import aether_custom, aether_large, aether_medium, aether_small, aether_tiny
 from aethernet.blocks import AdaptiveUpsample, AetherBlock, ChannelAttention, GatedConvFFN, PlainBlock, SpatialAttention
 from aethernet.norms import DeploymentNorm, LayerNorm2d
+from aethernet.operations import Add, Centre, Concat, ImageSkip, Multiply
 from aethernet.reparam import Fusible
 
 VARIANTS = [aether_tiny, aether_small, aether_medium, aether_large]
@@ -78,7 +79,8 @@ def test_fused_equals_unfused_with_a_direct_tail(scale):
 @pytest.mark.parametrize("factory", VARIANTS, ids=lambda factory: factory.__name__)
 def test_the_fused_network_holds_only_the_plain_graph(factory):
     plain = {
-        nn.Conv2d, nn.PixelShuffle, nn.LeakyReLU, nn.Identity, nn.Sequential, nn.ModuleList,
+        nn.Conv2d, nn.PixelShuffle, nn.LeakyReLU, nn.Sigmoid, nn.Identity, nn.Sequential, nn.ModuleList,
+        Add, Centre, Concat, ImageSkip, Multiply,
         AetherBlock, PlainBlock, GatedConvFFN, ChannelAttention, SpatialAttention, AdaptiveUpsample,
     }  # fmt: skip
     network = factory(2)

@@ -1,6 +1,7 @@
 """Weights of an earlier stage load into a later one; the reverse, and another network's weights, are refused."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from aethernet import VARIANTS, AetherNet, aether_custom, aether_small, aether_tiny
 from aethernet.config import CONFIG_KEY
 from aethernet.errors import CheckpointError, StageError
-from aethernet.network import fuse_state_dict
+from aethernet.network import advance_state_dict
 
 FACTORIES = {"tiny": aether_tiny, "small": aether_small}
 
@@ -41,7 +42,7 @@ def test_fused_weights_equal_fusing_the_network():
     trained = randomise(aether_tiny(3))
     state = copy.deepcopy(trained.state_dict())
     state.pop(CONFIG_KEY)
-    fused = fuse_state_dict(state, trained.config)
+    fused = advance_state_dict(state, trained.config, dataclasses.replace(trained.config, stage="fused"))
     trained.fuse_model()
     assert {name for name in trained.state_dict() if name != CONFIG_KEY} == set(fused)
     assert all(torch.equal(trained.state_dict()[name], value) for name, value in fused.items())

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from aethernet.depthwise import depthwise_conv2d
 from aethernet.norms import DeploymentNorm, LayerNorm2d
+from aethernet.operations import Add, Multiply
 from aethernet.reparam import Fusible, pad_kernel, plain_conv, scale_outputs
 
 LEAKY_SLOPE = 0.1
@@ -133,9 +134,11 @@ class GatedConvFFN(nn.Module):
     def __init__(self, channels: int, expansion: float, residual_scale: float) -> None:
         super().__init__()
         hidden = round(channels * expansion)
-        self.gate = ScaledConv2d(channels, hidden, 1, scale_channels=1, scale_init=1.0)
-        self.main = nn.Conv2d(channels, hidden, 1)
-        self.out = ScaledConv2d(hidden, channels, 1, scale_channels=channels, scale_init=residual_scale)
+        self.gate: nn.Module = ScaledConv2d(channels, hidden, 1, scale_channels=1, scale_init=1.0)
+        self.main: nn.Module = nn.Conv2d(channels, hidden, 1)
+        self.out: nn.Module = ScaledConv2d(hidden, channels, 1, scale_channels=channels, scale_init=residual_scale)
+        self.sigmoid: nn.Module = nn.Sigmoid()
+        self.product: nn.Module = Multiply()
         # Gate and main are multiplied: a small start in both would silence the body.
         for conv in (self.gate.conv, self.main):
             assert conv.bias is not None
@@ -143,7 +146,7 @@ class GatedConvFFN(nn.Module):
             nn.init.zeros_(conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(torch.sigmoid(self.gate(x)) * self.main(x))
+        return self.out(self.product(self.sigmoid(self.gate(x)), self.main(x)))
 
 
 class ChannelAttention(nn.Module):
@@ -221,7 +224,7 @@ class AetherBlock(nn.Module):
         drop_path: float,
     ) -> None:
         super().__init__()
-        self.mixer = ReparamLargeKernelConv(channels, kernel_size, norm)
+        self.mixer: nn.Module = ReparamLargeKernelConv(channels, kernel_size, norm)
         self.ffn = GatedConvFFN(channels, expansion, residual_scale)
         self.attention = nn.Sequential()
         if channel_attention:
@@ -229,9 +232,10 @@ class AetherBlock(nn.Module):
         if spatial_attention:
             self.attention.add_module("spatial", SpatialAttention())
         self.drop_path = DropPath(drop_path)
+        self.residual: nn.Module = Add()
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.drop_path(self.attention(self.ffn(self.mixer(x))))
+        return self.residual(x, self.drop_path(self.attention(self.ffn(self.mixer(x)))))
 
 
 class PlainBlock(nn.Sequential):

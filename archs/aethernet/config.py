@@ -5,7 +5,7 @@ import difflib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 import torch
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from aethernet.blocks import AdaptiveUpsample
 from aethernet.errors import CheckpointError, ConfigError
+from aethernet.quantization.settings import QuantizationConfig
 
 ARCH_VERSION = 1
 """Version of the structure and of the names in a state dict."""
 
-STAGES = ("train", "fused")
+STAGES = ("train", "fused", "qat", "int8")
 """The stages of a model's life, in their order. Weights load into their own stage and into later ones."""
 
 NORM_TYPES = ("deployment", "layernorm", "none")
@@ -51,7 +52,10 @@ class AetherConfig:
         tail_channels: channels between the steps of the upsampler.
         skip: how the input picture is upsampled and added to the output.
         drop_path: rate of stochastic depth in the last block, rising linearly from 0.
-        stage: `train` (rich branches) or `fused` (plain graph).
+        stage: `train` (rich branches), `fused` (plain graph), `qat` (the plain graph on int8 grids, trainable) or `int8`
+            (deployed).
+        quantization: what is int8 from stage `qat` on: a preset (`ort`, `openvino`, `tensorrt`, `quality`), a mapping, or
+            a `QuantizationConfig`.
         variant: name of the variant, for messages; `custom` for own sizes.
     """
 
@@ -71,12 +75,14 @@ class AetherConfig:
     skip: str = "nearest"
     drop_path: float = 0.0
     stage: str = "train"
+    quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     variant: str = "custom"
 
     def __post_init__(self) -> None:
         for name in ("depths", "kernel_size"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "quantization", QuantizationConfig.read(self.quantization))
         _check_int("width", self.width, 1)
         _check_int("tail_channels", self.tail_channels, 1)
         if not isinstance(self.depths, tuple) or not self.depths:
@@ -116,6 +122,11 @@ class AetherConfig:
         return self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size,) * len(self.depths)
 
     @property
+    def quantized(self) -> bool:
+        """Whether the stage has int8 grids."""
+        return STAGES.index(self.stage) >= STAGES.index("qat")
+
+    @property
     def title(self) -> str:
         """A short name for messages, such as `aether_small x4 (stage train)`."""
         return f"aether_{self.variant} x{self.scale} (stage {self.stage})"
@@ -148,7 +159,7 @@ class AetherConfig:
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "AetherConfig":
         """Like the constructor, with an error that names near matches for an unknown argument."""
-        known = [field.name for field in dataclasses.fields(cls)]
+        known = [entry.name for entry in dataclasses.fields(cls)]
         for name in fields:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
@@ -161,8 +172,10 @@ class AetherConfig:
 
     def differences(self, other: "AetherConfig") -> list[str]:
         """What keeps weights of `other` from loading here, as texts `field: other's value, here own value`."""
-        ignored = (*TRAINING_ONLY, "stage", "variant", "kernel_size")
-        names = [field.name for field in dataclasses.fields(self) if field.name not in ignored]
+        ignored = [*TRAINING_ONLY, "stage", "variant", "kernel_size"]
+        if not (self.quantized and other.quantized):
+            ignored.append("quantization")
+        names = [entry.name for entry in dataclasses.fields(self) if entry.name not in ignored]
         return [
             f"{name}: {getattr(other, name)!r} in the weights, {getattr(self, name)!r} here"
             for name in [*names, "kernel_sizes"]

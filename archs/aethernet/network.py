@@ -4,22 +4,27 @@ Flow: `x - 0.5` -> conv 3x3 -> stages of AetherBlocks (or PlainBlocks) -> a 1x1 
 QuantFusion -> + shallow features -> conv 3x3 -> AdaptiveUpsample -> + 0.5 or + the upsampled picture.
 """
 
+import copy
 import dataclasses
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from aethernet.blocks import LEAKY_SLOPE, AdaptiveUpsample, AetherBlock, PlainBlock, QuantFusion, SpatialAttention
 from aethernet.config import CONFIG_KEY, STAGES, AetherConfig
 from aethernet.errors import CheckpointError, StageError
 from aethernet.norms import DeploymentNorm, LayerNorm2d
+from aethernet.operations import INPUT_MEAN, Add, Centre, Concat, ImageSkip
+from aethernet.placement import place_integers, place_quantizers
+from aethernet.quantization.fake import WATCHED_BATCHES, quantizers
+from aethernet.quantization.settings import QuantizationConfig
 from aethernet.reparam import chained, fuse
 
 logger = logging.getLogger(__name__)
 
-INPUT_MEAN = 0.5
 RESIDUAL_SCALE_INIT = 0.1
 
 
@@ -34,7 +39,10 @@ class AetherNet(nn.Module):
         super().__init__()
         self.config = dataclasses.replace(config, stage="train")
         width, stages = config.width, len(config.depths)
-        self.shallow = nn.Conv2d(config.in_channels, width, 3, padding=1)
+        plain = config.block == "plain"  # its blocks end in the activation that the first of them needs before it
+        self.centre: nn.Module = Centre()
+        self.shallow: nn.Module = nn.Conv2d(config.in_channels, width, 3, padding=1)
+        self.shallow_activation: nn.Module = nn.LeakyReLU(LEAKY_SLOPE) if plain else nn.Identity()
         rates = torch.linspace(0.0, config.drop_path, sum(config.depths), device="cpu").tolist()
         self.stages = nn.ModuleList(
             nn.Sequential(*(self._block(kernel_size, rates.pop(0)) for _ in range(depth)))
@@ -42,15 +50,18 @@ class AetherNet(nn.Module):
         )
         stage_width = max(1, width // stages)
         self.transitions = nn.ModuleList(nn.Conv2d(width, stage_width, 1) for _ in range(stages))
+        self.concat: nn.Module = Concat() if stages > 1 else nn.Identity()
         self.fusion: nn.Module = QuantFusion(stage_width * stages, width, self._norm())
-        self.reconstruction = nn.Conv2d(width, width, 3, padding=1)
+        self.merge: nn.Module = Add()
+        self.reconstruction: nn.Module = nn.Conv2d(width, width, 3, padding=1)
+        self.activation: nn.Module = nn.LeakyReLU(LEAKY_SLOPE)
         self.upsample = AdaptiveUpsample(width, config.in_channels, config.scale, config.tail, config.tail_channels)
+        self.image_skip = ImageSkip(config.skip, config.scale)
         # With a picture to add, the network learns what it lacks; without one, the mean stands in the last bias.
         last_bias = self.upsample.last_conv.bias
         assert last_bias is not None
         nn.init.constant_(last_bias, INPUT_MEAN if config.skip == "none" else 0.0)
-        if config.stage == "fused":
-            self.fuse_model()
+        self._advance(config.stage)
 
     @classmethod
     def from_state_dict(cls, state_dict: dict[str, Tensor], stage: str | None = None) -> "AetherNet":
@@ -71,16 +82,14 @@ class AetherNet(nn.Module):
         if self.training and x.device.type == "cpu":
             # PyTorch's depthwise convolutions train 1.6 to 2.2 times as fast on this layout; the function is the same.
             x = x.contiguous(memory_format=torch.channels_last)
-        shallow = self.shallow(x - INPUT_MEAN)
-        if self.config.block == "plain":  # its blocks end in the activation that the first of them needs before it
-            shallow = F.leaky_relu(shallow, LEAKY_SLOPE)
-        features, outputs = shallow, []
+        features = shallow = self.shallow_activation(self.shallow(self.centre(x)))
+        outputs = []
         for stage, transition in zip(self.stages, self.transitions, strict=True):
             features = stage(features)
             outputs.append(transition(features))
-        features = self.fusion(torch.cat(outputs, dim=1)) + shallow
-        features = F.leaky_relu(self.reconstruction(features), LEAKY_SLOPE)
-        return self._add_skip(self.upsample(features), x)
+        features = self.merge(self.fusion(self.concat(*outputs)), shallow)
+        features = self.activation(self.reconstruction(features))
+        return self.image_skip(self.upsample(features), x)
 
     def fuse_model(self) -> "AetherNet":
         """Turns the network into the plain graph, in place and exactly; repeating it is harmless.
@@ -99,6 +108,72 @@ class AetherNet(nn.Module):
                 self.transitions[0] = nn.Identity()
             self.config = dataclasses.replace(self.config, stage="fused")
         return self
+
+    def prepare_qat(self, quantization: str | Mapping[str, Any] | QuantizationConfig | None = None) -> "AetherNet":
+        """Puts the network on int8 grids for quantisation-aware training, in place; unfused networks are fused first.
+
+        Build the optimiser afterwards: fusing makes new parameters, and the ranges of activations are new ones, too.
+        (The weights of a network that was fused before stay the same objects.) Ranges come from `aethernet.calibrate`,
+        from a calibrated checkpoint, or from the first 16 batches in training mode, which pass unrounded; then they are
+        trained along, or stay with `ranges: fixed`.
+
+        Args:
+            quantization: a preset or settings; by default those of the configuration (`ort`).
+
+        Raises:
+            StageError: the network is an int8 network already, or one of stage qat with other settings.
+        """
+        wanted = self.config.quantization if quantization is None else QuantizationConfig.read(quantization)
+        if self.config.quantized:
+            if self.config.stage == "int8":
+                raise StageError(
+                    "an int8 network cannot be trained: call prepare_qat() on the float network it came from"
+                )
+            if wanted != self.config.quantization:
+                raise StageError(
+                    f"the network is of stage qat with {self.config.quantization}: call prepare_qat() with other "
+                    "settings on the float network it came from"
+                )
+            return self
+        self.fuse_model()
+        place_quantizers(self, wanted)
+        for _, quantizer in quantizers(self):
+            quantizer.watch_batches = WATCHED_BATCHES
+        self.config = dataclasses.replace(self.config, stage="qat", quantization=wanted)
+        return self
+
+    def convert_to_quantized(self) -> "AetherNet":
+        """The deployed form of a network of stage qat, as a new network in eval mode: int8 weights, integer sums.
+
+        Raises:
+            StageError: the network is of another stage, or its ranges are unknown.
+        """
+        if self.config.stage != "qat":
+            raise StageError(
+                f"the network is of stage {self.config.stage}: the order is prepare_qat(), then training or "
+                "aethernet.calibrate(network, pictures), then convert_to_quantized()"
+            )
+        for _, quantizer in quantizers(self):
+            quantizer.require_range()
+        network = copy.deepcopy(self).eval()
+        network._to_integers()
+        return network
+
+    def _to_integers(self) -> None:
+        place_integers(self)
+        self.config = dataclasses.replace(self.config, stage="int8")
+        self.requires_grad_(False)
+
+    def _advance(self, stage: str) -> None:
+        """Moves the structure on to `stage`, without asking for ranges: they may be loaded later."""
+        if stage != "train":
+            self.fuse_model()
+        if STAGES.index(stage) >= STAGES.index("qat"):
+            self.prepare_qat()
+            for _, quantizer in quantizers(self):
+                quantizer.watch_batches = 0
+        if stage == "int8":
+            self._to_integers()
 
     @property
     def receptive_radius(self) -> int | None:
@@ -135,13 +210,6 @@ class AetherNet(nn.Module):
             return DeploymentNorm(self.config.width, self.config.norm_freeze_iter)
         return LayerNorm2d(self.config.width) if self.config.norm_type == "layernorm" else nn.Identity()
 
-    def _add_skip(self, out: Tensor, x: Tensor) -> Tensor:
-        if self.config.skip == "none":
-            return out
-        if self.config.skip == "nearest":
-            return out + F.interpolate(x, scale_factor=float(self.config.scale), mode="nearest")
-        return out + F.interpolate(x, scale_factor=float(self.config.scale), mode="bilinear", align_corners=False)
-
     def _save_to_state_dict(self, destination, prefix, keep_vars) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         # Neither a buffer (DistributedDataParallel would broadcast it whenever rank 0 validates alone) nor a
@@ -168,19 +236,30 @@ class AetherNet(nn.Module):
         if STAGES.index(incoming.stage) > STAGES.index(self.config.stage):
             raise StageError(
                 f"weights of stage {incoming.stage!r} cannot go back into a network of stage "
-                f"{self.config.stage!r}: set stage: {incoming.stage}, or load the weights from before fusing"
+                f"{self.config.stage!r}: set stage: {incoming.stage}, or load the weights from before that stage"
+            )
+        if self.config.stage == "int8" and not incoming.quantized:
+            raise StageError(
+                f"weights of stage {incoming.stage!r} have no ranges of activations, which stage int8 needs: write a "
+                "calibrated checkpoint first (`aethernet calibrate WEIGHTS --data DIR -o OUT`)"
             )
         if incoming.stage != self.config.stage:
             own = {key: state_dict.pop(key) for key in list(state_dict) if key.startswith(prefix)}
-            fused = fuse_state_dict({key[len(prefix) :]: value for key, value in own.items()}, incoming)
-            state_dict.update({prefix + key: value for key, value in fused.items()})
+            target = dataclasses.replace(self.config if not incoming.quantized else incoming, stage=self.config.stage)
+            moved = advance_state_dict({key[len(prefix) :]: value for key, value in own.items()}, incoming, target)
+            state_dict.update({prefix + key: value for key, value in moved.items()})
 
 
-def fuse_state_dict(state_dict: dict[str, Tensor], config: AetherConfig) -> dict[str, Tensor]:
-    """The fused weights for training weights of `config`: a pure function, no randomness, without the config entry."""
+def advance_state_dict(state_dict: dict[str, Tensor], config: AetherConfig, target: AetherConfig) -> dict[str, Tensor]:
+    """The weights of `config.stage` as those of the later `target.stage`: a pure function, without the config entry.
+
+    Ranges that `state_dict` does not hold are 0, unknown.
+    """
     with torch.device("meta"):
-        network = AetherNet(dataclasses.replace(config, stage="train"))
+        network = AetherNet(config)
     network.load_state_dict({**state_dict, CONFIG_KEY: network.config.to_tensor()}, strict=True, assign=True)
-    fused = network.fuse_model().state_dict()
-    del fused[CONFIG_KEY]
-    return fused
+    network.config = dataclasses.replace(network.config, quantization=target.quantization)
+    network._advance(target.stage)
+    moved = network.state_dict()
+    del moved[CONFIG_KEY]
+    return moved

@@ -13,7 +13,7 @@ from aethernet.bench.complexity import Complexity, network_complexity
 from aethernet.bench.timing import Candidate, Timing, time_candidates
 from aethernet.bench.training import training_iteration
 from aethernet.bench.witness import Witness, take_witness
-from aethernet.blocks import GatedConvFFN, ReparamLargeKernelConv
+from aethernet.blocks import GatedConvFFN, ReparamLargeKernelConv, ScaledConv2d
 from aethernet.config import AetherConfig
 from aethernet.depthwise import depthwise_conv2d
 from aethernet.errors import ConfigError
@@ -149,8 +149,10 @@ def ablations(config: AetherConfig) -> dict[str, AetherNet]:
             networks["3x3 branch"].set_submodule(name, LargeKernelConv(module))
     for module in networks["temperature and scales"].modules():
         if isinstance(module, GatedConvFFN):
-            module.set_submodule("gate", module.gate.conv)
-            module.set_submodule("out", module.out.conv)
+            for name in ("gate", "out"):
+                part = module.get_submodule(name)
+                assert isinstance(part, ScaledConv2d)
+                module.set_submodule(name, part.conv)
     return {name: network.train() for name, network in networks.items()}
 
 

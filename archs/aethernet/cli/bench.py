@@ -101,6 +101,10 @@ def _add_timing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warmup", type=_positive, default=2, help="runs before that (default: %(default)s)")
 
 
+def _timing(args: argparse.Namespace) -> dict[str, int]:
+    return {"threads": args.threads, "rounds": args.rounds, "warmup": args.warmup}
+
+
 def _run_quality(args: argparse.Namespace) -> int:
     from aethernet.bench.report import quality_markdown
     from aethernet.bench.scores import measure_quality
@@ -127,9 +131,7 @@ def _run_speed(args: argparse.Namespace) -> int:
             args.models,
             size=args.size,
             engines=args.engines,
-            threads=args.threads,
-            rounds=args.rounds,
-            warmup=args.warmup,
+            **_timing(args),
             memory=not args.no_memory,
             progress=bars.step,
         )
@@ -147,9 +149,7 @@ def _run_fusion(args: argparse.Namespace) -> int:
             size=args.size,
             batch=args.batch,
             patch=args.patch,
-            threads=args.threads,
-            rounds=args.rounds,
-            warmup=args.warmup,
+            **_timing(args),
             progress=bars.step,
         )
     return _publish(args, report, fusion_markdown(report))
@@ -164,9 +164,7 @@ def _run_training(args: argparse.Namespace) -> int:
             args.models,
             batch=args.batch,
             patch=args.patch,
-            threads=args.threads,
-            rounds=args.rounds,
-            warmup=args.warmup,
+            **_timing(args),
             progress=bars.step,
         )
     return _publish(args, report, training_markdown(report))

@@ -1,0 +1,23 @@
+"""Quantisation to int8: what one quantised tensor is, how ranges are found, trained and frozen. Knows no network.
+
+    fake.py         modules that train: float tensors held on the int8 grid
+    calibration.py  the ranges of activations, from pictures
+    integer.py      modules that deploy: int8 weights, sums of integers
+    settings.py     which parts are int8 and which stay float
+
+Weights: int8 in [-127, 127], one step for each output channel. Activations: int8 in [-127, 127], one step for a tensor,
+symmetric around 0. Rounding is half to even, as ONNX rounds. Biases stay float.
+"""
+
+from aethernet.quantization.fake import FakeQuantizer, QuantConv2d, QuantizedOperation, RoundedConv2d, quantizers
+from aethernet.quantization.settings import PRESETS, QuantizationConfig
+
+__all__ = [
+    "PRESETS",
+    "FakeQuantizer",
+    "QuantConv2d",
+    "QuantizationConfig",
+    "QuantizedOperation",
+    "RoundedConv2d",
+    "quantizers",
+]

@@ -1,0 +1,171 @@
+"""Modules that train: float tensors held on the int8 grid, so that a network learns to live with the rounding.
+
+Sources: Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference
+(CVPR 2018); Esser et al., Learned Step Size Quantization (ICLR 2020), for the gradient of a range.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, distributed, nn
+
+from aethernet.errors import StageError
+
+LEVELS = 127
+"""Largest level of an int8 grid; -128 is left out, so that the grid is symmetric."""
+WATCHED_BATCHES = 16
+"""How many training batches set the ranges, where nothing has calibrated them before."""
+
+
+class Round(torch.autograd.Function):
+    """A tensor on the grid of `range`, with the gradients of LSQ: straight through inside, to the range outside.
+
+    The range's gradient is divided by sqrt(numbers * LEVELS) as in LSQ section 2.2, so that one number does not
+    outweigh a layer's weights where gradients are clipped by their common norm.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, range_: Tensor) -> Tensor:
+        step = range_ / LEVELS
+        position = x / step
+        ctx.save_for_backward(position)
+        return position.round().clamp_(-LEVELS, LEVELS).mul_(step)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):  # type: ignore[override]
+        (position,) = ctx.saved_tensors
+        inside = position.abs() <= LEVELS
+        for_range = None
+        if ctx.needs_input_grad[1]:
+            rounding = torch.where(inside, position.round() - position, position.clamp(-LEVELS, LEVELS))
+            for_range = (gradient * rounding).sum() / LEVELS / (position.numel() * LEVELS) ** 0.5
+        return gradient * inside, for_range
+
+
+class RoundWeight(torch.autograd.Function):
+    """Weights on their channels' grids; nothing is cut off, so the gradient goes straight through."""
+
+    @staticmethod
+    def forward(ctx, weight: Tensor) -> Tensor:
+        step = weight_step(weight)
+        return torch.round(weight / step).mul_(step)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient
+
+
+def weight_step(weight: Tensor) -> Tensor:
+    """The (O, 1, 1, 1) steps that bring the largest weight of each output channel to level 127."""
+    largest = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True)
+    return torch.where(largest > 0, largest, LEVELS) / LEVELS
+
+
+class FakeQuantizer(nn.Module):
+    """Holds an activation on the int8 grid from -range to range; any shape in and out.
+
+    The range is a parameter, so that weight averages over `named_parameters()` and strict loading know it. 0 stands
+    for unknown. While `observe` is set, tensors are shown to it and pass unrounded (`calibrate` uses that); after
+    `watch_batches`, the same holds for so many training batches, whose largest magnitude then is the range.
+
+    Raises:
+        StageError: in the forward pass, while the range is unknown.
+    """
+
+    def __init__(self, *, learnt: bool = True) -> None:
+        super().__init__()
+        self.range = nn.Parameter(torch.zeros(()), requires_grad=learnt)
+        self.observe: Callable[[Tensor], None] | None = None
+        self.watch_batches = 0
+        self._known = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.observe is not None:
+            self.observe(x)
+            return x
+        if self.watch_batches and self.training:
+            self._watch(x)
+            return x
+        if not self._known:
+            self.require_range()
+        return Round.apply(x, self.range)
+
+    @property
+    def known(self) -> bool:
+        """Whether the range has been set."""
+        return bool(self.range > 0) and bool(torch.isfinite(self.range))
+
+    @torch.no_grad()
+    def _watch(self, x: Tensor) -> None:
+        largest = x.abs().amax().to(self.range.dtype)
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+        self.range.copy_(torch.maximum(self.range, largest))
+        self.watch_batches -= 1
+
+    def require_range(self) -> None:
+        if not self.known:
+            raise StageError(
+                "this network of stage qat has no ranges of activations yet: load a calibrated checkpoint (`aethernet "
+                "calibrate WEIGHTS --data DIR -o OUT` writes one), call aethernet.calibrate(network, pictures), or "
+                f"after prepare_qat() train {WATCHED_BATCHES} batches, which set them"
+            )
+        self._known = True
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._known = False
+
+    def extra_repr(self) -> str:
+        return f"learnt={self.range.requires_grad}"
+
+
+class RoundedConv2d(nn.Conv2d):
+    """A convolution with float weights whose output lies on the int8 grid.
+
+    Built from a convolution, whose parameters it takes over as the same objects.
+    """
+
+    def __init__(self, conv: nn.Conv2d, *, learnt: bool = True) -> None:
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]
+            padding=conv.padding,  # type: ignore[arg-type]
+            groups=conv.groups,
+            device="meta",
+        )
+        self.weight, self.bias = conv.weight, conv.bias
+        self.quantizer = FakeQuantizer(learnt=learnt)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.quantizer(super().forward(x))
+
+
+class QuantConv2d(RoundedConv2d):
+    """A convolution with weights and output on int8 grids, and its input too, where that is not on one already."""
+
+    def __init__(self, conv: nn.Conv2d, *, learnt: bool = True, float_input: bool = False) -> None:
+        super().__init__(conv, learnt=learnt)
+        self.input_quantizer = FakeQuantizer(learnt=learnt) if float_input else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = RoundWeight.apply(self.weight)
+        return self.quantizer(self._conv_forward(self.input_quantizer(x), weight, self.bias))
+
+
+class QuantizedOperation(nn.Module):
+    """An operation without weights whose output lies on the int8 grid."""
+
+    def __init__(self, operation: nn.Module, *, learnt: bool = True) -> None:
+        super().__init__()
+        self.operation = operation
+        self.quantizer = FakeQuantizer(learnt=learnt)
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        return self.quantizer(self.operation(*tensors))
+
+
+def quantizers(tree: nn.Module) -> Iterator[tuple[str, FakeQuantizer]]:
+    """The quantisers of activations below `tree`, with their names, in the order of their registration."""
+    return ((name, module) for name, module in tree.named_modules() if isinstance(module, FakeQuantizer))

@@ -1,0 +1,68 @@
+"""What is computed in int8 and what stays float, as one validated value; presets for the runtimes."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aethernet.errors import ConfigError
+
+PRECISIONS = ("int8", "float")
+RANGES = ("learnt", "fixed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizationConfig:
+    """Where the int8 grid lies. Wrong values raise `ConfigError`.
+
+    Args:
+        first: the convolution that reads the picture. It has few inputs, so float costs little.
+        last: the convolution that makes the picture's pixels.
+        depthwise: the large depthwise kernels.
+        gate: the sigmoid of the gated parts. int8 makes it a table of 256 entries in runtimes that know one.
+        residual: the sums of the residual stream. In float, no rounding adds up from block to block.
+        ranges: `learnt` ranges of activations are trained along (LSQ), `fixed` ones stay as calibrated.
+    """
+
+    first: str = "int8"
+    last: str = "float"
+    depthwise: str = "int8"
+    gate: str = "int8"
+    residual: str = "int8"
+    ranges: str = "learnt"
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, allowed = getattr(self, field.name), RANGES if field.name == "ranges" else PRECISIONS
+            if value not in allowed:
+                raise ConfigError(
+                    f"quantization: {field.name} must be {' or '.join(allowed)}, not {value!r}; "
+                    f"presets: {', '.join(PRESETS)}"
+                )
+
+    @classmethod
+    def read(cls, value: "str | Mapping[str, Any] | QuantizationConfig") -> "QuantizationConfig":
+        """From the name of a preset, or from a mapping: `preset` (default: ort) and the fields that differ from it."""
+        if isinstance(value, cls):
+            return value
+        fields = {"preset": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else None
+        if fields is None:
+            raise ConfigError(f"quantization must be one of {', '.join(PRESETS)}, or a mapping, not {value!r}")
+        name = fields.pop("preset", "ort")
+        if name not in PRESETS:
+            raise ConfigError(f"there is no quantization preset {name!r}; there are: {', '.join(PRESETS)}")
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = [key for key in fields if key not in known]
+        if unknown:
+            raise ConfigError(f"quantization has no entry {unknown[0]!r}; known: preset, {', '.join(known)}")
+        return dataclasses.replace(PRESETS[name], **fields)
+
+
+PRESETS: dict[str, QuantizationConfig] = {}
+PRESETS |= {
+    "ort": QuantizationConfig(),
+    "openvino": QuantizationConfig(gate="float"),
+    "tensorrt": QuantizationConfig(gate="float"),
+    "quality": QuantizationConfig(first="float", residual="float"),
+}
+"""Settings by purpose; the reasons stand in docs/int8.md."""
