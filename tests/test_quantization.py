@@ -14,7 +14,7 @@ from aethernet import AetherNet, aether_custom, aether_tiny
 from aethernet.errors import CheckpointError, ConfigError, DataError, StageError
 from aethernet.quantization import PRESETS, FakeQuantizer, QuantConv2d, QuantizationConfig, RoundedConv2d, quantizers
 from aethernet.quantization.calibration import Magnitudes, set_ranges
-from aethernet.quantization.fake import WATCHED_BATCHES, Round, RoundWeight, weight_step
+from aethernet.quantization.fake import WATCHED_BATCHES, Round, RoundBias, RoundWeight, weight_step
 from aethernet.quantization.integer import IntegerConv2d, Levels
 
 GATED = {"width": 12, "depths": [2, 1], "kernel_size": 5}
@@ -41,9 +41,9 @@ def calibrated(fields: dict, quantization="ort", scale: int = 4) -> AetherNet:
 
 
 def test_the_grid_is_symmetric_and_rounds_half_to_even():
-    x = torch.tensor([-200.0, -127.0, -2.5, -1.5, -0.5, 0.0, 0.5, 1.5, 2.5, 126.6, 127.0, 300.0])
+    x = torch.tensor([-200.0, -127.6, -127.0, -2.5, -1.5, -0.5, 0.0, 0.5, 1.5, 2.5, 126.6, 127.0, 300.0])
     on_grid = Round.apply(x, torch.tensor(127.0))
-    assert on_grid.tolist() == [-127.0, -127.0, -2.0, -2.0, 0.0, 0.0, 0.0, 2.0, 2.0, 127.0, 127.0, 127.0]
+    assert on_grid.tolist() == [-128.0, -128.0, -127.0, -2.0, -2.0, 0.0, 0.0, 0.0, 2.0, 2.0, 127.0, 127.0, 127.0]
     assert torch.equal(Round.apply(on_grid, torch.tensor(127.0)), on_grid)
 
 
@@ -57,8 +57,8 @@ def test_the_gradients_are_those_of_the_surrogate_with_frozen_rounding():
 
     def surrogate(x, range_):
         position = x / range_ * 127
-        inside = position.abs() <= 127
-        return torch.where(inside, position + offset, position.clamp(-127, 127)) * range_ / 127
+        inside = (position >= -128) & (position <= 127)
+        return torch.where(inside, position + offset, position.clamp(-128, 127)) * range_ / 127
 
     eps = 1e-6
     for_range = ((surrogate(x, at + eps) - surrogate(x, at - eps)) * upstream).sum() / (2 * eps)
@@ -191,12 +191,15 @@ def test_integers_equal_the_trained_network(name, floats):
 @pytest.mark.parametrize("groups", [1, 16])
 def test_a_convolution_differs_from_its_integers_at_ties_only(groups):
     generator = torch.Generator().manual_seed(0)
-    fake = QuantConv2d(nn.Conv2d(16, 16, 5, padding=2, groups=groups))
-    step = torch.tensor(0.01)
-    levels = torch.randint(-127, 128, (4, 16, 40, 40), generator=generator, dtype=torch.int8)
+    source = FakeQuantizer()
+    source.range.data.fill_(127 * 0.01)
+    fake = QuantConv2d(nn.Conv2d(16, 16, 5, padding=2, groups=groups), source=source)
+    step = source.step
+    levels = torch.randint(-128, 128, (4, 16, 40, 40), generator=generator, dtype=torch.int8)
     with torch.no_grad():
         fake.quantizer.range.fill_(127 * 0.003)
-        unrounded = fake._conv_forward(levels * step, RoundWeight.apply(fake.weight), fake.bias) / 0.003
+        bias = RoundBias.apply(fake.bias, fake.sum_step)
+        unrounded = fake._conv_forward(levels * step, RoundWeight.apply(fake.weight), bias) / 0.003
         expected = torch.round(fake(levels * step) / 0.003)
     got = IntegerConv2d(fake)(Levels(levels, step)).levels
     different = got != expected
@@ -233,24 +236,22 @@ def test_float_places_have_float_weights_and_fewer_grids():
     assert counts["last"] == (convs - 1, 0, convs + rest - 1)
     assert counts["depthwise"] == (convs - 3, 3, convs + rest)
     assert counts["gate"] == (convs, 0, convs + rest - 3)
-    # The stream's readers round it themselves: mixers, transitions, reconstruction.
-    assert counts["residual"] == (convs, 0, convs + rest - 4 + 3 + 2 + 1)
+    # The stream's readers round it themselves: two mixers (the first reads a grid), transitions, reconstruction.
+    assert counts["residual"] == (convs, 0, convs + rest - 4 + 2 + 2 + 1)
 
 
 def test_sums_of_integers_are_exact():
     generator = torch.Generator().manual_seed(0)
-    for channels, kernel in ((8, 3), (160, 3)):  # 160 * 9 * 127 * 127 is beyond what float32 counts
-        conv = nn.Conv2d(channels, 4, kernel, padding=kernel // 2)
-        fake = QuantConv2d(conv)
-        fake.quantizer.range.data.fill_(3.0)
-        integer = IntegerConv2d(fake)
-        levels = torch.randint(-127, 128, (1, channels, 6, 5), generator=generator, dtype=torch.int8)
-        step = torch.tensor(0.01)
+    for channels, kernel in ((8, 3), (160, 3)):  # 160 * 9 * 127 * 128 is beyond what float32 counts
+        source = FakeQuantizer()
+        source.range.data.fill_(1.27)
+        integer = IntegerConv2d(QuantConv2d(nn.Conv2d(channels, 4, kernel, padding=kernel // 2), source=source))
+        levels = torch.randint(-128, 128, (1, channels, 6, 5), generator=generator, dtype=torch.int8)
         columns = F.unfold(levels.double(), kernel, padding=kernel // 2).long()
-        total = (integer.weight.long().flatten(1) @ columns).view(1, 4, 6, 5)
-        value = total.double() * (step.double() * integer.weight_step.double()).view(1, -1, 1, 1)
-        value = value + integer.bias.double().view(1, -1, 1, 1)
-        assert torch.equal(integer.arithmetic.convolve(integer, Levels(levels, step)), value)
+        total = (integer.weight.long().flatten(1) @ columns).view(1, 4, 6, 5) + integer.bias.view(1, -1, 1, 1)
+        value = total.double() * integer.sum_step.double().view(1, -1, 1, 1)
+        assert integer.bias.dtype == torch.int32 and integer.bias.abs().max() > 100
+        assert torch.equal(integer.arithmetic.convolve(integer, Levels(levels, source.step)), value)
 
 
 def test_the_integer_network_stores_int8_and_survives_a_file(tmp_path):

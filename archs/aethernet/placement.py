@@ -36,7 +36,8 @@ def place_integers(network: "AetherNet") -> None:
 
 
 class _Placement:
-    """Walks a fused network in the order of its forward pass."""
+    """Walks a fused network in the order of its forward pass. A method takes the quantiser of the tensor that comes in,
+    None for a float tensor, and returns that of the tensor that goes out."""
 
     def __init__(self, config: QuantizationConfig) -> None:
         self.config = config
@@ -44,80 +45,86 @@ class _Placement:
         self.float_stream = config.residual == "float"
 
     def network(self, network: "AetherNet") -> None:
-        float_entry = self.config.first == "float" and self.float_stream
-        if self.config.first == "int8":
-            network.centre = self.operation(network.centre)
-            network.shallow = self.conv(network.shallow)
-        elif not float_entry:
-            network.shallow = self.rounded(network.shallow)
-        if isinstance(network.shallow_activation, nn.LeakyReLU) and not float_entry:
-            network.shallow_activation = self.operation(network.shallow_activation)
-        plain = network.config.block == "plain"
-        for stage in network.stages:
-            for name, block in cast(nn.Sequential, stage).named_children():
+        entry = self.entry(network)
+        stream = entry
+        for index, stage in enumerate(network.stages):
+            for block in cast(nn.Sequential, stage):
                 if isinstance(block, AetherBlock):
-                    self.block(block)
+                    stream = self.block(block, stream)
                 else:
-                    self.plain_block(cast(nn.Sequential, block), float_input=float_entry and name == "0")
-            float_entry = float_entry and not plain
-        stream = self.float_stream and not plain
-        for name, transition in network.transitions.named_children():
-            if isinstance(transition, nn.Conv2d):
-                network.transitions[int(name)] = self.conv(transition, float_input=stream)
-        if isinstance(network.concat, Concat):
-            network.concat = self.operation(network.concat)
-            stream = False
-        network.fusion = self.conv_and_norm(network.fusion, float_input=stream)
-        if not self.float_stream:
-            network.merge = self.operation(network.merge)
-        network.reconstruction = self.conv(network.reconstruction, float_input=self.float_stream)
-        network.activation = self.operation(network.activation)
-        self.upsample(network.upsample)
+                    stream = self.plain_block(block, stream)
+            joined = self.conv(network.transitions, str(index), stream)
+        joined = self.operation(network, "concat", joined)
+        merged = self.conv(network, "fusion", joined)
+        merged = None if self.float_stream else self.operation(network, "merge", merged)
+        rebuilt = self.conv(network, "reconstruction", merged)
+        self.upsample(network.upsample, self.operation(network, "activation", rebuilt))
 
-    def block(self, block: AetherBlock) -> None:
-        if self.config.depthwise == "int8":
-            block.mixer = self.conv_and_norm(block.mixer, float_input=self.float_stream)
+    def entry(self, network: "AetherNet") -> FakeQuantizer | None:
+        """The first convolution and what follows it in front of the blocks."""
+        if self.config.first == "int8":
+            source = self.operation(network, "centre", None)
+            features = self.conv(network, "shallow", source)
+        elif self.float_stream:
+            return None
         else:
-            block.mixer = self.rounded_and_norm(block.mixer)
+            features = self.rounded(network, "shallow")
+        return self.operation(network, "shallow_activation", features)
+
+    def block(self, block: AetherBlock, stream: FakeQuantizer | None) -> FakeQuantizer | None:
+        int8 = self.config.depthwise == "int8"
+        mixed = self.conv(block, "mixer", stream) if int8 else self.rounded(block, "mixer")
         ffn = block.ffn
-        ffn.gate, ffn.main, ffn.out = self.conv(ffn.gate), self.conv(ffn.main), self.conv(ffn.out)
+        gate = self.conv(ffn, "gate", mixed)
+        self.conv(ffn, "main", mixed)
         if self.config.gate == "int8":
-            ffn.sigmoid = self.operation(ffn.sigmoid)
-        ffn.product = self.operation(ffn.product)
-        if not self.float_stream:
-            if len(block.attention):
-                block.attention.add_module("quantizer", FakeQuantizer(learnt=self.learnt))
-            block.residual = self.operation(block.residual)
+            self.operation(ffn, "sigmoid", gate)
+        self.conv(ffn, "out", self.operation(ffn, "product", gate))
+        if self.float_stream:
+            return None
+        if len(block.attention):
+            block.attention.add_module("quantizer", FakeQuantizer(learnt=self.learnt))
+        return self.operation(block, "residual", stream)
 
-    def plain_block(self, block: nn.Sequential, *, float_input: bool) -> None:
-        block[0] = self.conv_and_norm(block[0], float_input=float_input)
-        block[1] = self.operation(block[1])
+    def plain_block(self, block: nn.Module, stream: FakeQuantizer | None) -> FakeQuantizer | None:
+        return self.operation(block, "1", self.conv(block, "0", stream))
 
-    def upsample(self, upsample: AdaptiveUpsample) -> None:
+    def upsample(self, upsample: AdaptiveUpsample, source: FakeQuantizer | None) -> None:
         last = upsample.last_conv
-        for name, layer in upsample.named_children():
+        for name, layer in list(upsample.named_children()):
             if isinstance(layer, nn.Conv2d) and (layer is not last or self.config.last == "int8"):
-                setattr(upsample, name, self.conv(layer))
+                source = self.conv(upsample, name, source)
             elif isinstance(layer, nn.LeakyReLU):
-                setattr(upsample, name, self.operation(layer))
+                source = self.operation(upsample, name, source)
 
-    def conv_and_norm(self, module: nn.Module, *, float_input: bool) -> nn.Module:
-        """A fused convolution; a layernorm that could not fold follows it in a Sequential."""
+    def conv(self, parent: nn.Module, name: str, source: FakeQuantizer | None) -> FakeQuantizer | None:
+        """The convolution `parent.name` in integers. A layernorm that could not fold is rounded behind it."""
+        module = parent.get_submodule(name)
+        if isinstance(module, nn.Identity):  # a transition that went into the fusion
+            return source
         if isinstance(module, nn.Sequential):
-            conv, norm = module
-            return nn.Sequential(self.conv(conv, float_input=float_input), norm, FakeQuantizer(learnt=self.learnt))
-        return self.conv(module, float_input=float_input)
+            module.append(FakeQuantizer(learnt=self.learnt))
+            self.conv(module, "0", source)
+            return cast(FakeQuantizer, module[-1])
+        conv = QuantConv2d(cast(nn.Conv2d, module), source=source, learnt=self.learnt)
+        setattr(parent, name, conv)
+        return conv.quantizer
 
-    def rounded_and_norm(self, module: nn.Module) -> nn.Module:
+    def rounded(self, parent: nn.Module, name: str) -> FakeQuantizer:
+        """The convolution `parent.name` in float, with a rounded output."""
+        module = parent.get_submodule(name)
         if isinstance(module, nn.Sequential):
-            return nn.Sequential(*module, FakeQuantizer(learnt=self.learnt))
-        return self.rounded(module)
+            module.append(FakeQuantizer(learnt=self.learnt))
+            return cast(FakeQuantizer, module[-1])
+        conv = RoundedConv2d(cast(nn.Conv2d, module), learnt=self.learnt)
+        setattr(parent, name, conv)
+        return conv.quantizer
 
-    def conv(self, conv: nn.Module, *, float_input: bool = False) -> QuantConv2d:
-        return QuantConv2d(cast(nn.Conv2d, conv), learnt=self.learnt, float_input=float_input)
-
-    def rounded(self, conv: nn.Module) -> RoundedConv2d:
-        return RoundedConv2d(cast(nn.Conv2d, conv), learnt=self.learnt)
-
-    def operation(self, operation: nn.Module) -> QuantizedOperation:
-        return QuantizedOperation(operation, learnt=self.learnt)
+    def operation(self, parent: nn.Module, name: str, source: FakeQuantizer | None) -> FakeQuantizer | None:
+        """The operation `parent.name` with a rounded output; where there is none, what comes in goes out."""
+        module = parent.get_submodule(name)
+        if isinstance(module, nn.Identity):
+            return source
+        operation = QuantizedOperation(module, learnt=self.learnt)
+        setattr(parent, name, operation)
+        return operation.quantizer

@@ -12,7 +12,9 @@ from torch import Tensor, distributed, nn
 from aethernet.errors import StageError
 
 LEVELS = 127
-"""Largest level of an int8 grid; -128 is left out, so that the grid is symmetric."""
+"""The level of the largest magnitude. Weights use -127 to 127."""
+LOWEST = -128
+"""The lowest level of activations: where runtimes cut off, so that theirs is the grid that was trained."""
 WATCHED_BATCHES = 16
 """How many training batches set the ranges, where nothing has calibrated them before."""
 
@@ -29,15 +31,15 @@ class Round(torch.autograd.Function):
         step = range_ / LEVELS
         position = x / step
         ctx.save_for_backward(position)
-        return position.round().clamp_(-LEVELS, LEVELS).mul_(step)
+        return position.round().clamp_(LOWEST, LEVELS).mul_(step)
 
     @staticmethod
     def backward(ctx, gradient: Tensor):  # type: ignore[override]
         (position,) = ctx.saved_tensors
-        inside = position.abs() <= LEVELS
+        inside = (position >= LOWEST) & (position <= LEVELS)
         for_range = None
         if ctx.needs_input_grad[1]:
-            rounding = torch.where(inside, position.round() - position, position.clamp(-LEVELS, LEVELS))
+            rounding = torch.where(inside, position.round() - position, position.clamp(LOWEST, LEVELS))
             for_range = (gradient * rounding).sum() / LEVELS / (position.numel() * LEVELS) ** 0.5
         return gradient * inside, for_range
 
@@ -55,6 +57,18 @@ class RoundWeight(torch.autograd.Function):
         return gradient
 
 
+class RoundBias(torch.autograd.Function):
+    """A bias on the grid of the sums that it joins, whose step is that of the input times that of the weights."""
+
+    @staticmethod
+    def forward(ctx, bias: Tensor, step: Tensor) -> Tensor:
+        return torch.round(bias / step).mul_(step)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):  # type: ignore[override]
+        return gradient, None
+
+
 def weight_step(weight: Tensor) -> Tensor:
     """The (O, 1, 1, 1) steps that bring the largest weight of each output channel to level 127."""
     largest = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True)
@@ -62,7 +76,7 @@ def weight_step(weight: Tensor) -> Tensor:
 
 
 class FakeQuantizer(nn.Module):
-    """Holds an activation on the int8 grid from -range to range; any shape in and out.
+    """Holds an activation on the int8 grid whose level 127 is `range`; any shape in and out.
 
     The range is a parameter, so that weight averages over `named_parameters()` and strict loading know it. 0 stands
     for unknown. While `observe` is set, tensors are shown to it and pass unrounded (`calibrate` uses that); after
@@ -95,6 +109,16 @@ class FakeQuantizer(nn.Module):
         """Whether the range has been set."""
         return bool(self.range > 0) and bool(torch.isfinite(self.range))
 
+    @property
+    def rounds(self) -> bool:
+        """Whether tensors leave rounded, not just watched."""
+        return self.observe is None and not (self.watch_batches and self.training)
+
+    @property
+    def step(self) -> Tensor:
+        """The distance of two levels."""
+        return self.range.detach() / LEVELS
+
     @torch.no_grad()
     def _watch(self, x: Tensor) -> None:
         largest = x.abs().amax().to(self.range.dtype)
@@ -121,7 +145,7 @@ class FakeQuantizer(nn.Module):
 
 
 class RoundedConv2d(nn.Conv2d):
-    """A convolution with float weights whose output lies on the int8 grid.
+    """A convolution in float whose output lies on the int8 grid.
 
     Built from a convolution, whose parameters it takes over as the same objects.
     """
@@ -143,15 +167,33 @@ class RoundedConv2d(nn.Conv2d):
 
 
 class QuantConv2d(RoundedConv2d):
-    """A convolution with weights and output on int8 grids, and its input too, where that is not on one already."""
+    """A convolution in integers: weights, bias and output on grids, and the input on the grid of `source`.
 
-    def __init__(self, conv: nn.Conv2d, *, learnt: bool = True, float_input: bool = False) -> None:
+    Args:
+        source: the quantiser of the tensor that comes in; None for a float tensor, which is rounded here.
+    """
+
+    def __init__(self, conv: nn.Conv2d, *, source: FakeQuantizer | None, learnt: bool = True) -> None:
         super().__init__(conv, learnt=learnt)
-        self.input_quantizer = FakeQuantizer(learnt=learnt) if float_input else nn.Identity()
+        self.input_quantizer = nn.Identity() if source else FakeQuantizer(learnt=learnt)
+        self._source = (source or self.input_quantizer,)  # a tuple, because the source belongs to another module
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = RoundWeight.apply(self.weight)
-        return self.quantizer(self._conv_forward(self.input_quantizer(x), weight, self.bias))
+        x = self.input_quantizer(x)
+        bias = RoundBias.apply(self.bias, self.sum_step) if self.source.rounds else self.bias
+        return self.quantizer(self._conv_forward(x, RoundWeight.apply(self.weight), bias))
+
+    @property
+    def source(self) -> FakeQuantizer:
+        """The quantiser on whose grid the input lies."""
+        source = self._source[0]
+        assert isinstance(source, FakeQuantizer)
+        return source
+
+    @property
+    def sum_step(self) -> Tensor:
+        """The (O,) steps of the sums of integers, on whose grid the bias lies."""
+        return self.source.step * weight_step(self.weight).flatten()
 
 
 class QuantizedOperation(nn.Module):

@@ -1,4 +1,4 @@
-"""Modules that deploy: int8 weights and levels, sums of integers, and the conversion of a trained tree into them.
+"""Modules that deploy: int8 weights and levels, int32 biases, sums of integers, and the conversion of a trained tree into them.
 
 Between the modules travel `Levels`. What stays float reads their values. How levels are made and summed is the
 business of an `Arithmetic`: the reference here computes with PyTorch; an exporter writes a runtime's nodes instead.
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from aethernet.quantization.fake import (
     LEVELS,
+    LOWEST,
     FakeQuantizer,
     QuantConv2d,
     QuantizedOperation,
@@ -25,7 +26,7 @@ EXACT_IN_FLOAT32 = 2**24
 
 
 class Levels(NamedTuple):
-    """A tensor on an int8 grid: whole levels in [-127, 127], and the float32 step between two."""
+    """A tensor on an int8 grid: whole levels in [-128, 127], and the float32 step between two."""
 
     levels: Tensor
     step: Tensor
@@ -35,18 +36,17 @@ class Arithmetic:
     """The reference: levels as int8, sums of integers without rounding, half to even at the end."""
 
     def quantize(self, x: Tensor, step: Tensor) -> Levels:
-        return Levels(torch.round(x / step).clamp_(-LEVELS, LEVELS).to(torch.int8), step)
+        return Levels(torch.round(x / step).clamp_(LOWEST, LEVELS).to(torch.int8), step)
 
     def dequantize(self, x: Levels) -> Tensor:
         return x.levels.to(x.step.dtype) * x.step
 
     def convolve(self, conv: "IntegerConv2d", x: Levels) -> Tensor:
-        """The convolution's float output. The sum is exact: float holds whole numbers of its size without rounding."""
-        largest_sum = conv.weight[0].numel() * LEVELS * LEVELS
+        """The convolution's float output. Its sum is exact: float holds whole numbers of that size without rounding."""
+        largest_sum = conv.weight[0].numel() * LEVELS * -LOWEST
         exact = torch.float32 if largest_sum < EXACT_IN_FLOAT32 else torch.float64
-        total = F.conv2d(x.levels.to(exact), conv.weight.to(exact), padding=conv.padding, groups=conv.groups).double()
-        scale = (x.step.double() * conv.weight_step.double()).view(1, -1, 1, 1)
-        return total * scale + conv.bias.double().view(1, -1, 1, 1)
+        total = F.conv2d(x.levels.to(exact), conv.weight.to(exact), padding=conv.padding, groups=conv.groups)
+        return (total.double() + conv.bias.view(1, -1, 1, 1)) * conv.sum_step.double().view(1, -1, 1, 1)
 
     def rearrange(self, operation: nn.Module, x: Levels) -> Levels:
         """An operation that moves numbers without changing them, done on the levels."""
@@ -73,27 +73,29 @@ class IntegerQuantizer(IntegerModule):
 
     def __init__(self, quantizer: FakeQuantizer) -> None:
         super().__init__()
-        self.register_buffer("step", (quantizer.range.detach() / LEVELS).clone())
+        self.register_buffer("step", quantizer.step)
 
     def forward(self, x: Tensor | Levels) -> Levels:
         return self.arithmetic.quantize(self.value(x), self.step)
 
 
 class IntegerConv2d(IntegerModule):
-    """A convolution with int8 weights and a float bias, from levels to levels."""
+    """A convolution of levels with int8 weights and an int32 bias, to levels."""
 
     weight: Tensor
     weight_step: Tensor
     bias: Tensor
+    sum_step: Tensor
 
     def __init__(self, conv: QuantConv2d) -> None:
         super().__init__()
         assert isinstance(conv.padding, tuple) and conv.bias is not None
         self.padding, self.groups = conv.padding, conv.groups
-        step = weight_step(conv.weight)
+        step, sum_step = weight_step(conv.weight), conv.sum_step
         self.register_buffer("weight", torch.round(conv.weight.detach() / step).to(torch.int8))
         self.register_buffer("weight_step", step.flatten().clone())
-        self.register_buffer("bias", conv.bias.detach().clone())
+        self.register_buffer("bias", torch.round(conv.bias.detach() / sum_step).to(torch.int32))
+        self.register_buffer("sum_step", sum_step)
         self.input_quantizer = converted(conv.input_quantizer)
         self.quantizer = IntegerQuantizer(conv.quantizer)
 
