@@ -76,7 +76,7 @@ def test_the_default_name(tmp_path, monkeypatch):
 
 
 def test_wrong_arguments(tmp_path):
-    with pytest.raises(ConfigError, match="precision must be one of fp32, fp16, not 'int4'"):
+    with pytest.raises(ConfigError, match="precision must be one of fp32, fp16, int8, not 'int4'"):
         export_onnx(aether_tiny(4), precision="int4")
     with pytest.raises(ConfigError, match=r"aether_tiny x2.*but scale=4"):
         export_onnx(aether_tiny(2), scale=4, path=tmp_path / "net.onnx")

@@ -3,6 +3,7 @@
 Importing this package imports no training framework; `import aether_arch` registers into those at hand.
 """
 
+from aethernet.calibration import calibrate
 from aethernet.checkpoint import Checkpoint, load_network, read_checkpoint, write_checkpoint
 from aethernet.config import AetherConfig
 from aethernet.network import AetherNet
@@ -20,6 +21,7 @@ __all__ = [
     "aether_medium",
     "aether_small",
     "aether_tiny",
+    "calibrate",
     "load_network",
     "read_checkpoint",
     "write_checkpoint",

@@ -1,0 +1,56 @@
+"""`aethernet calibrate`: float weights in, a checkpoint of stage qat with the ranges of all activations out."""
+
+import argparse
+from pathlib import Path
+
+HELP = "Set the ranges of activations on real pictures: a qat-stage checkpoint to train or to convert to int8."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", help="a .pth that training wrote, a .safetensors, or packaged weights")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures"
+    )
+    parser.add_argument("-n", "--number", type=int, default=200, metavar="N", help="pictures to take (default: 200)")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the file to write: .pth or .safetensors")
+    parser.add_argument(
+        "--percentile",
+        type=float,
+        default=99.99,
+        metavar="P",
+        help="of an activation's magnitudes, at least 99.99; 100 is the largest value (default: 99.99)",
+    )
+    parser.add_argument(
+        "--preset", default="ort", help="what is int8: ort, openvino, tensorrt or quality (default: ort)"
+    )
+    parser.add_argument("--key", help="entry of a BasicSR checkpoint (default: params_ema, else params)")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from aethernet.calibration import calibrate
+    from aethernet.checkpoint import read_checkpoint, write_checkpoint
+    from aethernet.data.calibration import CalibrationInputs
+    from aethernet.errors import CheckpointError
+    from aethernet.quantization import quantizers
+
+    if args.out.exists() and not args.force:
+        raise CheckpointError(f"{args.out} exists: give another -o, or --force to overwrite it")
+    if args.out.suffix not in (".pth", ".safetensors"):
+        raise CheckpointError(f"-o must end in .pth or .safetensors, not {args.out.name}")
+    network = read_checkpoint(args.weights, args.key).network()
+    title = network.config.title
+    inputs = CalibrationInputs(args.data, network.config.scale, network.config.in_channels, args.number)
+    with tqdm(total=len(inputs), desc="calibrating", unit="", leave=False) as bar:
+        calibrate(
+            network, inputs, quantization=args.preset, percentile=args.percentile, progress=lambda _: bar.update()
+        )
+    write_checkpoint(args.out, network)
+    ranges = sorted(quantizer.range.item() for _, quantizer in quantizers(network))
+    print(
+        f"{title} on {len(inputs)} pictures: {len(ranges)} ranges from {ranges[0]:.3g} to {ranges[-1]:.3g}; wrote "
+        f"{args.out} ({network.config.title})"
+    )
+    return 0

@@ -1,0 +1,57 @@
+"""The pictures that calibration looks at: low-resolution inputs made from folders of high-resolution ones."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aethernet.data.degrade import bicubic_downsample, modcrop
+from aethernet.data.pictures import find_pictures, read_rgb
+from aethernet.errors import DataError
+
+LARGEST_SIDE = 192
+"""Low-resolution pixels: more of one picture tells little new, and takes long in a large network."""
+
+
+class CalibrationInputs:
+    """An iterable of (1, C, H, W) inputs in [0, 1] from pictures that are spread evenly over the folders.
+
+    Args:
+        folders: of high-resolution pictures, which are reduced by MATLAB-like bicubic; the middle is taken of large ones.
+        scale: of the network.
+        channels: 3, or 1 for grey.
+        number: how many pictures at most.
+
+    Raises:
+        DataError: no such folder, no picture, or `number` below 1.
+    """
+
+    def __init__(self, folders: Sequence[Path], scale: int, channels: int, number: int) -> None:
+        if number < 1:
+            raise DataError(f"at least one picture is needed for calibration, not {number}")
+        found = [path for folder in folders for path in find_pictures(folder)]
+        chosen = np.linspace(0, len(found) - 1, min(number, len(found))).round().astype(int)
+        self.paths = [found[index] for index in chosen]
+        self.scale, self.channels = scale, channels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for path in self.paths:
+            try:
+                img, _ = read_rgb(path)
+            except DataError as error:
+                raise DataError(f"{path}: {error}") from error
+            img = _middle(modcrop(img, self.scale), LARGEST_SIDE * self.scale)
+            if not img.size:
+                raise DataError(f"{path} is smaller than one low-resolution pixel at scale {self.scale}")
+            lq = torch.from_numpy(bicubic_downsample(img, self.scale)).permute(2, 0, 1)[None] / 255.0
+            yield lq if self.channels == 3 else lq.mean(dim=1, keepdim=True)
+
+
+def _middle(img: np.ndarray, side: int) -> np.ndarray:
+    top, left = (max(0, (length - side) // 2) for length in img.shape[:2])
+    return img[top : top + side, left : left + side]

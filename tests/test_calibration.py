@@ -1,0 +1,109 @@
+"""`aethernet calibrate`, its pictures, and `aethernet.calibrate`."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from networks import picture, randomise
+
+import aethernet
+from aethernet import aether_custom
+from aethernet.cli import main
+from aethernet.data.calibration import LARGEST_SIDE, CalibrationInputs
+from aethernet.data.degrade import bicubic_downsample
+from aethernet.data.pictures import write_png
+from aethernet.errors import DataError, StageError
+from aethernet.quantization import quantizers
+
+PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for index in range(5):
+        write_png(folder / f"{index}.png", random.integers(0, 256, (24 + index, 30, 3), dtype=np.uint8))
+    return folder
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "net.pth"
+    torch.manual_seed(0)
+    aethernet.write_checkpoint(path, randomise(aether_custom(2, **PLAIN)))
+    return path
+
+
+def test_the_command_writes_a_calibrated_checkpoint(tmp_path, pictures, weights, capsys):
+    out = tmp_path / "qat.safetensors"
+    assert main(["calibrate", str(weights), "--data", str(pictures), "-n", "3", "-o", str(out)]) == 0
+    assert "on 3 pictures" in capsys.readouterr().out
+    network = aethernet.load_network(out)
+    assert network.config.stage == "qat"
+    expected = aethernet.calibrate(aethernet.load_network(weights), CalibrationInputs([pictures], 2, 3, 3))
+    x = picture(1, 3, 9, 7)
+    with torch.no_grad():
+        assert torch.equal(network(x), expected(x))
+        assert torch.equal(aethernet.load_network(out, stage="int8")(x), expected.convert_to_quantized()(x))
+
+
+def test_presets_travel(tmp_path, pictures, weights):
+    out = tmp_path / "qat.pth"
+    arguments = ["calibrate", str(weights), "--data", str(pictures), "-o", str(out), "--preset", "quality"]
+    assert main([*arguments, "--percentile", "100"]) == 0
+    assert aethernet.load_network(out).config.quantization.residual == "float"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["-n", "0"], "at least one picture is needed"),
+        (["--preset", "tflite"], "no quantization preset 'tflite'"),
+        (["--percentile", "99"], "percentile must be between 99.99 and 100"),
+        (["--data", "nowhere"], "nowhere is not a folder"),
+        (["-o", "net.onnx"], "-o must end in .pth or .safetensors"),
+    ],
+)
+def test_refusals(tmp_path, pictures, weights, capsys, monkeypatch, change, message):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["calibrate", str(weights), "--data", str(pictures), "-o", "out.pth", *change]) == 1
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_existing_file_stays(tmp_path, pictures, weights, capsys):
+    before = weights.read_bytes()
+    assert main(["calibrate", str(weights), "--data", str(pictures), "-o", str(weights)]) == 1
+    assert "exists" in capsys.readouterr().err and weights.read_bytes() == before
+
+
+def test_any_float_stage_can_be_calibrated_and_again():
+    network = randomise(aether_custom(2, **PLAIN))
+    fused = copy.deepcopy(network).fuse_model()
+    pictures = [picture(1, 3, 8, 9, seed=seed) for seed in range(2)]
+    ranges = []
+    for start in (network, fused, fused):  # fused is of stage qat the second time
+        assert aethernet.calibrate(start, pictures) is start
+        ranges.append([quantizer.range.item() for _, quantizer in quantizers(start)])
+    assert ranges[0] == pytest.approx(ranges[1], rel=1e-5) and ranges[1] == ranges[2]
+    with pytest.raises(StageError, match="cannot be trained"):
+        aethernet.calibrate(network.convert_to_quantized(), pictures)
+
+
+def test_inputs_are_spread_reduced_and_cut(tmp_path, pictures):
+    inputs = CalibrationInputs([pictures], 3, 1, 2)
+    assert [path.name for path in inputs.paths] == ["0.png", "4.png"]
+    assert [tuple(x.shape) for x in inputs] == [(1, 1, 8, 10), (1, 1, 9, 10)]
+    large = np.random.default_rng(1).integers(0, 256, (2 * LARGEST_SIDE + 40, 900, 3), dtype=np.uint8)
+    (tmp_path / "large").mkdir()
+    write_png(tmp_path / "large" / "x.png", large)
+    (x,) = CalibrationInputs([tmp_path / "large"], 2, 3, 200)
+    middle = large[20:-20, 450 - LARGEST_SIDE : 450 + LARGEST_SIDE]
+    assert torch.equal(x[0].permute(1, 2, 0), torch.from_numpy(bicubic_downsample(middle, 2)) / 255)
+    (tmp_path / "large" / "y.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"y\.png"):
+        list(CalibrationInputs([tmp_path / "large"], 2, 3, 200))

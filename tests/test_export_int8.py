@@ -1,0 +1,141 @@
+"""int8 ONNX = the integer reference, in the runtimes, with every convolution in integers that should be."""
+
+import copy
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from networks import picture, randomise
+
+from aethernet import AetherNet, aether_custom
+from aethernet.errors import ConfigError, StageError
+from aethernet.export.onnx import export_onnx
+from aethernet.export.qdq import TARGETS
+from aethernet.quantization import QuantConv2d
+from aethernet.quantization.ranges import set_ranges
+
+onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
+onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
+
+GATED = {"width": 16, "depths": [1, 1], "kernel_size": 5}
+PLAIN = {"width": 16, "depths": [2], "kernel_size": 3, "block": "plain", "norm_type": "none", "tail": "direct"}
+ATTENTION = {**GATED, "channel_attention": True, "spatial_attention": True}
+SIZES = [(1, 1, 1), (2, 7, 5), (1, 16, 24), (3, 2, 33), (1, 40, 31)]
+ALLOWED = {
+    "Add", "Concat", "Conv", "DepthToSpace", "DequantizeLinear", "LeakyRelu", "Mul", "QuantizeLinear", "Resize",
+    "Sigmoid", "Sub",
+}  # fmt: skip
+
+
+def prepared(fields: dict, quantization="ort", scale: int = 4) -> AetherNet:
+    torch.manual_seed(0)
+    network = randomise(aether_custom(scale, **fields)).eval().prepare_qat(quantization)
+    set_ranges(network, [picture(2, network.config.in_channels, 24, 20)])
+    return network
+
+
+def session(path, optimized=None):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    if optimized:
+        options.optimized_model_filepath = str(optimized)
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def decibel(got: np.ndarray, expected: np.ndarray) -> float:
+    return -10 * np.log10(max(np.mean((got - expected) ** 2), 1e-20))
+
+
+CASES = {
+    "plain": (PLAIN, "ort"),
+    "plain, all int8": ({**PLAIN, "in_channels": 1}, {"last": "int8"}),
+    "gated": (GATED, "ort"),
+    "gated, float sums": (GATED, "quality"),
+    "attention, float gate": (ATTENTION, "openvino"),
+    "attention, float depthwise": (ATTENTION, {"last": "int8", "depthwise": "float"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_onnx_runtime_equals_the_reference(tmp_path, case):
+    """70 dB leaves room for a number that lies half-way between two levels; all the others are the same integers. Float
+    parts in the middle differ by roundings of 1e-7, which makes for more of those."""
+    fields, quantization = CASES[case]
+    bound = 50 if "float depthwise" in case else 70
+    network = prepared(fields, quantization)
+    integers = network.convert_to_quantized()
+    path = export_onnx(integers, 4, "int8", tmp_path / "net.onnx")
+    runner = session(path, tmp_path / "optimized.onnx")
+    for count, height, width in SIZES:
+        x = picture(count, network.config.in_channels, height, width)
+        with torch.no_grad():
+            assert decibel(runner.run(None, {"input": x.numpy()})[0], integers(x).numpy()) >= bound
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    assert kinds["QLinearConv"] == sum(isinstance(module, QuantConv2d) for module in network.modules())
+
+
+@pytest.mark.parametrize(("target", "opset"), [("ort", 17), ("openvino", 18), ("tensorrt", 21), ("tensorrt", 22)])
+def test_targets_and_operator_sets_hold_the_same_function(tmp_path, target, opset):
+    integers = prepared(PLAIN).convert_to_quantized()
+    path = export_onnx(integers, 4, "int8", tmp_path / "net.onnx", opset=opset, target=target)
+    model = onnx.load(path)
+    assert [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")] == [opset]
+    assert {node.op_type for node in model.graph.node} <= ALLOWED
+    weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    inputs = {node.name: node.input for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    wanted = onnx.TensorProto.UINT8 if TARGETS[target].zero_point else onnx.TensorProto.INT8
+    assert {weights[names[2]] for names in inputs.values()} == {wanted}
+    assert sum(kind == onnx.TensorProto.INT8 for kind in weights.values()) >= 5
+    x = picture(1, 3, 17, 20)
+    assert decibel(session(path).run(None, {"input": x.numpy()})[0], integers(x).numpy()) >= 70
+
+
+def test_int8_files_are_small_and_tell_nothing_of_the_machine(tmp_path):
+    fields = {**PLAIN, "width": 64}
+    integers = prepared(fields, {"last": "int8"}).convert_to_quantized()
+    paths = [
+        export_onnx(net, 4, precision, tmp_path / f"{precision}.onnx")
+        for net, precision in ((integers, "int8"), (randomise(aether_custom(4, **fields)), "fp32"))
+    ]
+    assert paths[0].stat().st_size <= 0.3 * paths[1].stat().st_size
+    assert not any(b"/archs/" in path.read_bytes() for path in paths)
+
+
+@pytest.mark.parametrize("fields", [ATTENTION, PLAIN], ids=["attention", "plain"])
+def test_openvino_equals_the_reference(tmp_path, fields):
+    openvino = pytest.importorskip("openvino", reason="OpenVINO is an extra")
+    integers = prepared(fields, "openvino").convert_to_quantized()
+    path = export_onnx(integers, 4, "int8", tmp_path / "net.onnx", target="openvino")
+    compiled = openvino.Core().compile_model(
+        path, "CPU", {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    )
+    for count, height, width in SIZES:
+        x = picture(count, 3, height, width)
+        assert decibel(compiled(x.numpy())[0], integers(x).numpy()) >= 50
+
+
+def test_the_file_says_what_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = export_onnx(prepared(PLAIN).convert_to_quantized(), precision="int8", target="tensorrt")
+    assert path.name == "aether_custom_x4_int8_tensorrt.onnx"
+    properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert (properties["stage"], properties["precision"], properties["target"]) == ("int8", "int8", "tensorrt")
+
+
+def test_the_wrong_stage_says_what_to_do(tmp_path):
+    network = prepared(PLAIN)
+    for model in (network, copy.deepcopy(network), aether_custom(4, **PLAIN)):
+        with pytest.raises(
+            StageError, match=r"call prepare_qat\(\), .* then export what convert_to_quantized\(\) returns"
+        ):
+            export_onnx(model, 4, "int8", tmp_path / "net.onnx")
+    for model in (network, network.convert_to_quantized()):
+        with pytest.raises(StageError, match="from before prepare_qat"):
+            export_onnx(model, 4, "fp32", tmp_path / "net.onnx")
+    with pytest.raises(ConfigError, match="target must be one of ort, openvino, tensorrt, not 'coreml'"):
+        export_onnx(network.convert_to_quantized(), 4, "int8", tmp_path / "net.onnx", target="coreml")
+    with pytest.raises(ConfigError, match="opset must be at least 17, not 11"):
+        export_onnx(network.convert_to_quantized(), 4, "int8", tmp_path / "net.onnx", opset=11)
+    assert not list(tmp_path.iterdir())
