@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from aethernet import AetherNet, calibrate, write_checkpoint
 from aethernet.cli import options as options_command
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr import compat
@@ -107,14 +108,18 @@ def test_network(variant, scale, stage):
     assert fields.pop("type") == f"aether_{variant}"
     config = variant_config(variant, **fields)
     assert config.scale == opt["scale"] == scale
-    assert config.stage == "train"
-    assert set(fields) <= {"scale", "stage", "norm_freeze_iter", "drop_path"}, "sizes stand in variants.py"
+    assert config.stage == ("qat" if stage == "qat" else "train")
+    assert set(fields) <= {"scale", "stage", "norm_freeze_iter", "drop_path", "quantization"}, (
+        "sizes stand in variants.py"
+    )
 
 
 @pytest.mark.parametrize(("variant", "scale", "stage"), [each for each in FILES if each[0] == "tiny"])
 def test_networks_build(variant, scale, stage):
     opt = load(variant, scale, stage)
     network = build_network(opt["network_g"])
+    if stage == "qat":
+        calibrate(network, [torch.rand(1, 3, 8, 8)])
     assert network(torch.rand(1, 3, 8, 8)).shape == (1, 3, 8 * scale, 8 * scale)
     if "network_d" in opt:
         assert opt["datasets"]["train"]["gt_size"] % 8 == 0, "the U-Net halves three times and adds what it kept"
@@ -199,9 +204,19 @@ def test_perceptual_layers_exist():
 
 
 @pytest.mark.parametrize(("variant", "scale"), [(variant, scale) for variant in VARIANT_NAMES for scale in SCALES])
+def test_qat_changes_what_it_must_and_nothing_else(variant, scale):
+    float_file, qat = (load(variant, scale, stage) for stage in ("train", "qat"))
+    changed = {key for key in float_file if float_file[key] != qat[key]}
+    assert changed == {"name", "network_g", "path", "train", "val", "logger"}
+    train = {key for key in float_file["train"] if float_file["train"][key] != qat["train"][key]}
+    assert train <= {"optim_g", "scheduler", "total_iter", "warmup_iter"}
+    assert qat["train"]["grad_clip"] == 1.0 and qat["train"]["amp"] is None
+
+
+@pytest.mark.parametrize(("variant", "scale"), [(variant, scale) for variant in VARIANT_NAMES for scale in SCALES])
 def test_later_stages_start_from_the_fidelity_network(variant, scale):
     name = load(variant, scale, "train")["name"]
-    for stage in ("gan", "test"):
+    for stage in ("gan", "qat", "test"):
         path = load(variant, scale, stage)["path"]
         assert path["pretrain_network_g"] == f"experiments/{name}/models/net_g_latest.pth"
         assert path["param_key_g"] == "params_ema"
@@ -250,7 +265,10 @@ def test_preflight_finds_no_problem(variant, scale, stage, data_folder, monkeypa
     monkeypatch.chdir(data_folder)
     monkeypatch.setattr(sys, "argv", ["train", "-opt", str(ROOT / file_name(variant, scale, stage))])
     opt, _ = parse_options(str(data_folder), is_train=stage != "test")
-    opt["path"]["pretrain_network_g"] = None  # weights are not part of this test
+    opt["path"]["pretrain_network_g"] = None  # weights are not part of this test, but quantisation wants them
+    if stage == "qat":
+        opt["path"]["pretrain_network_g"] = str(data_folder / "weights.pth")
+        write_checkpoint(data_folder / "weights.pth", AetherNet(variant_config(variant, scale)))
     preflight.check(opt, data_folder, is_train=stage != "test")
 
 
@@ -284,7 +302,7 @@ def test_scalars_survive_yaml(value):
     [
         (("huge", 4, "train"), r"variant 'huge': use one of tiny, small, medium, large"),
         (("small", 5, "train"), r"scale 5: use one of 2, 3, 4"),
-        (("small", 4, "finetune"), r"stage 'finetune': use one of train, gan, test"),
+        (("small", 4, "finetune"), r"stage 'finetune': use one of train, gan, qat, test"),
     ],
 )
 def test_unknown_names_are_told_with_the_known_ones(arguments, message):
@@ -355,7 +373,7 @@ def test_command_takes_none(none, capsys):
 
 def test_command_renders_all(tmp_path, capsys):
     assert run_command("--all", str(tmp_path)) == 0
-    assert "36 written" in capsys.readouterr().out
+    assert "48 written" in capsys.readouterr().out
     assert run_command("--all", str(tmp_path)) == 0
     assert "0 written" in capsys.readouterr().out
 
@@ -363,7 +381,7 @@ def test_command_renders_all(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), r"give VARIANT SCALE STAGE.*tiny, small, medium, large.*2, 3, 4.*train, gan, test"),
+        ((), r"give VARIANT SCALE STAGE.*tiny, small, medium, large.*2, 3, 4.*train, gan, qat, test"),
         (("small", "4"), r"give VARIANT SCALE STAGE"),
         (("small", "four", "train"), r"scale 'four': use one of 2, 3, 4"),
         (("small", "4", "train", "--all", "x"), r"no VARIANT SCALE STAGE, no -o"),

@@ -5,7 +5,7 @@ from aethernet.network import AetherNet
 
 VARIANTS: dict[str, dict] = {
     "tiny": {
-        "width": 48,
+        "width": 64,
         "depths": (5,),
         "block": "plain",
         "kernel_size": 3,

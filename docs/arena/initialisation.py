@@ -15,7 +15,7 @@ def gated(
     residual_scale: float = 0.1,
     fusion_weight: float = 0.1,
     output_gain: float = 1.0,
-    norm_freeze_iter: int = 75,
+    norm_freeze_iter: int = 60,
 ) -> AetherNet:
     """Four gated blocks at x4; what is not given is as in the package.
 

@@ -155,7 +155,8 @@ def _recipe(opt: Mapping) -> dict[str, str]:
     if "gt_size" in data and "batch_size_per_gpu" in data:
         side = int(data["gt_size"]) // scale
         turned = ", flipped and turned" if data.get("use_hflip") and data.get("use_rot") else ""
-        facts["patches"] = f"{data['batch_size_per_gpu']} of {side}x{side} low-resolution pixels a GPU{turned}"
+        chosen = f"; of {data['crops']} random ones the one with most detail" if data.get("crops", 1) > 1 else ""
+        facts["patches"] = f"{data['batch_size_per_gpu']} of {side}x{side} low-resolution pixels a GPU{turned}{chosen}"
     facts["optimizer"] = _arguments(train["optim_g"])
     facts["schedule"] = _arguments(train.get("scheduler", {}))
     facts["warm-up"] = f"{train['warmup_iter']} iterations" if int(train.get("warmup_iter") or 0) > 0 else ""

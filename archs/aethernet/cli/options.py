@@ -9,7 +9,7 @@ HELP = "write an option file for BasicSR: training, GAN training or testing of a
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variant", nargs="?", metavar="VARIANT", help="tiny, small, medium or large")
     parser.add_argument("scale", nargs="?", metavar="SCALE", help="2, 3 or 4")
-    parser.add_argument("stage", nargs="?", metavar="STAGE", help="train, gan or test")
+    parser.add_argument("stage", nargs="?", metavar="STAGE", help="train, gan, qat or test")
     parser.add_argument("-o", "--out", default="-", metavar="FILE", help="the file to write (default: -, the screen)")
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
     parser.add_argument(

@@ -14,6 +14,9 @@ from aethernet.files import atomic_path
 from aethernet.recipes.table import RECIPES, SCALES, STAGES, VARIANT_NAMES, Recipe
 from aethernet.variants import VARIANTS
 
+CHECK_FREQ = 5000
+"""Iterations between two validations, and between two checkpoints; short trainings have five of each."""
+
 INCLUDE = re.compile(r"^\$\{(_\w+)\}$", re.MULTILINE)
 """A line such as `${_data}` in a template stands for the text of `_data.yml`, which several stages share."""
 
@@ -52,8 +55,12 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         **recipe_values(recipe := recipe_for(variant, stage, overrides), scale),
     }
     if recipe is not None:
-        is_plain = VARIANTS[variant].get("block") == "plain"
-        parts = {"optim_g": recipe.optimizer.lower(), "network": "plain" if is_plain else f"gated_{stage}"}
+        plain, qat = VARIANTS[variant].get("block") == "plain", stage == "qat"
+        parts = {
+            "optim_g": recipe.optimizer.lower(),
+            "network": "qat" if qat else "plain" if plain else f"gated_{stage}",
+            "start": "float" if qat else "scratch",
+        }
         for name, part in parts.items():
             values[name] = Template(read_template(f"_{part}.yml")).substitute(values).rstrip("\n")
     return Template(read_template(f"{stage}.yml")).substitute(values)
@@ -108,6 +115,7 @@ def recipe_values(recipe: Recipe | None, scale: int) -> dict[str, object]:
         "norm_freeze_iter": recipe.norm_freeze_iter,
         "warmup_iter": recipe.warmup_iter,
         "half_iter": recipe.total_iter // 2,
+        "check_freq": max(1, min(CHECK_FREQ, recipe.total_iter // 5)),
         "memory_gb": max(1, round(recipe.batch * recipe.memory_mb / 1000)),
     }
 

@@ -25,8 +25,8 @@ from aethernet.errors import OptionError
 
 VARIANT_NAMES = ("tiny", "small", "medium", "large")
 SCALES = (2, 3, 4)
-STAGES = ("train", "gan", "test")
-"""The folders below `options/`: training for fidelity, GAN training from there, measuring."""
+STAGES = ("train", "gan", "qat", "test")
+"""The folders below `options/`: training for fidelity, GAN or quantisation-aware training from there, measuring."""
 
 OPTIMIZERS = ("Muon", "AdamW")
 """Those that the templates know how to describe."""
@@ -117,6 +117,13 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "small": Recipe(batch=32, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=590),
         "medium": Recipe(batch=16, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=980),
         "large": Recipe(batch=8, total_iter=400_000, lr=1e-4, grad_clip=None, memory_mb=1880),
+    },
+    # A short training at a small constant-to-zero rate: the weights only have to settle on their grids.
+    "qat": {
+        "tiny": Recipe(batch=64, total_iter=5_000, lr=2e-5, memory_mb=44),
+        "small": Recipe(batch=64, total_iter=5_000, lr=2e-5, memory_mb=600),
+        "medium": Recipe(batch=32, total_iter=5_000, lr=2e-5, memory_mb=1380),
+        "large": Recipe(batch=16, total_iter=5_000, lr=2e-5, memory_mb=3180),
     },
 }
 """By stage and variant; `test` trains nothing and has none."""

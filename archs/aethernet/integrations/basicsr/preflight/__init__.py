@@ -41,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     datasets.sizes,
     datasets.loading,
     weights.pretrained,
+    weights.ranges,
     surroundings.devices,
 )
 """What holds for training and for testing."""

@@ -1,6 +1,5 @@
 """The network sections: do the arguments build a network, and does its scale agree with that of the data sets?"""
 
-import dataclasses
 import functools
 import inspect
 from collections.abc import Iterator, Mapping
@@ -83,8 +82,7 @@ def aether_config(section: Mapping) -> AetherConfig:
             raise ConfigError(f"variant cannot be set here: type {section['type']} decides it; remove the line")
         return variant_config(variant, **fields)
     fields = {"scale": 4, **fields}
-    needed = [field.name for field in dataclasses.fields(AetherConfig) if field.default is dataclasses.MISSING]
-    missing = [name for name in needed if name not in fields]
+    missing = [name for name in ("width", "depths") if name not in fields]
     if missing:
         raise ConfigError(f"aether_custom needs {' and '.join(missing)}; the named sizes have them built in")
     return AetherConfig.from_fields(fields)

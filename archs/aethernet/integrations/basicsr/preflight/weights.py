@@ -3,7 +3,7 @@
 import importlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -35,6 +35,36 @@ def pretrained(context: Context) -> Iterator[str]:
             yield from _other_weights(context, network, key)
     if not context.is_train and path.get("pretrain_network_g") is None:
         logger.warning("path: pretrain_network_g: is not given, so an untrained network is going to be tested")
+
+
+def ranges(context: Context) -> Iterator[str]:
+    """Quantisation-aware training starts from trained weights, in float32, and stock models want ranges to be in them."""
+    section, path = context.opt.get("network_g"), context.opt["path"]
+    if not isinstance(section, Mapping) or not is_aether(section) or section.get("stage") != "qat":
+        return
+    if context.is_train and context.opt["train"].get("amp"):
+        yield "train: amp: stage qat trains on int8 grids, which bf16 does not hold: set amp: ~"
+    if context.resumes:
+        return
+    weights = path.get("pretrain_network_g")
+    if weights is None:
+        yield (
+            "path: pretrain_network_g: stage qat starts from trained weights: give those of the float training, or what "
+            "`aethernet calibrate WEIGHTS --data DIR -o FILE` made of them"
+        )
+        return
+    try:
+        checkpoint = _read(context, weights, path.get("param_key_g", "params"))
+    except CheckpointError:
+        return  # told by `pretrained`
+    calibrates = context.is_train and context.model_type in schema.AETHER_MODELS
+    if not checkpoint.config.quantized and not calibrates:
+        who = context.model_type if context.is_train else "a test"
+        yield (
+            f"path: pretrain_network_g: {weights} is of stage {checkpoint.config.stage} and has no ranges of activations, "
+            f"which {who} cannot find: run `aethernet calibrate {weights} --data DIR -o FILE` and name FILE"
+            + (", or set model_type: AetherModel" if context.is_train else "")
+        )
 
 
 def resumed(context: Context) -> Iterator[str]:
