@@ -36,8 +36,10 @@ def optional_package(name: str, purpose: str) -> ModuleType:
         raise EnvironmentProblem(f"{purpose} needs {name}: pip install {name} ({error})") from error
 
 
-def open_session(path: Path, threads: int | None = None):
+def open_session(path: Path, threads: int | None = None, *, optimized: Path | None = None):
     """An ONNX Runtime session on the CPU; `threads` work inside one operator, None leaves it to the runtime.
+
+    The graph that the runtime has made of the file goes to `optimized`, if given.
 
     Raises:
         CheckpointError: no such file, or not a picture-to-picture ONNX model.
@@ -49,6 +51,9 @@ def open_session(path: Path, threads: int | None = None):
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
+    if optimized is not None:
+        options.log_severity_level = 3  # it warns that such a graph suits this machine only
+        options.optimized_model_filepath = str(optimized)
     # Waiting threads that keep spinning would slow down whoever is measured next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:

@@ -12,10 +12,11 @@ from aethernet.bench.scores import QualityReport, SetScore
 from aethernet.bench.speed import SpeedReport
 from aethernet.bench.timing import Timing
 from aethernet.bench.training import TrainingReport, giga_macs_per_second
+from aethernet.bench.verification import VerificationReport
 from aethernet.bench.witness import Witness
 from aethernet.files import atomic_path
 
-Report = QualityReport | SpeedReport | FusionReport | TrainingReport
+Report = QualityReport | SpeedReport | FusionReport | TrainingReport | VerificationReport
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -104,6 +105,32 @@ def training_markdown(report: TrainingReport) -> str:
         for row in report.rows
     ]
     notes = ["forward, L1 loss, backward; MACs of the forward pass, GMAC/s of all three passes"]
+    return "\n\n".join([markdown_table(header, rows), _foot(notes, [report.witness])])
+
+
+def verification_markdown(report: VerificationReport) -> str:
+    """The network itself, then a row for each file."""
+    header = ["file", "PSNR (Y)", "SSIM", "drop", "worst picture", "agreement", "int8 convs", "size", "gate"]
+    rows: list[list[object]] = [[report.reference, f"{report.psnr:.2f}", f"{report.ssim:.4f}", *["-"] * 6]]
+    for row in report.rows:
+        integers = "-" if row.integers is None else f"{row.integers} of {row.convolutions}"
+        rows.append(
+            [
+                row.label,
+                f"{row.psnr:.2f}",
+                f"{row.ssim:.4f}",
+                f"{row.drop:+.3f} dB",
+                f"{row.worst} ({row.worst_drop:+.2f} dB)",
+                "equal" if math.isinf(row.agreement) else f"{row.agreement:.1f} dB",
+                integers,
+                f"{row.file_bytes / 1e6:.2f} MB",
+                "passed" if row.passed else "FAILED",
+            ]
+        )
+    notes = [
+        f"{report.pictures} pictures; gate: at most {report.max_drop:g} dB of PSNR less than {report.reference} on the mean",
+        "agreement: PSNR between the outputs of the file and of the network, before rounding to 8 bits",
+    ]
     return "\n\n".join([markdown_table(header, rows), _foot(notes, [report.witness])])
 
 

@@ -11,7 +11,20 @@ import sys
 
 from aethernet.errors import AetherError
 
-COMMANDS = ("train", "test", "fuse", "calibrate", "card", "data", "options", "install", "bench", "doctor", "demo")
+COMMANDS = (
+    "train",
+    "test",
+    "fuse",
+    "calibrate",
+    "verify",
+    "card",
+    "data",
+    "options",
+    "install",
+    "bench",
+    "doctor",
+    "demo",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

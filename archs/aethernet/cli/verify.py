@@ -1,0 +1,40 @@
+"""`aethernet verify`: does a file still do what the network does that it was made from?"""
+
+import argparse
+from pathlib import Path
+
+HELP = "Hold files (weights of any stage, ONNX) against the network they come from, on real pictures."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="weights or .onnx files")
+    parser.add_argument("--against", required=True, metavar="WEIGHTS", help="the float weights, or packaged ones")
+    parser.add_argument(
+        "--data", nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures, such as Set5"
+    )
+    parser.add_argument(
+        "--max-drop", type=float, default=0.1, metavar="DB", help="PSNR that a file may lose (default: 0.1 dB)"
+    )
+    parser.add_argument("--threads", type=int, help="threads (default: all)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the records to this file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints a table; the exit code is 1 when a file is over budget."""
+    from aethernet.bench.report import verification_markdown, write_json
+    from aethernet.bench.verification import verify_files
+    from aethernet.cli.bench import ProgressBars
+
+    with ProgressBars() as bars:
+        report = verify_files(
+            args.files,
+            args.against,
+            args.data,
+            max_drop=args.max_drop,
+            threads=args.threads,
+            progress=bars.titled("verifying"),
+        )
+    if args.json:
+        write_json(args.json, "verification", report)
+    print(verification_markdown(report))
+    return 0 if report.passed else 1
