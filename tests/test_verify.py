@@ -1,0 +1,89 @@
+"""The accuracy gate: what it computes, what it counts, and its exit code."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from networks import randomise
+from training import needs_basicsr
+
+import aethernet
+from aethernet import aether_custom
+from aethernet.bench.quality import evaluate, network_upscaler
+from aethernet.bench.sets import PictureFolder
+from aethernet.bench.verification import verify_files
+from aethernet.cli import main
+from aethernet.data.calibration import CalibrationInputs
+from aethernet.data.pictures import write_png
+from aethernet.export.onnx import export_onnx
+
+pytestmark = needs_basicsr
+pytest.importorskip("onnx", reason="ONNX export is an extra")
+pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
+
+PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures, a float network, its int8 file, and one of other weights."""
+    root = tmp_path_factory.mktemp("verify")
+    (root / "pictures").mkdir()
+    random = np.random.default_rng(0)
+    for index in range(3):
+        coarse = random.integers(60, 190, (6, 5 + index, 3)).repeat(6, axis=0).repeat(6, axis=1)
+        write_png(root / f"pictures/{index}.png", coarse.astype(np.uint8))
+    torch.manual_seed(0)
+    network = aether_custom(2, **PLAIN).eval()
+    aethernet.write_checkpoint(root / "float.pth", network)
+    aethernet.write_checkpoint(root / "other.pth", randomise(aether_custom(2, **PLAIN)))
+    aethernet.calibrate(network, CalibrationInputs([root / "pictures"], 2, 3, 3))
+    aethernet.write_checkpoint(root / "qat.pth", network)
+    export_onnx(network.convert_to_quantized(), 2, "int8", root / "int8.onnx")
+    return root
+
+
+def test_figures_are_those_of_bench_quality(folder):
+    names = [str(folder / name) for name in ("float.pth", "qat.pth", "int8.onnx")]
+    report = verify_files(names, str(folder / "float.pth"), [folder / "pictures"], threads=1)
+    equal, qat, int8 = report.rows
+    assert (equal.drop, equal.agreement, equal.max_error) == (0.0, float("inf"), 0.0)
+    for row, name in ((equal, "float.pth"), (qat, "qat.pth")):
+        upscale = network_upscaler(aethernet.load_network(folder / name).fuse_model())
+        records = evaluate(upscale, PictureFolder(folder / "pictures"), 2)
+        assert row.psnr == pytest.approx(np.mean([record.psnr for record in records]), abs=1e-9)
+        assert row.ssim == pytest.approx(np.mean([record.ssim for record in records]), abs=1e-9)
+    assert qat.agreement == pytest.approx(int8.agreement, abs=0.5) and 30 < qat.agreement < 70
+    assert qat.drop == pytest.approx(report.psnr - qat.psnr) and qat.worst_drop >= qat.drop
+    # All but the upsampler's last convolution.
+    assert (int8.integers, int8.convolutions) == (4, 5)
+
+
+def test_the_command_passes_and_fails(folder, tmp_path, capsys):
+    base = ["--against", str(folder / "float.pth"), "--data", str(folder / "pictures"), "--threads", "1"]
+    records = tmp_path / "x.json"
+    assert main(["verify", str(folder / "int8.onnx"), *base, "--max-drop", "3", "--json", str(records)]) == 0
+    assert "4 of 5" in capsys.readouterr().out
+    (row,) = json.loads(records.read_text())["rows"]
+    assert row["passed"] and row["integers"] == 4
+    assert main(["verify", str(folder / "int8.onnx"), str(folder / "other.pth"), *base, "--max-drop", "3"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("FAILED") == 1 and out.count("passed") == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "change", "message"),
+    [
+        (["float.pth"], ["--max-drop", "-1"], "max-drop must be 0 dB or more"),
+        (["x4.pth"], [], "do not come from one another"),
+        (["missing.onnx"], [], "is not a file"),
+        (["float.pth"], ["--against", "aether_small_x2"], "random weights"),
+        (["float.pth"], ["--data", "nowhere"], "nowhere is not a folder"),
+    ],
+)
+def test_refusals(folder, capsys, files, change, message):
+    aethernet.write_checkpoint(folder / "x4.pth", aether_custom(4, **PLAIN))
+    base = ["--against", str(folder / "float.pth"), "--data", str(folder / "pictures")]
+    assert main(["verify", *(str(folder / name) for name in files), *base, *change]) == 1
+    assert message in capsys.readouterr().err
