@@ -9,7 +9,7 @@ import pytest
 from aethernet.bench.witness import take_witness
 from aethernet.cli import main
 from aethernet.data.embedded import write_embedded
-from aethernet.demo import figures, life
+from aethernet.demo import figures, life, options
 from aethernet.demo.commands import run_command
 from aethernet.errors import EnvironmentProblem
 
@@ -34,7 +34,7 @@ def test_the_demo_checks_what_it_promises():
 
 
 def test_options_come_from_the_recipes(tmp_path):
-    opt = life.train_options(tmp_path, 4, 300)
+    opt = options.train_options(tmp_path, 4, 300)
     assert opt["network_g"] == {"type": "aether_tiny", "scale": 4, "stage": "train"}
     assert opt["model_type"] == "AetherModel"
     assert opt["train"]["scheduler"]["periods"] == [300]
@@ -76,7 +76,11 @@ def test_the_whole_demo(tmp_path, capsys):
     assert main(["demo", "--out", str(out), "--iterations", "400"]) == 0
     printed = capsys.readouterr().out
     rows = {row["stage"]: row for row in json.loads((out / "table.json").read_text())["rows"]}
-    assert list(rows) == ["bicubic", "half-way", "trained", "aethernet test", "fused"]
+    onnx = ["fp32 ONNX", "int8 ONNX, PTQ", "int8 ONNX, QAT"]
+    assert list(rows) == ["bicubic", "half-way", "trained", "aethernet test", "fused", *onnx]
+    assert rows["fp32 ONNX"]["psnr"] == pytest.approx(rows["trained"]["psnr"], abs=0.01)
+    assert all(rows["trained"]["psnr"] - rows[stage]["psnr"] < 0.15 for stage in onnx)
+    assert all(rows[stage]["file_bytes"] < 0.4 * rows["fp32 ONNX"]["file_bytes"] for stage in onnx[1:])
     assert rows["trained"]["psnr"] > rows["bicubic"]["psnr"]
     assert rows["fused"]["psnr"] == pytest.approx(rows["trained"]["psnr"], abs=1e-4)
     assert rows["fused"]["params"] < rows["trained"]["params"]

@@ -1,9 +1,9 @@
-"""`aethernet demo`: train, resume, test and fuse a small network on embedded pictures, and show what came out."""
+"""`aethernet demo`: train, resume, test, fuse and quantise a small network on embedded pictures, and show what came out."""
 
 import argparse
 from pathlib import Path
 
-HELP = "Train, resume, test and fuse a small network on embedded pictures (a few minutes on a CPU)."
+HELP = "Train, resume, test, fuse and quantise a small network on embedded pictures (a few minutes on a CPU)."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,13 +47,15 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"\nx{args.scale}, mean over {len(result.pictures)} photographs kept from training: {', '.join(result.pictures)}\n"
     )
-    print(f"{'stage':<18}{'PSNR (Y)':>10}{'SSIM (Y)':>10}{'params':>10}{'ms 256x256':>12}{'file':>10}")
+    print(f"{'stage':<18}{'PSNR (Y)':>10}{'SSIM (Y)':>10}{'params':>10}{'ms PyTorch':>12}{'ms ONNX':>10}{'file':>10}")
     for row in result.rows:
         params = f"{row.params:,}" if row.params else "-"
         ms = f"{row.ms_256:.0f}" if row.ms_256 else "-"
+        onnx = f"{row.ms_onnx:.0f}" if row.ms_onnx else "-"
         size = f"{row.file_bytes / 1e6:.2f} MB" if row.file_bytes else "-"
-        print(f"{row.stage:<18}{row.psnr:>7.2f} dB{row.ssim:>10.4f}{params:>10}{ms:>12}{size:>10}")
+        print(f"{row.stage:<18}{row.psnr:>7.2f} dB{row.ssim:>10.4f}{params:>10}{ms:>12}{onnx:>10}{size:>10}")
     print(f"\n{result.witness.sentence()}")
+    print("256x256 pictures; PyTorch with all threads, ONNX Runtime with one")
     print("fused equals unfused: the same figures, see logs/fuse.txt for the largest differences")
     for kind, path in result.files.items():
         print(f"{kind + ':':<12}{path}")

@@ -9,24 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 
-from aethernet import recipes
 from aethernet.bench.witness import Witness, take_witness
 from aethernet.data.pictures import find_pictures, read_rgb
 from aethernet.demo import figures, pictures
 from aethernet.demo.commands import run_command
+from aethernet.demo.int8 import quantize
+from aethernet.demo.options import EXPERIMENT, test_options, train_options, write_yaml
 from aethernet.errors import EnvironmentProblem
 from aethernet.files import atomic_path
 
-VARIANT = "tiny"
-EXPERIMENT = "demo"
-CROP_SIZE, CROP_STEP = (
-    144,
-    96,
-)  # pixels of a training sub-image: decoding whole photographs would cost more than training
-BATCH, LQ_SIZE = 8, 32
-SEED = 0
+CROP_SIZE, CROP_STEP = 144, 96
+"""Pixels of a training sub-image: decoding whole photographs would cost more than training."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +71,15 @@ def run_demo(
     fused = out / "aether_tiny_fused.safetensors"
     run_command(out, "fuse", "fuse", str(trained), "-o", str(fused), progress=progress)
 
+    onnx = quantize(out, data, trained, scale=scale, iterations=max(20, iterations // 9), progress=progress)
+
     progress("measure", 0.0)
     held_out = {path.stem: read_rgb(path)[0] for path in find_pictures(data / "embedded" / "val" / "HR")}
-    rows = figures.measure({"half-way": halfway, "trained": trained, "fused": fused}, held_out, scale, tested)
+    rows = figures.measure(
+        {"half-way": halfway, "trained": trained, "fused": fused},
+        {"fp32 ONNX": onnx.fp32, "int8 ONNX, PTQ": onnx.ptq, "int8 ONNX, QAT": onnx.qat},
+        held_out, scale, tested,
+    )  # fmt: skip
     files = {
         "table": out / "table.json",
         "curve": pictures.training_curve(
@@ -87,6 +87,7 @@ def run_demo(
         ),
         "comparison": pictures.comparison(fused, held_out, scale, out / "comparison.png"),
         "weights": fused,
+        "int8": onnx.qat,
     }
     witness = take_witness(threads=torch.get_num_threads(), precision="float32", size="256x256")
     record = {
@@ -116,42 +117,6 @@ def prepare_data(out: Path, scale: int, progress: Callable[[str, float], None]) 
     return out / "data"
 
 
-def train_options(data: Path, scale: int, iterations: int) -> dict:
-    """The training options of the variant, shortened to what a CPU does in two minutes."""
-    recipe = {"total_iter": iterations, "batch": BATCH, "lq_size": LQ_SIZE, "ema_decay": 0.99}
-    opt = recipes.options(VARIANT, scale, "train", **recipe)
-    opt |= {"name": EXPERIMENT, "num_gpu": 0, "manual_seed": SEED}
-    opt["datasets"]["train"] |= {
-        "dataroot_gt": str(data / "train" / "HR_sub"),
-        "dataroot_lq": str(data / "train" / "LR_bicubic_sub" / f"X{scale}"),
-        "num_worker_per_gpu": 1,
-        "dataset_enlarge_ratio": 50,
-    }
-    opt["datasets"] = {"train": opt["datasets"]["train"], "val": validation_set(data, scale)}
-    opt["val"] |= {"val_freq": iterations // 10, "save_img": False, "pbar": False}
-    opt["logger"] |= {"print_freq": max(1, iterations // 90), "save_checkpoint_freq": iterations // 10}
-    return opt
-
-
-def test_options(data: Path, scale: int, weights: Path) -> dict:
-    """The test options of the variant on the pictures that were kept from training."""
-    opt = recipes.options(VARIANT, scale, "test")
-    opt |= {"name": EXPERIMENT, "num_gpu": 0, "manual_seed": SEED}
-    opt["datasets"] = {"test_1": validation_set(data, scale)}
-    opt["path"] |= {"pretrain_network_g": str(weights)}
-    return opt
-
-
-def validation_set(data: Path, scale: int) -> dict:
-    return {
-        "name": "embedded",
-        "type": "PairedImageDataset",
-        "dataroot_gt": str(data / "embedded" / "val" / "HR"),
-        "dataroot_lq": str(data / "embedded" / "val" / "LR_bicubic" / f"X{scale}"),
-        "io_backend": {"type": "disk"},
-    }
-
-
 def tested_figures(results: Path) -> tuple[float, float]:
     """PSNR (dB) and SSIM as `aethernet test` logged them."""
     text = max(results.glob("test_*.log")).read_text(encoding="utf-8")
@@ -172,8 +137,3 @@ def check(rows: list[figures.Row]) -> None:
             raise EnvironmentProblem(
                 f"{other.stage} gives {other.psnr:.4f} dB, the trained network {trained.psnr:.4f} dB"
             )
-
-
-def write_yaml(path: Path, opt: dict) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(yaml.safe_dump(opt, sort_keys=False), encoding="utf-8")
