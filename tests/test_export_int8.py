@@ -12,7 +12,7 @@ from aethernet import AetherNet, aether_custom
 from aethernet.errors import ConfigError, StageError
 from aethernet.export.onnx import export_onnx
 from aethernet.export.qdq import TARGETS
-from aethernet.quantization import QuantConv2d
+from aethernet.quantization import RoundedConv2d
 from aethernet.quantization.ranges import set_ranges
 
 onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
@@ -58,7 +58,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = {"gated, float sums", "attention, float gate"}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow if case in SLOW else ()) for case in CASES])
 def test_onnx_runtime_equals_the_reference(tmp_path, case):
     """70 dB leaves room for a number that lies half-way between two levels; all the others are the same integers. Float
     parts in the middle differ by roundings of 1e-7, which makes for more of those."""
@@ -73,10 +76,19 @@ def test_onnx_runtime_equals_the_reference(tmp_path, case):
         with torch.no_grad():
             assert decibel(runner.run(None, {"input": x.numpy()})[0], integers(x).numpy()) >= bound
     kinds = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
-    assert kinds["QLinearConv"] == sum(isinstance(module, QuantConv2d) for module in network.modules())
+    # ONNX Runtime rounds the weights of a float convolution between two grids by itself, and runs it in integers too.
+    assert kinds["QLinearConv"] == sum(isinstance(module, RoundedConv2d) for module in network.modules())
 
 
-@pytest.mark.parametrize(("target", "opset"), [("ort", 17), ("openvino", 18), ("tensorrt", 21), ("tensorrt", 22)])
+@pytest.mark.parametrize(
+    ("target", "opset"),
+    [
+        ("ort", 17),
+        ("tensorrt", 21),
+        pytest.param("openvino", 18, marks=pytest.mark.slow),
+        pytest.param("tensorrt", 22, marks=pytest.mark.slow),
+    ],
+)
 def test_targets_and_operator_sets_hold_the_same_function(tmp_path, target, opset):
     integers = prepared(PLAIN).convert_to_quantized()
     path = export_onnx(integers, 4, "int8", tmp_path / "net.onnx", opset=opset, target=target)
@@ -103,7 +115,7 @@ def test_int8_files_are_small_and_tell_nothing_of_the_machine(tmp_path):
     assert not any(b"/archs/" in path.read_bytes() for path in paths)
 
 
-@pytest.mark.parametrize("fields", [ATTENTION, PLAIN], ids=["attention", "plain"])
+@pytest.mark.parametrize("fields", [pytest.param(ATTENTION, marks=pytest.mark.slow), PLAIN], ids=["attention", "plain"])
 def test_openvino_equals_the_reference(tmp_path, fields):
     openvino = pytest.importorskip("openvino", reason="OpenVINO is an extra")
     integers = prepared(fields, "openvino").convert_to_quantized()

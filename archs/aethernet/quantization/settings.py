@@ -18,7 +18,8 @@ class QuantizationConfig:
     Args:
         first: the convolution that reads the picture. It has few inputs, so float costs little.
         last: the convolution that makes the picture's pixels.
-        depthwise: the large depthwise kernels.
+        depthwise: the large depthwise kernels. In float, their output is rounded all the same, and ONNX Runtime then
+            rounds the weights by itself and runs them in integers; other runtimes keep them float.
         gate: the sigmoid of the gated parts. int8 makes it a table of 256 entries in runtimes that know one.
         residual: the sums of the residual stream. In float, no rounding adds up from block to block.
         ranges: `learnt` ranges of activations are trained along (LSQ), `fixed` ones stay as calibrated.
