@@ -48,8 +48,8 @@ def evaluate(
     """
     records = []
     for number, (name, hr) in enumerate(hr_pictures.items(), start=1):
-        reference = modcrop(_rgb(hr), scale)
-        lr = bicubic_downsample(reference, scale) if lr_pictures is None else _rgb(lr_pictures[name])
+        reference = modcrop(as_rgb(hr), scale)
+        lr = bicubic_downsample(reference, scale) if lr_pictures is None else as_rgb(lr_pictures[name])
         expected = (lr.shape[0] * scale, lr.shape[1] * scale)
         if expected != reference.shape[:2]:
             raise DataError(
@@ -128,5 +128,6 @@ def _compare(name: str, output: np.ndarray, reference: np.ndarray, scale: int) -
         raise DataError(f"{name}: {error}") from error
 
 
-def _rgb(picture: np.ndarray) -> np.ndarray:
+def as_rgb(picture: np.ndarray) -> np.ndarray:
+    """A grey (H, W) picture as three equal channels; (H, W, 3) as it is."""
     return np.repeat(picture[:, :, None], 3, axis=2) if picture.ndim == 2 else picture

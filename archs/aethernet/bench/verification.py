@@ -12,7 +12,7 @@ from aethernet.bench import Progress
 from aethernet.bench.metrics import y_psnr_ssim
 from aethernet.bench.models import Subject, resolve_model
 from aethernet.bench.onnx_files import CONVOLUTIONS, open_session, optional_package, session_function
-from aethernet.bench.quality import from_batch, to_batch
+from aethernet.bench.quality import as_rgb, from_batch, to_batch
 from aethernet.bench.sets import PictureFolder
 from aethernet.bench.timing import fixed_threads
 from aethernet.bench.witness import Witness, take_witness
@@ -101,8 +101,7 @@ def verify_files(
     squares, largest, count = np.zeros(len(runs)), np.zeros(len(runs)), 0
     with fixed_threads(threads):
         for number, (title, folder, name) in enumerate(pictures):
-            hr = folder[name]
-            hr = modcrop(np.repeat(hr[:, :, None], 3, axis=2) if hr.ndim == 2 else hr, reference.scale)
+            hr = modcrop(as_rgb(folder[name]), reference.scale)
             batch = to_batch(bicubic_downsample(hr, reference.scale), reference.in_channels)
             outputs = [run(batch) for run in runs]
             for index, output in enumerate(outputs):

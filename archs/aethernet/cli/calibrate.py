@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from aethernet.cli import weights_file
+
 HELP = "Set the ranges of activations on real pictures: a qat-stage checkpoint to train or to convert to int8."
 
 
@@ -12,7 +14,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures"
     )
     parser.add_argument("-n", "--number", type=int, default=200, metavar="N", help="pictures to take (default: 200)")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the file to write: .pth or .safetensors")
     parser.add_argument(
         "--percentile",
         type=float,
@@ -23,8 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset", default="ort", help="what is int8: ort, openvino, tensorrt or quality (default: ort)"
     )
-    parser.add_argument("--key", help="entry of a BasicSR checkpoint (default: params_ema, else params)")
-    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+    weights_file.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,13 +33,9 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.calibration import calibrate
     from aethernet.checkpoint import read_checkpoint, write_checkpoint
     from aethernet.data.calibration import CalibrationInputs
-    from aethernet.errors import CheckpointError
     from aethernet.quantization import quantizers
 
-    if args.out.exists() and not args.force:
-        raise CheckpointError(f"{args.out} exists: give another -o, or --force to overwrite it")
-    if args.out.suffix not in (".pth", ".safetensors"):
-        raise CheckpointError(f"-o must end in .pth or .safetensors, not {args.out.name}")
+    weights_file.check_out(args)
     network = read_checkpoint(args.weights, args.key).network()
     title = network.config.title
     inputs = CalibrationInputs(args.data, network.config.scale, network.config.in_channels, args.number)

@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
+from aethernet.cli import weights_file
+
 HELP = "Fuse a trained checkpoint into the plain network and prove that nothing changed."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="a .pth that training wrote, or a .safetensors")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the file to write: .pth or .safetensors")
-    parser.add_argument("--key", help="entry of a BasicSR checkpoint (default: params_ema, else params)")
-    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+    weights_file.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -21,10 +21,7 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.errors import CheckpointError
     from aethernet.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
 
-    if args.out.exists() and not args.force:
-        raise CheckpointError(f"{args.out} exists: give another -o, or --force to overwrite it")
-    if args.out.suffix not in (".pth", ".safetensors"):
-        raise CheckpointError(f"-o must end in .pth or .safetensors, not {args.out.name}")
+    weights_file.check_out(args)
     checkpoint = read_checkpoint(args.checkpoint, args.key)
     network = checkpoint.network()
     print(f"{args.checkpoint} ({checkpoint.key}): {network.config.title}")

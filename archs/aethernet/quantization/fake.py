@@ -5,6 +5,7 @@ Sources: Jacob et al., Quantization and Training of Neural Networks for Efficien
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -144,6 +145,12 @@ class FakeQuantizer(nn.Module):
         return f"learnt={self.range.requires_grad}"
 
 
+def geometry(conv: nn.Conv2d) -> dict[str, Any]:
+    """The arguments that make a convolution of the same shape."""
+    names = ("in_channels", "out_channels", "kernel_size", "padding", "groups")
+    return {name: getattr(conv, name) for name in names}
+
+
 class RoundedConv2d(nn.Conv2d):
     """A convolution in float whose output lies on the int8 grid.
 
@@ -151,14 +158,7 @@ class RoundedConv2d(nn.Conv2d):
     """
 
     def __init__(self, conv: nn.Conv2d, *, learnt: bool = True) -> None:
-        super().__init__(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            padding=conv.padding,  # type: ignore[arg-type]
-            groups=conv.groups,
-            device="meta",
-        )
+        super().__init__(**geometry(conv), device="meta")
         self.weight, self.bias = conv.weight, conv.bias
         self.quantizer = FakeQuantizer(learnt=learnt)
 

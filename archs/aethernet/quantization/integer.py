@@ -18,6 +18,7 @@ from aethernet.quantization.fake import (
     QuantConv2d,
     QuantizedOperation,
     RoundedConv2d,
+    geometry,
     weight_step,
 )
 
@@ -158,14 +159,7 @@ def converted(module: nn.Module) -> nn.Module:
 
 def plain(conv: RoundedConv2d) -> nn.Conv2d:
     """The convolution inside, without the rounding of its output."""
-    inner = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        padding=conv.padding,  # type: ignore[arg-type]
-        groups=conv.groups,
-        device="meta",
-    )
+    inner = nn.Conv2d(**geometry(conv), device="meta")
     inner.weight, inner.bias = conv.weight, conv.bias
     return inner
 
