@@ -83,7 +83,8 @@ def _read_pickle(path: Path, head: bytes) -> dict:
     if not head.startswith((b"PK", b"\x80")):
         what = _what_else(head) or f"damaged, or of another kind (its first bytes are {head[:4].hex(' ')}): {AGAIN}"
         raise CheckpointError(f"{path} is not a file of plain tensors: it is {what}")
-    if head.startswith(b"PK"):
+    is_archive = head.startswith(b"PK")
+    if is_archive:
         _check_archive(path)
     try:
         with warnings.catch_warnings():  # about pickles of other tools; what matters is raised
@@ -92,9 +93,10 @@ def _read_pickle(path: Path, head: bytes) -> dict:
     except pickle.UnpicklingError as error:
         # torch's own message advises to load with weights_only=False, which runs whatever the file says.
         found = UNKNOWN_GLOBAL.search(str(error))
+        what = f"Python objects ({found[1]})" if found else "Python objects"
         raise CheckpointError(
-            f"{path} is not a file of plain tensors: it holds Python objects{f' ({found[1]})' if found else ''} or is "
-            "damaged. Objects are not loaded, because they can run code: save a network's state_dict() alone"
+            f"{path} is not a file of plain tensors: it holds {what}{'' if is_archive else ' or is damaged'}. Objects are "
+            "not loaded, because they can run code: save the network's state_dict() alone"
         ) from error
     except BROKEN_PICKLE as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
