@@ -26,7 +26,7 @@ SKIPS = ("none", "nearest", "bilinear")
 BLOCKS = ("gated", "plain")
 TAILS = ("stepwise", "direct")
 CONFIG_KEY = "config"
-"""Name of the state dict entry that holds the configuration: JSON text, one byte a number."""
+"""Name of the state dict entry that holds the configuration: JSON text as bytes (uint8)."""
 VERSION_FIELD = "arch_version"
 """Name of `ARCH_VERSION` beside the arguments in that text."""
 
@@ -185,12 +185,8 @@ class AetherConfig:
 
 
 def pack_fields(fields: Mapping[str, Any]) -> Tensor:
-    """A mapping as JSON text in an (N,) int32 tensor.
-
-    Not uint8: spandrel refuses a `.pth` with tensors of that type. The numbers are small enough to survive a tool that
-    makes every tensor of a file half or bfloat16.
-    """
-    return torch.tensor(list(json.dumps(fields).encode()), dtype=torch.int32, device="cpu")
+    """A mapping as JSON text in an (N,) uint8 tensor; its numbers survive a tool that makes all tensors half or bfloat16."""
+    return torch.tensor(list(json.dumps(fields).encode()), dtype=torch.uint8, device="cpu")
 
 
 def unpack_fields(tensor: Tensor) -> dict[str, Any]:
