@@ -29,8 +29,8 @@ CASES: dict[str, list[dict]] = {
     "drop_path": [{"drop_path": 0.15}],
     "stage": [{"stage": stage} for stage in STAGES],
     "quantization": [
-        {"quantization": "quality"},
-        {"quantization": "openvino", "stage": "qat"},
+        {"quantization": "quality", "stage": "qat"},  # float weights carry none
+        {"quantization": "openvino", "stage": "int8"},
         {"quantization": {"depthwise": "float", "ranges": "fixed"}, "stage": "qat"},
         {"quantization": {"last": "float"}, "stage": "int8"},
     ],

@@ -133,9 +133,9 @@ def test_the_header_tells_people_what_it_is(tmp_path, channels, order):
         "scale": "2",
         "stage": "fused",
         "arch_version": "1",
-        "version": f"aethernet {__version__}",
-        "colour_order": order,
-        "range": "0 to 1, in and out",
+        "aethernet_version": __version__,
+        "color_order": order,
+        "value_range": "0..1",
         "license": "CC0",
     }
 

@@ -288,3 +288,14 @@ def test_a_file_without_our_digest_is_taken_as_it_is(tmp_path):
     save_file(state, tmp_path / "net.safetensors", {"format": "pt", "author": "somebody"})
     found = read_checkpoint(tmp_path / "net.safetensors").state_dict
     assert all(torch.equal(found[key], state[key]) for key in state)
+
+
+def test_no_sound_file_is_taken_for_another(tmp_path):
+    """A safetensors file begins with a length, whose bytes may be those that another kind begins with."""
+    beginnings = set()
+    for padding in range(0, 256, 8):
+        header = {"note": "x" * padding}
+        write_checkpoint(tmp_path / "net.safetensors", network(), header)
+        beginnings.add((tmp_path / "net.safetensors").read_bytes()[0])
+        assert load_network(tmp_path / "net.safetensors").config == CONFIG
+    assert {0x80, ord("P")} <= beginnings

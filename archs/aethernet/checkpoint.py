@@ -107,7 +107,7 @@ def write_checkpoint(path: str | Path, network: AetherNet, metadata: Mapping[str
 
 
 def file_metadata(config: AetherConfig) -> dict[str, str]:
-    """What the header of a `.safetensors` tells a reader about the network; loading needs none of it."""
+    """What the header of a `.safetensors` tells people, by the names that our ONNX files use; loading needs none of it."""
     return {
         "format": "pt",
         "network": config.title,
@@ -116,9 +116,9 @@ def file_metadata(config: AetherConfig) -> dict[str, str]:
         "scale": str(config.scale),
         "stage": config.stage,
         VERSION_FIELD: str(ARCH_VERSION),
-        "version": f"aethernet {__version__}",
-        "colour_order": "RGB" if config.in_channels == 3 else "grey",
-        "range": "0 to 1, in and out",
+        "aethernet_version": __version__,
+        "color_order": "RGB" if config.in_channels == 3 else "grey",
+        "value_range": "0..1",
     }
 
 

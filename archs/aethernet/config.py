@@ -134,8 +134,14 @@ class AetherConfig:
         return f"aether_{self.variant} x{self.scale} (stage {self.stage})"
 
     def to_tensor(self) -> Tensor:
-        """The configuration as JSON text in a tensor, which any loader of tensors carries along."""
-        return pack_fields({VERSION_FIELD: ARCH_VERSION, **dataclasses.asdict(self)})
+        """The configuration as JSON text in a tensor, which any loader of tensors carries along.
+
+        `quantization` belongs to the stages that have grids: float weights take it from whoever quantises them.
+        """
+        fields = dataclasses.asdict(self)
+        if not self.quantized:
+            del fields["quantization"]
+        return pack_fields({VERSION_FIELD: ARCH_VERSION, **fields})
 
     @classmethod
     def from_tensor(cls, tensor: Tensor) -> "AetherConfig":
@@ -151,7 +157,8 @@ class AetherConfig:
                 "use the release of aethernet that wrote them, or a newer one"
             )
         try:
-            return cls.from_fields(fields)
+            config = cls.from_fields(fields)
+            return config if config.quantized else dataclasses.replace(config, quantization=QuantizationConfig())
         except ConfigError as error:
             raise CheckpointError(
                 f"the entry {CONFIG_KEY!r} describes no AetherNet of this release: {error}"

@@ -26,6 +26,10 @@ DIGEST = "tensors_sha256"
 """Name of the header's entry that holds `tensors_digest` of a `.safetensors`."""
 AGAIN = "copy or download it again"
 
+ARCHIVE = b"PK"
+PICKLES = (ARCHIVE, *(bytes((0x80, protocol)) for protocol in range(2, 6)))
+"""How a `.pth` begins: as a zip archive, or, before 2020, as a pickle of one of its protocols."""
+
 BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
 """What `zipfile` raises for damaged archives (NotImplementedError and UnicodeDecodeError are among these)."""
 BROKEN_PICKLE = (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError, AssertionError)
@@ -58,8 +62,8 @@ def tensors_digest(state_dict: Mapping[str, Tensor]) -> str:
 
 
 def _read_safetensors(path: Path, head: bytes) -> dict[str, Tensor]:
-    other = "a .pth under this ending: rename it" if head.startswith((b"PK", b"\x80")) else _what_else(head)
-    if other:
+    other = "a .pth under this ending: rename it" if head.startswith(PICKLES) else _what_else(head)
+    if other and not _is_safetensors(path, head):  # whose first bytes, a length, may be those of anything
         raise CheckpointError(f"{path} is not a readable safetensors file: it is {other}")
     try:
         state_dict = safetensors.torch.load_file(path)
@@ -78,12 +82,12 @@ def _read_safetensors(path: Path, head: bytes) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path, head: bytes) -> dict:
-    if head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < path.stat().st_size:
+    if _is_safetensors(path, head):
         raise CheckpointError(f"{path} is a safetensors file: rename it to {path.with_suffix('.safetensors').name}")
-    if not head.startswith((b"PK", b"\x80")):
+    if not head.startswith(PICKLES):
         what = _what_else(head) or f"damaged, or of another kind (its first bytes are {head[:4].hex(' ')}): {AGAIN}"
         raise CheckpointError(f"{path} is not a file of plain tensors: it is {what}")
-    is_archive = head.startswith(b"PK")
+    is_archive = head.startswith(ARCHIVE)
     if is_archive:
         _check_archive(path)
     try:
@@ -117,6 +121,11 @@ def _check_archive(path: Path) -> None:
         raise CheckpointError(f"{path} is damaged or cut off ({error}): {AGAIN}") from error
     if entry is not None:
         raise CheckpointError(f"{path} is damaged: the checksum of its entry {entry} does not fit: {AGAIN}")
+
+
+def _is_safetensors(path: Path, head: bytes) -> bool:
+    """Whether it begins as a safetensors file: the length of a header of JSON, in 8 bytes, and the header."""
+    return head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < path.stat().st_size
 
 
 def _what_else(head: bytes) -> str | None:
