@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from training import ARCHS
 from trees import run_in, write_neosr, write_trainner
 
 from aethernet import aether_custom
 from aethernet.errors import ConfigError, EnvironmentProblem
 from aethernet.integrations import install, neosr, registry, trainner
-from aethernet.variants import FACTORIES, VARIANTS
+from aethernet.variants import FACTORIES, VARIANTS, aether_small
 
 NAMES = [factory.__name__ for factory in FACTORIES]
 
@@ -46,7 +47,8 @@ assert set({NAMES}) <= set(ARCH_REGISTRY.objects), ARCH_REGISTRY.objects
 assert "aether_peer" not in ARCH_REGISTRY  # a peer takes no scale
 network = traiNNer.archs.build_network({{"type": "Aether_Tiny", "scale": 2, "stage": "qat"}})
 print(network.config.title)
-import aether_arch  # registers the same again
+from aethernet.integrations import registry
+assert registry.register_architectures("traiNNer") == ["traiNNer"]  # the same again
 """
 
 
@@ -116,17 +118,20 @@ BUILD_IN_NEOSR = f"""
 import neosr.archs
 network = neosr.archs.build_network({{"type": "aether_tiny"}})
 print(network.config.title)
-print(neosr.archs.build_network({{"type": "aether_tiny", "scale": 2, "stage": "fused"}}).config.title)
+print(neosr.archs.build_network({{"type": "aether_tiny", "scale": 2, "stage": "qat"}}).config.title)
 from neosr.utils.registry import ARCH_REGISTRY
 assert set({NAMES}) <= set(ARCH_REGISTRY.objects)
-import aether_arch  # registers the same again
+from aethernet.integrations import registry
+assert registry.register_architectures("neosr") == ["neosr"]  # the same again
 """
 
 
 def test_neosr_knows_the_networks_after_the_drop_in(neosr_tree):
     install.install(neosr_tree)
     titles = run_in(neosr_tree, BUILD_IN_NEOSR, "-s", "3").stdout.splitlines()
-    assert titles == ["aether_tiny x3 (stage train)", "aether_tiny x2 (stage fused)"]
+    assert titles == ["aether_tiny x3 (stage train)", "aether_tiny x2 (stage qat)"]
+    titles = run_in(neosr_tree, BUILD_IN_NEOSR, "-onnx", "-s", "3").stdout.splitlines()
+    assert titles == ["aether_tiny x3 (stage fused)", "aether_tiny x2 (stage qat)"], "convert.py passes no stage"
     install.remove(neosr_tree)
     assert "KeyError: 'aether_tiny'" in run_in(neosr_tree, BUILD_IN_NEOSR, "-s", "3", check=False).stderr
 
@@ -149,7 +154,25 @@ def test_the_front_door_does_not_start_neosr(neosr_tree):
 def test_neosr_networks_refuse_unknown_arguments():
     tiny = neosr.NETWORKS[NAMES.index("aether_tiny")]
     with pytest.raises(ConfigError, match="AetherNet has no argument 'upscale'"):
-        tiny(scale=2, upscale=2)
+        tiny(scale=2, stage="train", upscale=2)
+
+
+def test_weights_averaged_as_in_neosr_are_the_average():
+    """neosr averages with AveragedModel, and drops `module.` and `n_averaged` from what it saves."""
+    network = aether_small(2, norm_freeze_iter=1)
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.5))
+    before = network.state_dict()["fusion.norm.running_var"].clone()
+    for seed in range(2):
+        network.train()(torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))).mean().backward()
+        average.update_parameters(network)
+    saved = {name.removeprefix("module."): value for name, value in average.state_dict().items()}
+    del saved["n_averaged"]
+    loaded = aether_small(2).eval()
+    loaded.load_state_dict(saved, strict=True)
+    x = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(loaded(x), average.eval()(x))
+    assert not torch.equal(saved["fusion.norm.running_var"], before), "statistics belong to the average"
 
 
 def test_only_named_frameworks_are_touched(monkeypatch):

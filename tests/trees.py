@@ -48,7 +48,7 @@ import sys
 SCALE = int(sys.argv[sys.argv.index("-s") + 1])  # as in neosr, whoever imports this has a command line for it
 
 def net_opt():
-    return SCALE, True
+    return SCALE, "-onnx" not in sys.argv
 """
 
 

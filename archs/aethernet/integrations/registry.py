@@ -35,12 +35,14 @@ class Framework:
         networks: the factories, as the framework calls them.
         registries: names of the registries in which it looks for a network, in its order; ours go into the last.
         runs_alone: whether it can be imported outside its own programs.
+        advice: what to do if it does not import.
     """
 
     module: str
     networks: tuple[Callable, ...]
     registries: tuple[str, ...] = ("ARCH_REGISTRY",)
     runs_alone: bool = True
+    advice: str = ": run this with the Python that has its requirements"
 
     def load(self) -> ModuleType | None:
         """The module with the registries; None without the framework, or with one that does not import."""
@@ -53,12 +55,12 @@ class Framework:
         try:
             return importlib.import_module(self.module)
         except (ImportError, RuntimeError) as error:
-            logger.warning("not registered in %s, which does not import (%s): run `aethernet doctor`", framework, error)
+            logger.warning("not registered in %s, which does not import (%s)%s", framework, error, self.advice)
             return None
 
 
 FRAMEWORKS = {
-    "basicsr": Framework("basicsr.utils.registry", (*FACTORIES, aether_peer)),
+    "basicsr": Framework("basicsr.utils.registry", (*FACTORIES, aether_peer), advice=": run `aethernet doctor`"),
     "traiNNer": Framework("traiNNer.utils.registry", trainner.NETWORKS, ("SPANDREL_REGISTRY", "ARCH_REGISTRY")),
     # Its modules parse the command line while they are imported, and end a process whose command line is another's.
     "neosr": Framework("neosr.utils.registry", neosr.NETWORKS, runs_alone=False),
