@@ -55,9 +55,6 @@ assert registry.register_architectures("traiNNer") == ["traiNNer"]  # the same a
 def test_trainner_knows_the_networks_after_the_drop_in(trainner_tree):
     install.install(trainner_tree)
     assert run_in(trainner_tree, BUILD_IN_TRAINNER).stdout == "aether_tiny x2 (stage qat)\n"
-    install.remove(trainner_tree)
-    code = 'import traiNNer.archs; traiNNer.archs.build_network({"type": "aether_tiny"})'
-    assert "KeyError: 'aether_tiny'" in run_in(trainner_tree, code, check=False).stderr
 
 
 def test_the_front_door_registers_where_trainner_is_importable(trainner_tree):
@@ -115,10 +112,12 @@ def test_custom_has_sizes_in_trainner_unless_one_is_given():
 # neosr
 
 BUILD_IN_NEOSR = f"""
+import sys
 import neosr.archs
-network = neosr.archs.build_network({{"type": "aether_tiny"}})
-print(network.config.title)
+print(neosr.archs.build_network({{"type": "aether_tiny"}}).config.title)
 print(neosr.archs.build_network({{"type": "aether_tiny", "scale": 2, "stage": "qat"}}).config.title)
+sys.argv.append("-onnx")
+print(neosr.archs.build_network({{"type": "aether_tiny"}}).config.title)
 from neosr.utils.registry import ARCH_REGISTRY
 assert set({NAMES}) <= set(ARCH_REGISTRY.objects)
 from aethernet.integrations import registry
@@ -129,11 +128,11 @@ assert registry.register_architectures("neosr") == ["neosr"]  # the same again
 def test_neosr_knows_the_networks_after_the_drop_in(neosr_tree):
     install.install(neosr_tree)
     titles = run_in(neosr_tree, BUILD_IN_NEOSR, "-s", "3").stdout.splitlines()
-    assert titles == ["aether_tiny x3 (stage train)", "aether_tiny x2 (stage qat)"]
-    titles = run_in(neosr_tree, BUILD_IN_NEOSR, "-onnx", "-s", "3").stdout.splitlines()
-    assert titles == ["aether_tiny x3 (stage fused)", "aether_tiny x2 (stage qat)"], "convert.py passes no stage"
-    install.remove(neosr_tree)
-    assert "KeyError: 'aether_tiny'" in run_in(neosr_tree, BUILD_IN_NEOSR, "-s", "3", check=False).stderr
+    assert titles == [
+        "aether_tiny x3 (stage train)",
+        "aether_tiny x2 (stage qat)",
+        "aether_tiny x3 (stage fused)",  # convert.py passes no stage
+    ]
 
 
 def test_a_foreign_network_of_that_name_in_neosr_is_an_error(neosr_tree):
