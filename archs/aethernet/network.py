@@ -237,6 +237,17 @@ class AetherNet(nn.Module):
                 del state_dict[prefix + key]
             state_dict.update({prefix + key: value for key, value in updated.items()})
 
+    def map_state_dict(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of this stage or an earlier one as those of this stage, in place; others raise as in loading.
+
+        traiNNer-redux calls it by this name before it compares a file's tensors with the network's.
+        """
+        if CONFIG_KEY in state_dict:
+            self._update(state_dict, "")
+            self._admit(AetherConfig.from_tensor(state_dict.pop(CONFIG_KEY)), state_dict, "")
+            state_dict[CONFIG_KEY] = self.config.to_tensor()
+        return state_dict
+
     def _admit(self, incoming: AetherConfig, state_dict: dict[str, Tensor], prefix: str) -> None:
         """Checks that weights of `incoming` belong here and fuses those of an earlier stage inside `state_dict`."""
         differences = self.config.differences(incoming)
