@@ -55,9 +55,9 @@ class HalfReport:
     pictures: int
 
     @property
-    def widest(self) -> LayerRange:
-        """The layer with the largest number; one that is not finite comes first."""
-        return max(self.layers, key=lambda layer: (layer.largest != layer.largest, layer.largest))
+    def by_headroom(self) -> list[LayerRange]:
+        """The layers with the largest numbers first; what is not a number comes before all."""
+        return sorted(self.layers, key=lambda layer: (layer.largest == layer.largest, layer.headroom))
 
     @property
     def overflowing(self) -> list[LayerRange]:
@@ -67,17 +67,17 @@ class HalfReport:
     @property
     def safe(self) -> bool:
         """Whether every number stays `MARGIN` times below the largest float16."""
-        return self.widest.headroom >= MARGIN
+        return all(layer.headroom >= MARGIN for layer in self.layers)
 
     def sentence(self) -> str:
         """The verdict in words."""
-        widest = self.widest
+        widest = self.by_headroom[0]
         seen = f"largest number {widest.largest:.4g} ({widest.name}) on {self.pictures} pictures, float16 ends at {LARGEST:g}"
         if self.overflowing:
-            return f"fp16 overflows in {len(self.overflowing)} of {len(self.layers)} layers: {seen}. Ship fp32"
+            return f"fp16 overflows in {len(self.overflowing)} of {len(self.layers)} layers: {seen}. Take fp32"
         if not self.safe:
             return f"fp16 is not safe: {seen}, so other pictures may overflow ({MARGIN:g} times is the margin)"
-        return f"fp16 is safe: {seen}, {widest.headroom:.3g} times more"
+        return f"fp16 is safe: {seen}, {widest.headroom:,.0f} times more"
 
 
 @torch.no_grad()
@@ -102,7 +102,7 @@ def half_ranges(
     fused = copy.deepcopy(network).cpu().float().eval().fuse_model()
     outputs: dict[str, _Outputs] = {}
     for name, module in fused.named_modules():
-        if not list(module.children()) or isinstance(module, COMPUTING):
+        if isinstance(module, COMPUTING) or not (list(module.children()) or isinstance(module, nn.Identity)):
             module.register_forward_hook(_watch(outputs, name))
     count = 0
     for count, picture in enumerate(pictures, start=1):
