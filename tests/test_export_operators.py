@@ -1,10 +1,11 @@
 """Every kind of file holds plain operators only, no shape branches, and computes what PyTorch computes.
 
-Thirty small networks go round all variants, scales, skips, precisions, targets, operator sets and forms, each at its own
-pace, so that all pairs that matter meet. A few run by default.
+Thirty-two small networks, in which every variant, scale, skip, norm, operator set and form meets every precision. A few run
+by default.
 """
 
 import functools
+import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,8 @@ onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
 
 SCALES = (1, 2, 3, 4, 8)
-KINDS = (("fp32", "ort"), ("int8", "ort"), ("fp16", "ort"), ("int8", "tensorrt"), ("int8", "openvino"))
+FLOATS, INTEGERS = ("fp32", "fp16"), ("ort", "tensorrt", "openvino")
+KINDS = (*((precision, "ort") for precision in FLOATS * 2), *(("int8", target) for target in INTEGERS))
 FORMS = (
     Form(),
     Form(static=(9, 12)),
@@ -35,8 +37,10 @@ FORMS = (
 OPSETS = tuple(range(LEAST_OPSET, LARGEST_OPSET + 1))
 NORMS = (None, None, "layernorm")
 """None is that of the variant."""
-COUNT = 30
-QUICK = {4, 8, 15, 27}
+COUNT = 32
+SEED = 24
+"""One with which all pairs meet; the first test holds it."""
+QUICK = {3, 10, 22}
 NEVER = {"Shape", "Gather", "Reshape", "If", "Loop", "NonZero", "Where", "Slice", "Constant", "Identity"}
 """What shapes that are computed at run time leave in a graph, and what says nothing."""
 
@@ -65,23 +69,22 @@ class Case:
         return randomise(aether_custom(self.scale, **fields)).eval()
 
 
-def case(index: int) -> Case:
-    precision, target = KINDS[(index + index // 5) % 5]
-    stages = ("qat", "int8") if precision == "int8" else ("train", "fused")
-    return Case(
-        variant=list(VARIANTS)[index % 4],
-        scale=SCALES[index % 5],
-        skip=SKIPS[(index + index // 4) % 3],
-        norm=NORMS[(index + index // 12) % 3],
-        stage=stages[index // 3 % 2],
-        precision=precision,
-        target=target,
-        opset=OPSETS[index % 6],
-        form=FORMS[(index + 2 * (index // 5)) % 5],
-    )
+def make_cases() -> list[Case]:
+    """Every value of every field equally often, shuffled."""
+    order = random.Random(SEED)
+
+    def column(values) -> list:
+        return order.sample([values[index % len(values)] for index in range(COUNT)], COUNT)
+
+    fields = (tuple(VARIANTS), SCALES, SKIPS, NORMS, KINDS, OPSETS, FORMS, (0, 1))
+    return [
+        Case(variant, scale, skip, norm, (("qat", "int8") if kind[0] == "int8" else ("train", "fused"))[later], *kind,
+             opset, form)
+        for variant, scale, skip, norm, kind, opset, form, later in zip(*map(column, fields), strict=True)
+    ]  # fmt: skip
 
 
-CASES = [case(index) for index in range(COUNT)]
+CASES = make_cases()
 
 
 def test_the_cases_go_round_everything():
@@ -98,10 +101,9 @@ def test_the_cases_go_round_everything():
     }
     for field, values in wanted.items():
         assert {getattr(entry, field) for entry in CASES} == values, field
-    # Those that change the graph together.
-    for fields, count in ((("variant", "precision"), 12), (("scale", "precision"), 15), (("form", "precision"), 15),
-                          (("opset", "precision"), 18), (("skip", "precision"), 9), (("scale", "form"), 25)):  # fmt: skip
-        assert len({tuple(getattr(entry, field) for field in fields) for entry in CASES}) == count, fields
+    pairs = {"variant": 12, "scale": 15, "skip": 9, "norm": 6, "opset": 18, "form": 15}
+    for field, count in pairs.items():
+        assert len({(getattr(entry, field), entry.precision) for entry in CASES}) == count, field
 
 
 @pytest.mark.parametrize(
@@ -139,6 +141,9 @@ def compare(path, model: AetherNet, entry: Case) -> None:
         expected = model(torch.from_numpy(x).float() / 255).double().numpy()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
+    if entry.target == "tensorrt":
+        # These files are not for it: beside a Transpose of int8, its optimiser of Q and DQ makes a graph that it refuses.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     is_bytes = entry.form.pixels != "float"
     x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if entry.form.channels_last else x

@@ -34,8 +34,8 @@ KNOWN = f"a variant such as aether_tiny_x4, a weights file ({' '.join(WEIGHTS_SU
 class Subject:
     """A model to measure: a network in its deployed form, in eval mode on the CPU, or an ONNX file.
 
-    `label` is its name in tables, `trained` is False for random weights; `batch` and `size` (height, width) are what an
-    ONNX file takes, None where it takes any.
+    `label` is its name in tables, `trained` is False for random weights; the others are those of
+    `OnnxFacts`.
     """
 
     spec: str
@@ -47,6 +47,7 @@ class Subject:
     onnx: Path | None = None
     batch: int | None = None
     size: tuple[int, int] | None = None
+    foreign: bool = False
 
 
 def resolve_model(spec: str) -> Subject:

@@ -25,13 +25,15 @@ CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 
 class OnnxFacts:
     """What a picture must look like for a file: its channels, and how much larger it comes out.
 
-    `batch` and `size` (height, width) are set where the file takes no others.
+    `batch` and `size` (height, width) are set where the file takes no others. A file for a runtime that does not run here
+    is `foreign` (TensorRT): ONNX Runtime computes it as written, since its fused kernels tell nothing of the other's.
     """
 
     scale: int
     in_channels: int
     batch: int | None = None
     size: tuple[int, int] | None = None
+    foreign: bool = False
 
 
 def optional_package(name: str, purpose: str) -> ModuleType:
@@ -117,7 +119,7 @@ def session_function(session) -> Callable[[np.ndarray], np.ndarray]:
 
 def inspect_onnx(path: Path, side: int = 32) -> OnnxFacts:
     """Finds the channels and the scale of a file by running it once on a small picture."""
-    session = open_session(path)
+    session = open_session(path, as_written=True)  # once, on a few pixels
     batch, channels, height, width = input_shape(session)
     if channels not in (1, 3):
         raise CheckpointError(f"{path} takes {channels!r} channels: 1 (grey) or 3 (RGB) is needed")
@@ -131,7 +133,8 @@ def inspect_onnx(path: Path, side: int = 32) -> OnnxFacts:
     if out.ndim != 4 or remainder or out.shape[-2] != sides[0] * scale:
         raise CheckpointError(f"{path} makes {out.shape} of {shape}: it is no upscaler")
     size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-    return OnnxFacts(scale, channels, batch if isinstance(batch, int) else None, size)
+    foreign = session.get_modelmeta().custom_metadata_map.get("target") == "tensorrt"
+    return OnnxFacts(scale, channels, batch if isinstance(batch, int) else None, size, foreign)
 
 
 def export_peer(network: nn.Module, example: torch.Tensor, path: Path) -> bool:

@@ -24,7 +24,7 @@ INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 class Verified:
     """One file against the network that it comes from: the figures of `Agreement`, and what the file is.
 
-    `integers` of `convolutions` run in integers; None for a file that PyTorch runs in float anyway.
+    `integers` of `convolutions` run in integers; None for a file that PyTorch runs in float anyway, or that is for TensorRT.
     """
 
     label: str
@@ -103,7 +103,7 @@ def verify_files(
         used = torch.get_num_threads()
     rows = []
     for subject, agreement in zip(subjects, found.runs, strict=True):
-        integers, convolutions = integer_convolutions(subject.onnx) if subject.onnx else (None, None)
+        integers, convolutions = _integers(subject)
         rows.append(
             Verified(
                 label=subject.label,
@@ -145,6 +145,10 @@ def middle(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     return picture[top : top + height, left : left + width]
 
 
+def _integers(subject: Subject) -> tuple[int, int] | tuple[None, None]:
+    return (None, None) if subject.onnx is None or subject.foreign else integer_convolutions(subject.onnx)
+
+
 def _common_size(subjects: Sequence[Subject]) -> tuple[int, int] | None:
     sizes = sorted({subject.size for subject in subjects if subject.size})
     if len(sizes) > 1:
@@ -169,7 +173,8 @@ def integer_convolutions(path: Path) -> tuple[int, int]:
 
 def _run(subject: Subject, threads: int | None) -> Run:
     if subject.onnx is not None:
-        function, count = session_function(open_session(subject.onnx, threads)), subject.batch or 1
+        session = open_session(subject.onnx, threads, as_written=subject.foreign)
+        function, count = session_function(session), subject.batch or 1
         return function if count == 1 else lambda batch: function(np.repeat(batch, count, axis=0))[:1]
     assert subject.network is not None
     return network_run(subject.network)

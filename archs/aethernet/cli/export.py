@@ -144,10 +144,18 @@ def _check(args: argparse.Namespace, network: "AetherNet", precisions: list[str]
         )
     if args.against and not network.config.quantized:
         raise ConfigError("--against is for weights on int8 grids; files of float weights are held against these")
+    if args.against:
+        from aethernet.checkpoint import read_checkpoint
+
+        differences = network.config.differences(read_checkpoint(args.against).config)
+        if differences:
+            raise ConfigError(f"{args.weights} does not come from {args.against}: {'; '.join(differences)}")
     needs_data = {"--against": args.against, "--max-drop": args.max_drop, "--json": args.json, "--number": args.number}
     for option, value in needs_data.items():
         if value is not None and not args.data:
             raise ConfigError(f"{option} says how to use pictures: give them with --data DIR, or leave it out")
+    if args.max_drop is not None and not args.max_drop >= 0:
+        raise ConfigError(f"--max-drop must be 0 dB or more, not {args.max_drop}")
     for option, value in {"--percentile": args.percentile, "--preset": args.preset}.items():
         if value is not None and (not int8 or network.config.quantized):
             raise ConfigError(f"{option} is for calibrating, and nothing is calibrated here: leave it out")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from aethernet.errors import ConfigError, EnvironmentProblem, StageError
 from aethernet.export.form import BytesAround, Form
 from aethernet.export.half_range import LARGEST
+from aethernet.export.lowering import EXPORTED, LOWERED, lower
 from aethernet.export.qdq import TARGETS, QdqArithmetic, set_arithmetic
 from aethernet.files import atomic_path
 from aethernet.network import AetherNet
@@ -130,7 +131,7 @@ def _exportable(model: AetherNet, precision: str, target: str, opset: int) -> nn
                 "it or aethernet.calibrate(network, pictures), then export what convert_to_quantized() returns"
             )
         network = copy.deepcopy(model).cpu().eval()
-        set_arithmetic(network, QdqArithmetic(TARGETS[target], opset))
+        set_arithmetic(network, QdqArithmetic(TARGETS[target], max(opset, EXPORTED)))
         return network
     if model.config.quantized:
         raise StageError(
@@ -156,7 +157,7 @@ def _traced(network: nn.Module, in_channels: int, form: Form, opset: int) -> "on
             network.eval(),
             (form.example(in_channels),),
             dynamo=True,
-            opset_version=opset,
+            opset_version=max(opset, EXPORTED),
             dynamic_shapes=form.dynamic_shapes(),
             input_names=[INPUT_NAME],
             output_names=[OUTPUT_NAME],
@@ -164,6 +165,12 @@ def _traced(network: nn.Module, in_channels: int, form: Form, opset: int) -> "on
         )
     assert program is not None  # as always with dynamo
     proto = program.model_proto
+    if opset == LOWERED:
+        lower(proto)
+    if [entry.version for entry in proto.opset_import] != [opset]:  # a converter gave up, without a word
+        raise EnvironmentProblem(
+            f"torch {torch.__version__} cannot write operator set {opset} of this network: give another opset"
+        )
     # The exporter writes its own newest format into every file, which runtimes of the operator set's time refuse.
     proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import)
     values = (*proto.graph.value_info, *proto.graph.input, *proto.graph.output)
