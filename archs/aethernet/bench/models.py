@@ -72,7 +72,16 @@ def resolve_model(spec: str) -> Subject:
         return _variant(spec, match[1], int(match[2]))
     if path.suffix == ".onnx":
         facts = inspect_onnx(path)
-        return Subject(spec, path.name, facts.scale, facts.in_channels, onnx=path, batch=facts.batch, size=facts.size)
+        return Subject(
+            spec,
+            path.name,
+            facts.scale,
+            facts.in_channels,
+            onnx=path,
+            batch=facts.batch,
+            size=facts.size,
+            foreign=facts.foreign,
+        )
     if path.suffix in WEIGHTS_SUFFIXES:
         return _weights(spec, path)
     raise ConfigError(f"{spec!r} is not a model; give {KNOWN}")

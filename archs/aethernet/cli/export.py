@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="fp32, fp16, int8 (default: fp32 and fp16 of float weights, int8 of weights on int8 grids)",
     )
     files.add_argument("--target", nargs="+", metavar="T", help="of int8: ort, openvino, tensorrt (default: ort)")
-    files.add_argument("--opset", type=int, help="operator set, 17 to 22 (default: 18, and 21 for int8)")
+    files.add_argument("--opset", type=int, help="operator set, 17 to 22 (default: 17, and 21 for int8)")
     files.add_argument("--static", type=size, metavar="HxW", help="the only input size (default: any)")
     files.add_argument("--batch", type=positive, metavar="N", help="the only number of pictures (default: any)")
     files.add_argument(
@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
     choice = {"precisions": precisions, "targets": args.target or ["ort"], "opset": args.opset, "name": args.name}
     planned = planned_files(network.config, args.out, **choice, form=form)
     _check_out(args, planned)
+    if not network.config.quantized:
+        network.fuse_model()
     half, report = None, None
     with ProgressBars() as bars:
         quantized = _quantized(args, network, bars) if "int8" in precisions else None

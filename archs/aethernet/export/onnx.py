@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import onnx
 
 PRECISIONS = ("fp32", "fp16", "int8")
-OPSETS = {"fp32": 18, "fp16": 18, "int8": 21}
-"""Operator sets by default; docs/export.md says which runtime reads which."""
+OPSETS = {"fp32": 17, "fp16": 17, "int8": 21}
+"""Operator sets by default; docs/export.md says which runtime reads which. TensorRT 8 ends at 17."""
 LEAST_OPSET, LARGEST_OPSET = 17, 22
 """Nothing in these graphs needs a newer one, and older runtimes would not read it."""
 INPUT_NAME, OUTPUT_NAME = "input", "output"
@@ -68,7 +68,7 @@ def export_onnx(
             DequantizeLinear nodes, int8 weights).
         path: the file to write, by default `aether_VARIANT_xSCALE_PRECISION.onnx` in the current folder; behind the
             precision stand the target of int8 files, and what is fixed.
-        opset: ONNX operator set, 17 to 22, by default 18, and 21 for int8.
+        opset: ONNX operator set, 17 to 22, by default 17, and 21 for int8.
         target: the runtime of an int8 file, `ort`, `openvino` or `tensorrt`; float files suit all.
         static: the only height and width of the input; by default any.
         batch: the only N; by default any.
