@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from aethernet.blocks import LEAKY_SLOPE, AdaptiveUpsample, AetherBlock, PlainBlock, QuantFusion, SpatialAttention
 from aethernet.config import CONFIG_KEY, STAGES, AetherConfig
 from aethernet.errors import CheckpointError, StageError
+from aethernet.migrations import up_to_date
 from aethernet.norms import DeploymentNorm, LayerNorm2d
 from aethernet.operations import INPUT_MEAN, Add, Centre, Concat, ImageSkip
 from aethernet.placement import place_integers, place_quantizers
@@ -64,8 +65,9 @@ class AetherNet(nn.Module):
         self._advance(config.stage)
 
     @classmethod
-    def from_state_dict(cls, state_dict: dict[str, Tensor], stage: str | None = None) -> "AetherNet":
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor], stage: str | None = None) -> "AetherNet":
         """Rebuilds a network from its tensors alone, in its own stage or in a later one."""
+        state_dict = up_to_date(state_dict)
         if CONFIG_KEY not in state_dict:
             raise CheckpointError(f"these are no AetherNet weights: the entry {CONFIG_KEY!r} is missing")
         config = AetherConfig.from_tensor(state_dict[CONFIG_KEY])
@@ -217,12 +219,23 @@ class AetherNet(nn.Module):
         destination[prefix + CONFIG_KEY] = self.config.to_tensor()
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, *rest) -> None:
-        config_tensor = state_dict.pop(prefix + CONFIG_KEY, None)
-        if config_tensor is not None:
+        if prefix + CONFIG_KEY in state_dict:
+            self._update(state_dict, prefix)
+            config_tensor = state_dict.pop(prefix + CONFIG_KEY)
             self._admit(AetherConfig.from_tensor(config_tensor), state_dict, prefix)
         elif strict:
             missing_keys.append(prefix + CONFIG_KEY)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *rest)
+
+    @staticmethod
+    def _update(state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Brings weights of an earlier release up to date inside `state_dict`."""
+        own = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
+        updated = up_to_date(own)
+        if updated is not own:
+            for key in own:
+                del state_dict[prefix + key]
+            state_dict.update({prefix + key: value for key, value in updated.items()})
 
     def _admit(self, incoming: AetherConfig, state_dict: dict[str, Tensor], prefix: str) -> None:
         """Checks that weights of `incoming` belong here and fuses those of an earlier stage inside `state_dict`."""
