@@ -1,7 +1,7 @@
 """The accuracy gate: files that come from one network, each against it on real pictures."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,27 +9,22 @@ import numpy as np
 import torch
 
 from aethernet.bench import Progress
-from aethernet.bench.metrics import y_psnr_ssim
+from aethernet.bench.agreement import Run, hold_against, network_run
 from aethernet.bench.models import Subject, resolve_model
 from aethernet.bench.onnx_files import CONVOLUTIONS, open_session, optional_package, session_function
-from aethernet.bench.quality import as_rgb, from_batch, to_batch
-from aethernet.bench.sets import PictureFolder
+from aethernet.bench.sets import PictureFolders
 from aethernet.bench.timing import fixed_threads
 from aethernet.bench.witness import Witness, take_witness
-from aethernet.data.degrade import bicubic_downsample, modcrop
-from aethernet.errors import ConfigError, DataError
+from aethernet.errors import ConfigError
 
 INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 
 
 @dataclass(frozen=True)
 class Verified:
-    """One file against the network that it comes from; means over pictures unless said.
+    """One file against the network that it comes from: the figures of `Agreement`, and what the file is.
 
-    `agreement` is the PSNR in dB between both outputs (all channels, [0, 1], before rounding to 8 bits), over all pixels
-    of all pictures. `drop` is how much PSNR (Y, against the true pictures) the file loses, `worst` the picture that loses
-    most, and `worst_drop` how much. `integers` of `convolutions` run in integers; None for a file that PyTorch runs in
-    float anyway.
+    `integers` of `convolutions` run in integers; None for a file that PyTorch runs in float anyway, or that is for TensorRT.
     """
 
     label: str
@@ -74,6 +69,9 @@ def verify_files(
 ) -> VerificationReport:
     """Runs every file and the network on pictures that are reduced by MATLAB-like bicubic, whole.
 
+    Where a file takes one size only, everything runs on the middles of the pictures, which are mirrored at their borders if
+    they are smaller.
+
     Args:
         files: weights of any stage, or ONNX files, which run in ONNX Runtime on the CPU.
         against: the weights that they were made from, or packaged ones.
@@ -81,7 +79,8 @@ def verify_files(
         max_drop: the PSNR in dB that a file may lose on the mean of all pictures.
 
     Raises:
-        ConfigError: networks of another scale or number of channels, or random weights. DataError: unusable pictures.
+        ConfigError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
+        DataError: unusable pictures.
     """
     if not max_drop >= 0:
         raise ConfigError(f"max-drop must be 0 dB or more, not {max_drop}")
@@ -94,54 +93,68 @@ def verify_files(
                 f"{subject.label} is x{subject.scale} with {subject.in_channels} channels, {reference.label} is "
                 f"x{reference.scale} with {reference.in_channels}: they do not come from one another"
             )
-    pictures = [(f"{folder.name}/{name}", folder, name) for folder in map(PictureFolder, folders) for name in folder]
-    names = [title for title, _, _ in pictures]
-    runs = [_runner(subject, threads) for subject in (reference, *subjects)]
-    scores = np.zeros((len(runs), len(pictures), 2))
-    squares, largest, count = np.zeros(len(runs)), np.zeros(len(runs)), 0
+    size = _common_size(subjects)
+    pictures = PictureFolders(folders) if size is None else Middles(folders, *(side * reference.scale for side in size))
+    runs = [_run(subject, threads) for subject in (reference, *subjects)]
     with fixed_threads(threads):
-        for number, (title, folder, name) in enumerate(pictures):
-            hr = modcrop(as_rgb(folder[name]), reference.scale)
-            batch = to_batch(bicubic_downsample(hr, reference.scale), reference.in_channels)
-            outputs = [run(batch) for run in runs]
-            for index, output in enumerate(outputs):
-                error = output.astype(np.float64) - outputs[0]
-                squares[index] += np.sum(error**2)
-                largest[index] = max(largest[index], np.abs(error).max())
-                try:
-                    scores[index, number] = y_psnr_ssim(from_batch(output), hr, crop_border=reference.scale)
-                except DataError as problem:
-                    raise DataError(f"{title}: {problem}") from problem
-            count += outputs[0].size
-            if progress is not None:
-                progress(number + 1, len(pictures), title)
+        found = hold_against(
+            runs[0], runs[1:], pictures, scale=reference.scale, in_channels=reference.in_channels, progress=progress
+        )
         used = torch.get_num_threads()
-    means = scores.mean(axis=1)
     rows = []
-    for index, subject in enumerate(subjects, start=1):
-        drops = scores[0, :, 0] - scores[index, :, 0]
-        worst, drop = int(drops.argmax()), float(means[0, 0] - means[index, 0])
-        integers, convolutions = integer_convolutions(subject.onnx) if subject.onnx else (None, None)
-        mean_square = squares[index] / count
+    for subject, agreement in zip(subjects, found.runs, strict=True):
+        integers, convolutions = _integers(subject)
         rows.append(
             Verified(
                 label=subject.label,
-                psnr=float(means[index, 0]),
-                ssim=float(means[index, 1]),
-                drop=drop,
-                agreement=float("inf") if mean_square == 0 else float(-10 * np.log10(mean_square)),
-                max_error=float(largest[index]),
-                worst=names[worst],
-                worst_drop=float(drops[worst]),
+                psnr=agreement.psnr,
+                ssim=agreement.ssim,
+                drop=agreement.drop,
+                agreement=agreement.agreement,
+                max_error=agreement.max_error,
+                worst=agreement.worst,
+                worst_drop=agreement.worst_drop,
                 integers=integers,
                 convolutions=convolutions,
                 file_bytes=Path(subject.spec).stat().st_size if Path(subject.spec).is_file() else 0,
-                passed=bool(drop <= max_drop),  # False for a PSNR that is not a number
+                passed=bool(agreement.drop <= max_drop),  # False for a PSNR that is not a number
             )
         )
-    witness = take_witness(threads=used, precision="fp32 reference", size="whole pictures", device="cpu")
-    psnr, ssim = map(float, means[0])
-    return VerificationReport(reference.label, psnr, ssim, len(pictures), max_drop, rows, witness)
+    looked_at = "whole pictures" if size is None else f"the {size[0]}x{size[1]} middles of the pictures"
+    witness = take_witness(threads=used, precision="fp32 reference", size=looked_at, device="cpu")
+    return VerificationReport(reference.label, found.psnr, found.ssim, len(found.pictures), max_drop, rows, witness)
+
+
+class Middles(PictureFolders):
+    """The middles of the pictures, (height, width) of them."""
+
+    def __init__(self, folders: Sequence[str | Path], height: int, width: int) -> None:
+        super().__init__(folders)
+        self.size = (height, width)
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        return ((title, middle(picture, *self.size)) for title, picture in super().__iter__())
+
+
+def middle(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The (height, width) middle of a picture (H, W[, C]), which is mirrored at its borders where it is smaller."""
+    missing = [max(0, side - own) for side, own in zip((height, width), picture.shape[:2], strict=True)]
+    borders = [(count // 2, count - count // 2) for count in missing] + [(0, 0)] * (picture.ndim - 2)
+    picture = np.pad(picture, borders, mode="symmetric")
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return picture[top : top + height, left : left + width]
+
+
+def _integers(subject: Subject) -> tuple[int, int] | tuple[None, None]:
+    return (None, None) if subject.onnx is None or subject.foreign else integer_convolutions(subject.onnx)
+
+
+def _common_size(subjects: Sequence[Subject]) -> tuple[int, int] | None:
+    sizes = sorted({subject.size for subject in subjects if subject.size})
+    if len(sizes) > 1:
+        listed = " and ".join(f"{height}x{width}" for height, width in sizes)
+        raise ConfigError(f"these files take one size each, {listed}: verify them one after the other")
+    return sizes[0] if sizes else None
 
 
 def integer_convolutions(path: Path) -> tuple[int, int]:
@@ -158,15 +171,10 @@ def integer_convolutions(path: Path) -> tuple[int, int]:
     return integers, sum(kind in CONVOLUTIONS or kind in ("FusedConv", "NhwcFusedConv") for kind in kinds)
 
 
-def _runner(subject: Subject, threads: int | None):
-    """A subject as a function of a float32 batch in [0, 1]."""
+def _run(subject: Subject, threads: int | None) -> Run:
     if subject.onnx is not None:
-        return session_function(open_session(subject.onnx, threads))
+        session = open_session(subject.onnx, threads, as_written=subject.foreign)
+        function, count = session_function(session), subject.batch or 1
+        return function if count == 1 else lambda batch: function(np.repeat(batch, count, axis=0))[:1]
     assert subject.network is not None
-    network = subject.network.eval()
-
-    @torch.inference_mode()
-    def run(batch: np.ndarray) -> np.ndarray:
-        return network(torch.from_numpy(batch)).float().numpy()
-
-    return run
+    return network_run(subject.network)
