@@ -140,6 +140,13 @@ def test_the_header_tells_people_what_it_is(tmp_path, channels, order):
     }
 
 
+def test_the_same_weights_give_the_same_pth(tmp_path):
+    network = randomise(aether_tiny(2))
+    for name in ("a.pth", "b.pth"):
+        write_checkpoint(tmp_path / name, network)
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+
+
 def test_missing_strange_and_misshapen_tensors_are_named():
     network = aether_tiny(2)
     state = network.state_dict()
@@ -148,7 +155,7 @@ def test_missing_strange_and_misshapen_tensors_are_named():
     state["head.weight"] = torch.zeros(1)
     state["reconstruction.weight"] = torch.zeros(1, 2)
     message = (
-        r"^net is not whole: for aether_tiny x2 \(stage train\), it lacks shallow\.bias; has besides head\.weight; has of "
+        r"^net is not whole: for aether_tiny x2 \(stage train\), it lacks shallow\.bias; has unknown head\.weight; has in "
         r"another shape reconstruction\.weight \(1, 2\) instead of \(64, 64, 3, 3\)\. Take"
     )
     with pytest.raises(CheckpointError, match=message):
