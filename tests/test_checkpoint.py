@@ -260,3 +260,13 @@ def test_others_may_read_what_the_umask_allows(tmp_path, name):
     finally:
         os.umask(former)
     assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o644
+
+
+def test_loading_says_nothing(tmp_path, caplog, recwarn):
+    """A norm that stays in the fused graph is told of where a network is fused, not each time its file is read."""
+    config = AetherConfig(width=8, depths=(1,), kernel_size=5, scale=2, norm_type="layernorm", stage="fused")
+    for name in ("net.pth", "net.safetensors"):
+        write_checkpoint(tmp_path / name, AetherNet(config))
+        load_network(tmp_path / name)
+    assert not caplog.records
+    assert not recwarn.list
