@@ -140,6 +140,13 @@ def test_the_header_tells_people_what_it_is(tmp_path, channels, order):
     }
 
 
+def test_the_same_weights_give_the_same_pth(tmp_path):
+    network = randomise(aether_tiny(2))
+    for name in ("a.pth", "b.pth"):
+        write_checkpoint(tmp_path / name, network)
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+
+
 def test_missing_strange_and_misshapen_tensors_are_named():
     network = aether_tiny(2)
     state = network.state_dict()
@@ -148,7 +155,7 @@ def test_missing_strange_and_misshapen_tensors_are_named():
     state["head.weight"] = torch.zeros(1)
     state["reconstruction.weight"] = torch.zeros(1, 2)
     message = (
-        r"^net is not whole: for aether_tiny x2 \(stage train\), it lacks shallow\.bias; has besides head\.weight; has of "
+        r"^net is not whole: for aether_tiny x2 \(stage train\), it lacks shallow\.bias; has unknown head\.weight; has in "
         r"another shape reconstruction\.weight \(1, 2\) instead of \(64, 64, 3, 3\)\. Take"
     )
     with pytest.raises(CheckpointError, match=message):
@@ -253,3 +260,13 @@ def test_others_may_read_what_the_umask_allows(tmp_path, name):
     finally:
         os.umask(former)
     assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o644
+
+
+def test_loading_says_nothing(tmp_path, caplog, recwarn):
+    """A norm that stays in the fused graph is told of where a network is fused, not each time its file is read."""
+    config = AetherConfig(width=8, depths=(1,), kernel_size=5, scale=2, norm_type="layernorm", stage="fused")
+    for name in ("net.pth", "net.safetensors"):
+        write_checkpoint(tmp_path / name, AetherNet(config))
+        load_network(tmp_path / name)
+    assert not caplog.records
+    assert not recwarn.list

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from aethernet import AetherConfig, AetherNet, load_network, read_checkpoint, write_checkpoint
 from aethernet.cli import main
 from aethernet.data.pictures import write_png
-from aethernet.errors import AetherError, CheckpointError
+from aethernet.errors import AetherError, CheckpointError, ForeignWeightsError
 
 CONFIG = AetherConfig(width=8, depths=(1, 1), scale=2, kernel_size=5, tail_channels=6)
 PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>\n"
@@ -115,7 +115,7 @@ def without_version(state):
 CASES = {
     "absent.pth": (lambda path: None, "is not a file: give the .pth or .safetensors that training wrote"),
     "folder.pth": (lambda path: path.mkdir(), "is not a file but a folder: give the .pth or .safetensors in it"),
-    "empty.pth": (lambda path: path.touch(), "it is empty, a copy or download that was damaged"),
+    "empty.pth": (lambda path: path.touch(), "it is empty or nothing but zeros, from a copy or"),
     "empty.safetensors": (lambda path: path.touch(), "not a readable safetensors file: it is empty"),
     "zeros.pth": (lambda path: path.write_bytes(bytes(9999)), "it is empty"),
     "page.pth": (lambda path: path.write_text(PAGE), "plain tensors: it is a web page saved under this name: download"),
@@ -135,7 +135,7 @@ CASES = {
     "foreign.pth": (foreign(2), r"it holds Python objects \(\S+\.Foreign\) or is damaged\. Objects are not loaded"),
     "newer.pth": (foreign(4), r"it holds Python objects or is damaged\. Objects are not loaded"),
     "module.pth": (foreign_network, r"it holds Python objects \(torch\.nn\.modules\.conv\.Conv2d\)\. "),
-    "list.pth": (lambda path: torch.save([1], path), "holds a list, not a dictionary of weights"),
+    "list.pth": (lambda path: torch.save([1], path), "holds a list, not a dictionary of weights: give what training wrote"),
     "state.pth": (lambda path: torch.save({"iter": 5, "optimizers": []}, path), "no weights: expected one of params_ema"),
     "numbers.pth": (lambda path: torch.save({"params": {"a": 1}}, path), "holds no weights in 'params': expected one of"),
     "nothing.pth": (lambda path: torch.save({}, path), "holds no weights: .*found nothing"),
@@ -143,10 +143,10 @@ CASES = {
     "config.pth": (changed(without_version), r"config\.pth \(params\): the entry 'config' does not hold an AetherNet conf"),
     "missing.pth": (changed(lambda state: state.pop("shallow.bias")), r"is not whole: .* lacks shallow\.bias"),
     "extra.safetensors": (
-        changed(lambda state: state.update(more=torch.zeros(1))), "is not whole: .* has besides more"),
+        changed(lambda state: state.update(more=torch.zeros(1))), "is not whole: .* has unknown more"),
     "shape.pth": (
         changed(lambda state: state.update({"shallow.bias": torch.zeros(9)})),
-        r"has of another shape shallow\.bias \(9,\) instead of \(8,\)"),
+        r"has in another shape shallow\.bias \(9,\) instead of \(8,\)"),
     "nan.pth": (changed(poisoned), r"numbers that are NaN or infinite, in fusion\.weight \(1 of 64\)"),
     "nan.safetensors": (changed(poisoned), r"numbers that are NaN or infinite, in fusion\.weight \(1 of 64\)"),
     "renamed.pth": (renamed_safetensors, "is a safetensors file: rename it to renamed.safetensors"),
@@ -172,6 +172,17 @@ def test_a_network_is_not_made_of_it(tmp_path, name):
     assert "\n" not in text
     assert len(text) < 500
     assert "weights_only" not in text, "torch's advice would run whatever the file says"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_sound_files_of_others_are_told_from_damaged_ones(tmp_path, name):
+    """So that a benchmark asks spandrel about the former and stops at the latter."""
+    make, _ = CASES[name]
+    make(tmp_path / name)
+    with pytest.raises(CheckpointError) as error:
+        load_network(tmp_path / name)
+    theirs = {"other.pth", "state.pth", "numbers.pth", "nothing.pth"}
+    assert isinstance(error.value, ForeignWeightsError) == (name in theirs)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -249,7 +260,7 @@ def test_no_cut_goes_unnoticed(tmp_path):
         data = (tmp_path / name).read_bytes()
         for length in (1, 7, 8, 9, 30, 300, len(data) // 2, len(data) - 1):
             (tmp_path / name).write_bytes(data[:length])
-            with pytest.raises(CheckpointError, match=r"damaged|text"):
+            with pytest.raises(CheckpointError, match=r"damaged|text|empty"):
                 read_checkpoint(tmp_path / name)
 
 

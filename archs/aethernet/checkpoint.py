@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aethernet import pretrained
 from aethernet.config import ARCH_VERSION, CONFIG_KEY, VERSION_FIELD, AetherConfig
-from aethernet.errors import AetherError, CheckpointError
+from aethernet.errors import AetherError, CheckpointError, ForeignWeightsError
 from aethernet.files import atomic_path
 from aethernet.migrations import up_to_date
 from aethernet.network import AetherNet
@@ -64,14 +64,15 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
         key: the entry to take from such a `.pth`; by default `params_ema`, then `params-ema`, then `params`.
 
     Raises:
-        CheckpointError: no such file, not a weights file, damaged, not an AetherNet, or no such key. Whether the tensors
+        ForeignWeightsError: something else than weights of an AetherNet.
+        CheckpointError: no such file, not a weights file, damaged, a later version, or no such key. Whether the tensors
             are complete and finite is asked by `Checkpoint.network`, so that damaged weights can be looked at.
     """
     path = pretrained.resolve(path)
     key, state_dict = read_weights(path, key)
     if CONFIG_KEY not in state_dict:
         names = ", ".join(list(state_dict)[:NAMED])
-        raise CheckpointError(
+        raise ForeignWeightsError(
             f"{path} ({key}) holds no AetherNet weights: no entry {CONFIG_KEY!r} beside {names}, ...; it is another "
             "network's file, or was written by a tool that leaves entries out"
         )
@@ -100,7 +101,8 @@ def write_checkpoint(path: str | Path, network: AetherNet, metadata: Mapping[str
         raise CheckpointError(f"weights are written as .pth or .safetensors, not as {path.name}")
     with atomic_path(path) as temporary:
         if path.suffix == ".pth":
-            torch.save({"params": state_dict}, temporary)
+            with temporary.open("wb") as file:  # given a path, torch writes its name, a random one, into the file
+                torch.save({"params": state_dict}, file)
         else:
             header = {**file_metadata(network.config), **(metadata or {}), DIGEST: tensors_digest(state_dict)}
             safetensors.torch.save_file(state_dict, temporary, header)
@@ -151,8 +153,8 @@ def require_whole(state_dict: Mapping[str, Tensor], config: AetherConfig, where:
     ]
     problems = {
         "lacks": [name for name in expected if name not in found],
-        "has besides": [name for name in found if name not in expected],
-        "has of another shape": shapes,
+        "has unknown": [name for name in found if name not in expected],
+        "has in another shape": shapes,
     }
     told = [f"{what} {_listed(names)}" for what, names in problems.items() if names]
     if told:
@@ -198,8 +200,8 @@ def _pick(content: dict, key: str | None, path: Path) -> tuple[str, dict[str, Te
     weights = content if key is None else nested[key]
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         found = _listed([str(name) for name in content]) or "nothing"
-        raise CheckpointError(
+        raise ForeignWeightsError(
             f"{path} holds no weights{f' in {key!r}' if key else ''}: expected one of {', '.join(PREFERRED_KEYS)}, "
-            f"found {found}"
+            f"found {found}. Give the weights that training wrote, not its state"
         )
     return key or "bare", weights

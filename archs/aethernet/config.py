@@ -207,7 +207,9 @@ def unpack_fields(tensor: Tensor) -> dict[str, Any]:
         if not _is_int(fields[VERSION_FIELD]):
             raise ValueError(f"{VERSION_FIELD} is no whole number")
     except (ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"the entry {CONFIG_KEY!r} does not hold an AetherNet configuration") from error
+        raise CheckpointError(
+            f"the entry {CONFIG_KEY!r} does not hold an AetherNet configuration: these are damaged or another network's weights"
+        ) from error
     return fields
 
 

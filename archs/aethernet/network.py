@@ -99,16 +99,9 @@ class AetherNet(nn.Module):
         Optimisers that were built before hold the old parameters: build them after. A `layernorm` cannot fold and
         stays in the graph; a warning says so.
         """
-        if self.config.stage == "train":
-            if self.config.norm_type == "layernorm":
-                logger.warning("layernorm cannot fold: it stays in the fused graph; norm_type deployment folds")
-            fuse(self)
-            if len(self.transitions) == 1:  # nothing stands between it and the fusion, so the two are one matrix
-                first, *norm = self.fusion if isinstance(self.fusion, nn.Sequential) else [self.fusion]
-                conv = chained(self.transitions[0], first)
-                self.fusion = nn.Sequential(conv, *norm) if norm else conv
-                self.transitions[0] = nn.Identity()
-            self.config = dataclasses.replace(self.config, stage="fused")
+        if self.config.stage == "train" and self.config.norm_type == "layernorm":
+            logger.warning("layernorm cannot fold: it stays in the fused graph; norm_type deployment folds")
+        self._fuse()
         return self
 
     def prepare_qat(self, quantization: str | Mapping[str, Any] | QuantizationConfig | None = None) -> "AetherNet":
@@ -161,6 +154,17 @@ class AetherNet(nn.Module):
         network._to_integers()
         return network
 
+    def _fuse(self) -> None:
+        if self.config.stage != "train":
+            return
+        fuse(self)
+        if len(self.transitions) == 1:  # nothing stands between it and the fusion, so the two are one matrix
+            first, *norm = self.fusion if isinstance(self.fusion, nn.Sequential) else [self.fusion]
+            conv = chained(self.transitions[0], first)
+            self.fusion = nn.Sequential(conv, *norm) if norm else conv
+            self.transitions[0] = nn.Identity()
+        self.config = dataclasses.replace(self.config, stage="fused")
+
     def _to_integers(self) -> None:
         place_integers(self)
         self.config = dataclasses.replace(self.config, stage="int8")
@@ -169,7 +173,7 @@ class AetherNet(nn.Module):
     def _advance(self, stage: str) -> None:
         """Moves the structure on to `stage`, without asking for ranges: they may be loaded later."""
         if stage != "train":
-            self.fuse_model()
+            self._fuse()
         if STAGES.index(stage) >= STAGES.index("qat"):
             self.prepare_qat()
             for _, quantizer in quantizers(self):

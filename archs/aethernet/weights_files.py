@@ -106,7 +106,9 @@ def _read_pickle(path: Path, head: bytes) -> dict:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise CheckpointError(f"{path} cannot be read ({reason}): it is damaged or incomplete, {AGAIN}") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, not a dictionary of weights: give what training wrote"
+        )
     return content
 
 
@@ -132,7 +134,7 @@ def _what_else(head: bytes) -> str | None:
     """What a file is that often stands where weights should be, and what to do; None for anything else."""
     text = head.lstrip().lower()
     if not text.strip(b"\0"):
-        return f"empty, a copy or download that was damaged before it began: {AGAIN}"
+        return f"empty or nothing but zeros, from a copy or download that did not get far: {AGAIN}"
     if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         return "a web page saved under this name: download the file itself, not the page that shows it"
     if text.startswith(b"version https://git-lfs"):

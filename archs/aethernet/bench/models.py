@@ -11,7 +11,7 @@ from torch import nn
 from aethernet import pretrained
 from aethernet.bench.onnx_files import inspect_onnx
 from aethernet.checkpoint import load_network
-from aethernet.errors import CheckpointError, ConfigError
+from aethernet.errors import CheckpointError, ConfigError, ForeignWeightsError
 from aethernet.integrations.spandrel_peer import (
     EXAMPLE,
     PEER_TEXT,
@@ -100,10 +100,7 @@ def _variant(spec: str, variant: str, scale: int) -> Subject:
 def _weights(spec: str, path: Path) -> Subject:
     try:
         return _aether_subject(spec, path.name, load_network(path))
-    except CheckpointError as error:
-        # A cause means that the file itself could not be read; without one, it holds somebody else's weights.
-        if not path.is_file() or error.__cause__ is not None:
-            raise
+    except ForeignWeightsError as error:
         peer = load_peer(path)
         if peer is None:
             raise CheckpointError(f"{error}, and spandrel does not know the architecture either") from error
