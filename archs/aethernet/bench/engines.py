@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from aethernet.bench.models import Subject
 from aethernet.bench.onnx_files import export_peer, open_session, optional_package, session_function
-from aethernet.errors import ConfigError, EnvironmentProblem
+from aethernet.bench.openvino_files import compile_openvino
+from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
 from aethernet.export.onnx import export_onnx
 from aethernet.network import AetherNet
 
@@ -95,17 +96,10 @@ def _onnxruntime(job: Job) -> Run:
 
 
 def _openvino(job: Job) -> Run:
-    openvino = optional_package("openvino", "engine openvino")
-    # By default it computes in bf16 where the processor can, under the name of an fp32 model.
-    options = {"INFERENCE_NUM_THREADS": job.threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    path = str(job.onnx())
     try:
-        compiled = openvino.Core().compile_model(path, "CPU", options)
-    except RuntimeError as error:  # such as shapes that OpenVINO cannot follow in attention windows
-        *_, reason = [line.strip(" -") for line in str(error).splitlines() if "fail" in line.lower()] or [
-            "no reason given"
-        ]
-        raise NotApplicable(f"OpenVINO refuses the exported graph: {reason}") from error
+        compiled = compile_openvino(job.onnx(), job.threads)
+    except CheckpointError as error:  # such as shapes that OpenVINO cannot follow in attention windows
+        raise NotApplicable(str(error)) from error
     request, batch = compiled.create_infer_request(), job.x.numpy()
     return lambda: request.infer([batch])
 

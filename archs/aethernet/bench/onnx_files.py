@@ -36,10 +36,11 @@ def optional_package(name: str, purpose: str) -> ModuleType:
         raise EnvironmentProblem(f"{purpose} needs {name}: pip install {name} ({error})") from error
 
 
-def open_session(path: Path, threads: int | None = None, *, optimized: Path | None = None):
+def open_session(path: Path, threads: int | None = None, *, optimized: Path | None = None, as_written: bool = False):
     """An ONNX Runtime session on the CPU; `threads` work inside one operator, None leaves it to the runtime.
 
-    The graph that the runtime has made of the file goes to `optimized`, if given.
+    The graph that the runtime has made of the file goes to `optimized`, if given. With `as_written` the runtime fuses
+    nothing: quantised convolutions are computed as the float operations between the rounding steps of the file.
 
     Raises:
         CheckpointError: no such file, or not a picture-to-picture ONNX model.
@@ -51,6 +52,8 @@ def open_session(path: Path, threads: int | None = None, *, optimized: Path | No
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
+    if as_written:
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if optimized is not None:
         options.log_severity_level = 3  # it warns that such a graph suits this machine only
         options.optimized_model_filepath = str(optimized)

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aethernet.bench.fusion import NOTHING, FusionReport
 from aethernet.bench.scores import QualityReport, SetScore
@@ -16,7 +16,8 @@ from aethernet.bench.verification import VerificationReport
 from aethernet.bench.witness import Witness
 from aethernet.files import atomic_path
 
-Report = QualityReport | SpeedReport | FusionReport | TrainingReport | VerificationReport
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -134,7 +135,7 @@ def verification_markdown(report: VerificationReport) -> str:
     return "\n\n".join([markdown_table(header, rows), _foot(notes, [report.witness])])
 
 
-def write_json(path: str | Path, kind: str, report: Report) -> None:
+def write_json(path: str | Path, kind: str, report: "DataclassInstance") -> None:
     """Writes the records of a report as `{"kind": kind, ...}`, whole or not at all. Infinite figures become null."""
     content = {"kind": kind, **_finite(dataclasses.asdict(report))}
     with atomic_path(path) as temporary:

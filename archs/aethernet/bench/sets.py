@@ -1,6 +1,6 @@
 """Folders of test pictures, read when they are looked at."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,29 @@ class PictureFolder(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self.paths)
+
+
+class PictureFolders:
+    """The pictures of several folders in turn, as pairs of `FOLDER/NAME` and the picture; at most `number`, spread evenly.
+
+    Raises:
+        DataError: as `PictureFolder` does, or `number` below 1.
+    """
+
+    def __init__(self, folders: Sequence[str | Path], number: int | None = None) -> None:
+        if number is not None and number < 1:
+            raise DataError(f"at least one picture is needed, not {number}")
+        found = [(folder, name) for folder in map(PictureFolder, folders) for name in folder]
+        last = len(found) - 1
+        chosen = np.linspace(0, last, min(number or len(found), len(found))).round().astype(int)
+        self.entries = [found[index] for index in chosen]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        for folder, name in self.entries:
+            yield f"{folder.name}/{name}", folder[name]
 
 
 class InputFolder(Mapping[str, np.ndarray]):

@@ -5,31 +5,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from aethernet.bench import Progress
-from aethernet.bench.metrics import y_psnr_ssim
+from aethernet.bench.agreement import Run, hold_against, network_run
 from aethernet.bench.models import Subject, resolve_model
 from aethernet.bench.onnx_files import CONVOLUTIONS, open_session, optional_package, session_function
-from aethernet.bench.quality import as_rgb, from_batch, to_batch
-from aethernet.bench.sets import PictureFolder
+from aethernet.bench.sets import PictureFolders
 from aethernet.bench.timing import fixed_threads
 from aethernet.bench.witness import Witness, take_witness
-from aethernet.data.degrade import bicubic_downsample, modcrop
-from aethernet.errors import ConfigError, DataError
+from aethernet.errors import ConfigError
 
 INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 
 
 @dataclass(frozen=True)
 class Verified:
-    """One file against the network that it comes from; means over pictures unless said.
+    """One file against the network that it comes from: the figures of `Agreement`, and what the file is.
 
-    `agreement` is the PSNR in dB between both outputs (all channels, [0, 1], before rounding to 8 bits), over all pixels
-    of all pictures. `drop` is how much PSNR (Y, against the true pictures) the file loses, `worst` the picture that loses
-    most, and `worst_drop` how much. `integers` of `convolutions` run in integers; None for a file that PyTorch runs in
-    float anyway.
+    `integers` of `convolutions` run in integers; None for a file that PyTorch runs in float anyway.
     """
 
     label: str
@@ -94,54 +88,34 @@ def verify_files(
                 f"{subject.label} is x{subject.scale} with {subject.in_channels} channels, {reference.label} is "
                 f"x{reference.scale} with {reference.in_channels}: they do not come from one another"
             )
-    pictures = [(f"{folder.name}/{name}", folder, name) for folder in map(PictureFolder, folders) for name in folder]
-    names = [title for title, _, _ in pictures]
-    runs = [_runner(subject, threads) for subject in (reference, *subjects)]
-    scores = np.zeros((len(runs), len(pictures), 2))
-    squares, largest, count = np.zeros(len(runs)), np.zeros(len(runs)), 0
+    runs = [_run(subject, threads) for subject in (reference, *subjects)]
     with fixed_threads(threads):
-        for number, (title, folder, name) in enumerate(pictures):
-            hr = modcrop(as_rgb(folder[name]), reference.scale)
-            batch = to_batch(bicubic_downsample(hr, reference.scale), reference.in_channels)
-            outputs = [run(batch) for run in runs]
-            for index, output in enumerate(outputs):
-                error = output.astype(np.float64) - outputs[0]
-                squares[index] += np.sum(error**2)
-                largest[index] = max(largest[index], np.abs(error).max())
-                try:
-                    scores[index, number] = y_psnr_ssim(from_batch(output), hr, crop_border=reference.scale)
-                except DataError as problem:
-                    raise DataError(f"{title}: {problem}") from problem
-            count += outputs[0].size
-            if progress is not None:
-                progress(number + 1, len(pictures), title)
+        found = hold_against(
+            runs[0], runs[1:], PictureFolders(folders), scale=reference.scale, in_channels=reference.in_channels,
+            progress=progress,
+        )  # fmt: skip
         used = torch.get_num_threads()
-    means = scores.mean(axis=1)
     rows = []
-    for index, subject in enumerate(subjects, start=1):
-        drops = scores[0, :, 0] - scores[index, :, 0]
-        worst, drop = int(drops.argmax()), float(means[0, 0] - means[index, 0])
+    for subject, agreement in zip(subjects, found.runs, strict=True):
         integers, convolutions = integer_convolutions(subject.onnx) if subject.onnx else (None, None)
-        mean_square = squares[index] / count
         rows.append(
             Verified(
                 label=subject.label,
-                psnr=float(means[index, 0]),
-                ssim=float(means[index, 1]),
-                drop=drop,
-                agreement=float("inf") if mean_square == 0 else float(-10 * np.log10(mean_square)),
-                max_error=float(largest[index]),
-                worst=names[worst],
-                worst_drop=float(drops[worst]),
+                psnr=agreement.psnr,
+                ssim=agreement.ssim,
+                drop=agreement.drop,
+                agreement=agreement.agreement,
+                max_error=agreement.max_error,
+                worst=agreement.worst,
+                worst_drop=agreement.worst_drop,
                 integers=integers,
                 convolutions=convolutions,
                 file_bytes=Path(subject.spec).stat().st_size if Path(subject.spec).is_file() else 0,
-                passed=bool(drop <= max_drop),  # False for a PSNR that is not a number
+                passed=bool(agreement.drop <= max_drop),  # False for a PSNR that is not a number
             )
         )
     witness = take_witness(threads=used, precision="fp32 reference", size="whole pictures", device="cpu")
-    psnr, ssim = map(float, means[0])
-    return VerificationReport(reference.label, psnr, ssim, len(pictures), max_drop, rows, witness)
+    return VerificationReport(reference.label, found.psnr, found.ssim, len(found.pictures), max_drop, rows, witness)
 
 
 def integer_convolutions(path: Path) -> tuple[int, int]:
@@ -158,15 +132,8 @@ def integer_convolutions(path: Path) -> tuple[int, int]:
     return integers, sum(kind in CONVOLUTIONS or kind in ("FusedConv", "NhwcFusedConv") for kind in kinds)
 
 
-def _runner(subject: Subject, threads: int | None):
-    """A subject as a function of a float32 batch in [0, 1]."""
+def _run(subject: Subject, threads: int | None) -> Run:
     if subject.onnx is not None:
         return session_function(open_session(subject.onnx, threads))
     assert subject.network is not None
-    network = subject.network.eval()
-
-    @torch.inference_mode()
-    def run(batch: np.ndarray) -> np.ndarray:
-        return network(torch.from_numpy(batch)).float().numpy()
-
-    return run
+    return network_run(subject.network)

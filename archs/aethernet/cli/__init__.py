@@ -17,6 +17,7 @@ COMMANDS = (
     "fuse",
     "calibrate",
     "verify",
+    "release",
     "card",
     "data",
     "options",
