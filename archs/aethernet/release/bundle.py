@@ -3,15 +3,17 @@
 import copy
 import logging
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aethernet.bench import Progress
 from aethernet.bench.report import write_json
-from aethernet.bench.sets import PictureFolder, PictureFolders
-from aethernet.bench.witness import take_witness
+from aethernet.bench.sets import PictureFolders
+from aethernet.bench.witness import own_command, take_witness
 from aethernet.checkpoint import Checkpoint
+from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import ConfigError
 from aethernet.files import atomic_path
 from aethernet.network import AetherNet
@@ -119,7 +121,7 @@ def release(
     pictures = PictureFolders(data, settings.pictures)
     with places.built_beside(out) as folder:
         with logged_to(folder / places.LOG):
-            checkpoint = read_float(weights, settings.key)
+            checkpoint = read_float(weights, settings.key, progress("proving"))
             origin = read_origin(
                 checkpoint.path, data_note=settings.data_note, license_id=settings.license_id,
                 datasets=settings.datasets, experiment=settings.experiment,
@@ -184,12 +186,14 @@ def _quantized(
     """The network on int8 grids, and where its ranges come from."""
     if settings.qat is not None:
         return read_tuned(settings.qat, checkpoint), f"Fine-tuned for int8 (QAT): {settings.qat.name}."
-    folders, number = settings.calibration or data, settings.calibration_number
-    quantized = calibrated(network, folders, number, settings.preset, progress)
-    names = ", ".join(PictureFolder(each).name if each in data else each.name for each in folders)
-    same = "" if settings.calibration else ", the folders of the figures: give --calibration for others"
+    folders = settings.calibration or data
+    config = network.config
+    inputs = CalibrationInputs(folders, config.scale, config.in_channels, settings.calibration_number)
+    quantized = calibrated(network, inputs, settings.preset, progress)
+    same = "" if settings.calibration else ", where the figures are from, too (--calibration takes others)"
     return quantized, (
-        f"Calibrated, not fine-tuned (PTQ), preset {settings.preset}, on at most {number} pictures of {names}{same}."
+        f"Calibrated, not fine-tuned (PTQ), preset {settings.preset}, on {len(inputs)} pictures of "
+        f"{', '.join(folder.resolve().name for folder in folders)}{same}."
     )
 
 
@@ -243,11 +247,24 @@ def _report(
         input_size=settings.size,
         tensorrt=engine_lines(name, held, config.in_channels, settings.shapes),
         notes=notes,
-        witness=take_witness(threads=gated.threads, precision="as the files", size="whole pictures"),
+        witness=take_witness(
+            threads=gated.threads, precision="as the files", size="whole pictures", command=command_for_others(sys.argv)
+        ),
         speed_witness=take_witness(
-            threads=TIMED_THREADS, precision="as the files", size=f"input {settings.size[0]}x{settings.size[1]}"
+            threads=TIMED_THREADS,
+            precision="as the files",
+            size="input {}x{}".format(*settings.size),
+            command=command_for_others(sys.argv),
         ),
     )
+
+
+def command_for_others(argv: Sequence[str]) -> str:
+    """A command line without the folders of this machine: paths shrink to their names."""
+    program, *arguments = argv
+    is_path = [os.sep in text and Path(text).parent.is_dir() for text in arguments]
+    names = [Path(text).name if path else text for text, path in zip(arguments, is_path, strict=True)]
+    return own_command([program, *names])
 
 
 def _worst(gated: Gated) -> list[str]:

@@ -31,6 +31,11 @@ def agreement_text(decibel: float) -> str:
     return "equal" if decibel == float("inf") else f"{decibel:.1f} dB"
 
 
+def signed(value: float, decimals: int) -> str:
+    """With its sign; what rounds to zero is +0."""
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}"
+
+
 def megabytes(size: int) -> str:
     return f"{size / 1e6:.2f} MB"
 
@@ -55,7 +60,8 @@ def _summary(report: Report) -> str:
 
 def _files(report: Report) -> str:
     rows = [[record.file, record.precision, record.purpose, megabytes(record.bytes)] for record in report.held]
-    return markdown_table(["file", "precision", "for", "size"], rows)
+    remarks = [f"- `{record.file}`: {remark}" for record in report.held for remark in record.remarks]
+    return "\n\n".join([markdown_table(["file", "precision", "for", "size"], rows), "\n".join(remarks)]).strip()
 
 
 def _figures(report: Report) -> str:
@@ -78,9 +84,9 @@ def _checks(record: FileRecord) -> list[list[object]]:
         found = check.figures
         if found is None:
             continue
-        worst = f"{found.worst} ({found.worst_drop:+.2f} dB)" if found.max_error else "-"
+        worst = f"{found.worst} ({signed(found.worst_drop, 2)} dB)" if found.max_error else "-"
         rows.append([
-            record.file, check.runtime, f"{found.psnr:.2f}", f"{found.ssim:.4f}", f"{found.drop:+.3f} dB",
+            record.file, check.runtime, f"{found.psnr:.2f}", f"{found.ssim:.4f}", f"{signed(found.drop, 3)} dB",
             agreement_text(found.agreement), f"{found.max_error:.1e}", worst,
         ])  # fmt: skip
     return rows

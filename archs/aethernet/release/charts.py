@@ -10,8 +10,8 @@ from aethernet.release import plan
 from aethernet.release.records import FileRecord, Report
 
 WIDTH = 460
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 42
-LEGEND_LINE, ROW = 18, 19
+LEFT, NAMES, RIGHT, TOP, BOTTOM = 70, 140, 14, 12, 44
+LEGEND_LINE, LEGEND_COLUMN, ROW = 19, 214, 20
 MOST_PICTURES = 24
 LEAST_SPAN = 0.1  # dB: less would make a mountain of nothing
 SHAPES = {plan.ONNXRUNTIME: "circle", plan.OPENVINO: "square", plan.PYTORCH: "diamond", plan.AS_WRITTEN: "triangle"}
@@ -76,7 +76,7 @@ def picture_drops(report: Report) -> str:
         x=(low - margin, high + margin),
         y=(0.0, float(len(order))),
         height=ROW * len(order) + TOP + BOTTOM,
-        x_label="dB less than the training network (right is worse)",
+        x_label="dB lost (right is worse)",
         rows=[_short(report.pictures[index]) for index in order],
     )
 
@@ -101,7 +101,7 @@ def _chart(
     rows: Sequence[str] = (),
 ) -> str:
     """A scatter plot; `rows` name horizontal bands from the top instead of a y axis."""
-    left = 132 if rows else LEFT
+    left = NAMES if rows else LEFT
     legend = list(_legend(marks))
     bottom = height - BOTTOM
 
@@ -134,10 +134,10 @@ def _chart(
         shape = _shape(mark.runtime, place_x(mark.x), place_y(mark.y))
         parts.append(f'<g class="mark {mark.precision}"><title>{escape(mark.title)}</title>{shape}</g>')
     for number, (precision, runtime) in enumerate(legend):
-        at = height + 6 + LEGEND_LINE * number
-        parts.append(f'<g class="mark {precision}">{_shape(runtime, left + 6, at)}</g>')
-        parts.append(f'<text x="{left + 18}" y="{at + 4}">{precision}, {escape(runtime)}</text>')
-    total = height + LEGEND_LINE * len(legend) + 4
+        at, from_left = height + 8 + LEGEND_LINE * (number // 2), 8 + LEGEND_COLUMN * (number % 2)
+        parts.append(f'<g class="mark {precision}">{_shape(runtime, from_left, at)}</g>')
+        parts.append(f'<text x="{from_left + 12}" y="{at + 4}">{precision}, {escape(runtime)}</text>')
+    total = height + LEGEND_LINE * -(-len(legend) // 2) + 4
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {total}" role="img" aria-label="{escape(title)}: '
         f'the same figures stand in the tables">{"".join(parts)}</svg>'

@@ -26,7 +26,8 @@ def read_report(folder: Path) -> dict | None:
         content = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) and content.get("kind") == KIND else None
+    is_ours = isinstance(content, dict) and content.get("kind") == KIND and {"files", "passed"} <= content.keys()
+    return content if is_ours else None
 
 
 def check_replaceable(out: Path) -> None:

@@ -120,12 +120,20 @@ def pass_gate(
             agreement = next(figures) if entry.run is not None else None
             passed = agreement is not None and bool(holds(agreement))
             checks.append(Check(entry.runtime, agreement, entry.integers, entry.convolutions, passed, entry.problem))
-            logger.info("%s%s in %s: %s", name, product.suffix, entry.runtime, agreement or entry.problem)
+            said = _said(agreement) if agreement is not None else entry.problem
+            logger.info("%s%s in %s: %s", name, product.suffix, entry.runtime, said)
         remarks = [product.remark] if product.remark else []
         if plan.OPENVINO in product.runtimes and not openvino_is_there():
             remarks.append(OPENVINO_MISSING)
         verdicts.append(Verdict(product, checks, remarks))
     return Gated(comparison, bicubic, verdicts, used)
+
+
+def _said(found: Agreement) -> str:
+    return (
+        f"{found.psnr:.4f} dB, drop {found.drop:.4f} dB, agreement {found.agreement:.1f} dB, max error "
+        f"{found.max_error:.1e}, worst {found.worst}"
+    )
 
 
 def openvino_is_there() -> bool:

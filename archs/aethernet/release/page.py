@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from aethernet.release import plan
-from aethernet.release.card import agreement_text, megabytes
+from aethernet.release.card import agreement_text, megabytes, signed
 from aethernet.release.charts import picture_drops, quality_latency
 from aethernet.release.crops import ORIGINAL, Crop, data_uri
 from aethernet.release.gate import BICUBIC, INT8, NETWORK
@@ -36,7 +36,7 @@ def page_html(report: Report, crops: Sequence[Crop]) -> str:
         files=_files(report),
         checks=_checks(report),
         speed=_speed(report),
-        snippets="".join(_code(title, code) for title, code in snippets(report).items()),
+        snippets="".join(_code(escape(title), code) for title, code in snippets(report).items()),
         tensorrt=_tensorrt(report),
         notes=_notes(report),
     )
@@ -64,7 +64,7 @@ def _facts(report: Report) -> str:
     facts = [("float32", f"{report.network.psnr:.2f} dB", f"{report.network.psnr - report.bicubic.psnr:+.2f} dB over bicubic")]  # fmt: skip
     fp32, int8 = report.find(plan.FP32.suffix), report.find(plan.INT8_ORT.suffix)
     if int8 and (figures := int8.checks[0].figures):
-        facts.append(("int8", f"{figures.psnr:.2f} dB", f"{figures.drop:+.3f} dB drop"))
+        facts.append(("int8", f"{figures.psnr:.2f} dB", f"{signed(figures.drop, 3)} dB drop"))
         if fp32:
             facts.append(
                 ("int8 size", megabytes(int8.bytes), f"{fp32.bytes / int8.bytes:.1f} times smaller than float32")
@@ -90,7 +90,9 @@ def _crops(crops: Sequence[Crop]) -> str:
         for number, (left, right) in enumerate(pairs)
     )
     figures = "".join(_figure(number, crop, pairs[0]) for number, crop in enumerate(crops))
-    return f'<fieldset class="pairs"><legend>Compare</legend>{choices}</fieldset><div class="crops">{figures}</div>'
+    return (
+        f'<fieldset class="pairs"><legend>Left | right</legend>{choices}</fieldset><div class="crops">{figures}</div>'
+    )
 
 
 def _figure(number: int, crop: Crop, pair: tuple[str, str]) -> str:
@@ -130,33 +132,32 @@ def _files(report: Report) -> str:
             f'aria-label="Copy the SHA-256 of {escape(record.file)}">Copy</button>'
         )
         gate = _gate(record.passed) + ("" if record.passed else "<br>not in the bundle")
-        rows.append([_name(record.file), record.precision, escape(record.purpose), megabytes(record.bytes), checksum,
-                     escape(record.budget), gate])  # fmt: skip
-    return _table(
-        "Files", ["File", "Precision", "For", "Size", "SHA-256", "Budget", "Gate"], rows, numbers=(3,), texts=(2,)
-    )
+        rows.append([_name(record.file), gate, record.precision, escape(record.purpose), megabytes(record.bytes),
+                     checksum, escape(record.budget)])  # fmt: skip
+    header = ["File", "Gate", "Precision", "For", "Size", "SHA-256", "Budget"]
+    return _table("Files", header, rows, numbers=(4,), texts=(3,))
 
 
 def _checks(report: Report) -> str:
-    empty = ["–"] * 6
+    empty = ["–"] * 5
     rows = [
-        ["bicubic", "–", f"{report.bicubic.psnr:.2f}", f"{report.bicubic.ssim:.4f}", *empty],
-        ["training network", plan.PYTORCH, f"{report.network.psnr:.2f}", f"{report.network.ssim:.4f}", *empty],
+        ["bicubic", "–", "–", f"{report.bicubic.psnr:.2f}", f"{report.bicubic.ssim:.4f}", *empty],
+        ["training network", "–", plan.PYTORCH, f"{report.network.psnr:.2f}", f"{report.network.ssim:.4f}", *empty],
     ]
     rows += [_check(record, check) for record in report.files for check in record.checks]
-    header = ["File", "Runtime", "PSNR (Y), dB", "SSIM", "Drop, dB", "Agreement", "Max error", "Worst picture",
-              "int8 convs", "Gate"]  # fmt: skip
-    return _table("Verification", header, rows, numbers=(2, 3, 4, 5, 6, 8), texts=(7,))
+    header = ["File", "Gate", "Runtime", "PSNR (Y), dB", "SSIM", "Drop, dB", "Agreement", "Max error", "int8 convs",
+              "Worst picture"]  # fmt: skip
+    return _table("Verification", header, rows, numbers=(3, 4, 5, 6, 7, 8), texts=(2, 9))
 
 
 def _check(record: FileRecord, check: Check) -> list[str]:
     convolutions = "–" if check.integers is None else f"{check.integers} of {check.convolutions}"
-    start, found = [_name(record.file), escape(check.runtime)], check.figures
+    start, found = [_name(record.file), _gate(check.passed), escape(check.runtime)], check.figures
     if found is None:
-        return [*start, *["–"] * 5, escape(check.problem), convolutions, _gate(check.passed)]
-    worst = f"{escape(found.worst)} ({found.worst_drop:+.2f})" if found.max_error else "–"
-    return [*start, f"{found.psnr:.2f}", f"{found.ssim:.4f}", f"{found.drop:+.3f}", agreement_text(found.agreement),
-            f"{found.max_error:.1e}", worst, convolutions, _gate(check.passed)]  # fmt: skip
+        return [*start, *["–"] * 5, convolutions, escape(check.problem)]
+    worst = f"{escape(found.worst)} ({signed(found.worst_drop, 2)})" if found.max_error else "–"
+    return [*start, f"{found.psnr:.2f}", f"{found.ssim:.4f}", signed(found.drop, 3), agreement_text(found.agreement),
+            f"{found.max_error:.1e}", convolutions, worst]  # fmt: skip
 
 
 def _speed(report: Report) -> str:
@@ -174,7 +175,7 @@ def _speed(report: Report) -> str:
 def _tensorrt(report: Report) -> str:
     if not report.tensorrt:
         return "<p>No file for TensorRT passed its gate.</p>"
-    return f"<p>{escape(NOTE)}</p>" + "".join(_code(line.file, line.command) for line in report.tensorrt)
+    return f"<p>{escape(NOTE)}</p>" + "".join(_code(_name(line.file), line.command, "wrap") for line in report.tensorrt)
 
 
 def _notes(report: Report) -> str:
@@ -210,10 +211,11 @@ def _kind(index: int, numbers: Sequence[int], texts: Sequence[int]) -> str:
     return ' class="number"' if index in numbers else ' class="text"' if index in texts else ""
 
 
-def _code(title: str, code: str) -> str:
+def _code(title: str, code: str, kind: str = "") -> str:
+    """A block of code below a title (HTML) with a button that copies it."""
     return (
-        f'<div class="code"><h3>{escape(title)}</h3><button type="button" class="copy" aria-label="Copy: {escape(title)}">'
-        f'Copy</button><pre tabindex="0"><code>{escape(code)}</code></pre></div>'
+        f'<div class="code {kind}"><h3>{title}</h3><button type="button" class="copy">Copy</button>'
+        f'<pre tabindex="0"><code>{escape(code)}</code></pre></div>'
     )
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -21,8 +21,11 @@ from aethernet.release.plan import Product
 
 logger = logging.getLogger(__name__)
 
+PROOF_SIDE = 64
+"""Pixels of the pictures that fusing is proven on: PyTorch is slow in float64."""
 
-def read_float(weights: str | Path, key: str | None = None) -> Checkpoint:
+
+def read_float(weights: str | Path, key: str | None, progress: Progress) -> Checkpoint:
     """The float weights of a release, proven to fuse exactly.
 
     Raises:
@@ -40,15 +43,22 @@ def read_float(weights: str | Path, key: str | None = None) -> Checkpoint:
                 f"{weights}: {name} holds values that are no finite numbers: look at the training log"
             )
     if checkpoint.config.stage == "train":
-        records = fusion_parity(checkpoint.network(), proof_inputs(checkpoint.config.in_channels))
-        for record in records:
-            logger.info("fused against unfused, %s: %.2e (float32), %.2e (float64)", record.name, record.float32, record.float64)  # fmt: skip
-        if not all(record.holds for record in records):
-            raise CheckpointError(
-                f"{weights}: fused and unfused differ by more than {FLOAT32_BOUND:g} (float32) or {FLOAT64_BOUND:g} "
-                "(float64): the weights hold extreme values, look at the training log"
-            )
+        _prove_fusion(checkpoint, progress)
     return checkpoint
+
+
+def _prove_fusion(checkpoint: Checkpoint, progress: Progress) -> None:
+    network, inputs = checkpoint.network(), proof_inputs(checkpoint.config.in_channels)
+    for done, (name, x) in enumerate(inputs.items()):
+        progress(done, len(inputs), name)
+        (record,) = fusion_parity(network, {name: x[:, :, :PROOF_SIDE, :PROOF_SIDE]})
+        logger.info("fused against unfused, %s: %.2e (float32), %.2e (float64)", name, record.float32, record.float64)
+        if not record.holds:
+            raise CheckpointError(
+                f"{checkpoint.path}: fused and unfused differ by more than {FLOAT32_BOUND:g} (float32) or "
+                f"{FLOAT64_BOUND:g} (float64) on {name}: the weights hold extreme values, look at the training log"
+            )
+    progress(len(inputs), len(inputs), "")
 
 
 def read_tuned(file: str | Path, checkpoint: Checkpoint) -> AetherNet:
@@ -69,10 +79,8 @@ def read_tuned(file: str | Path, checkpoint: Checkpoint) -> AetherNet:
     return tuned.network()
 
 
-def calibrated(network: AetherNet, folders: Sequence[Path], number: int, preset: str, progress: Progress) -> AetherNet:
+def calibrated(network: AetherNet, inputs: CalibrationInputs, preset: str, progress: Progress) -> AetherNet:
     """A copy of a float network on int8 grids, with ranges from pictures."""
-    config = network.config
-    inputs = CalibrationInputs(folders, config.scale, config.in_channels, number)
     return calibrate(
         copy.deepcopy(network), inputs, quantization=preset, progress=lambda done: progress(done, len(inputs), "")
     )

@@ -69,7 +69,7 @@ function copyBySelection(text) {
 
 for (const button of document.querySelectorAll(".copy")) {
   button.addEventListener("click", async () => {
-    const text = button.dataset.copy || button.parentElement.querySelector("code").textContent;
+    const text = button.dataset.copy || button.parentElement.querySelector("pre code").textContent;
     let done = false;
     try {
       await navigator.clipboard.writeText(text);
