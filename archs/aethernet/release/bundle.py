@@ -45,7 +45,7 @@ class Settings:
         key: entry of a BasicSR checkpoint.
         qat: a checkpoint of stage qat, fine-tuned from the weights; by default they are calibrated.
         calibration: folders of pictures to calibrate on; by default those that the gate looks at.
-        calibration_number: of them, at most.
+        calibration_number: of them, at most; on the pictures of the gate no more than the gate looks at.
         preset: what is int8 after calibration: `ort`, `openvino`, `tensorrt` or `quality`.
         max_drop: the PSNR in dB that an int8 file may lose, mean over pictures.
         pictures: how many the gate looks at, spread evenly; None for all.
@@ -59,7 +59,7 @@ class Settings:
     key: str | None = None
     qat: Path | None = None
     calibration: Sequence[Path] = ()
-    calibration_number: int = 200
+    calibration_number: int = 100
     preset: str = "ort"
     max_drop: float = 0.1
     pictures: int | None = None
@@ -186,9 +186,10 @@ def _quantized(
     """The network on int8 grids, and where its ranges come from."""
     if settings.qat is not None:
         return read_tuned(settings.qat, checkpoint), f"Fine-tuned for int8 (QAT): {settings.qat.name}."
-    folders = settings.calibration or data
-    config = network.config
-    inputs = CalibrationInputs(folders, config.scale, config.in_channels, settings.calibration_number)
+    folders, number = settings.calibration or data, settings.calibration_number
+    if not settings.calibration and settings.pictures is not None:
+        number = min(number, settings.pictures)
+    inputs = CalibrationInputs(folders, network.config.scale, network.config.in_channels, number)
     quantized = calibrated(network, inputs, settings.preset, progress)
     same = "" if settings.calibration else ", where the figures are from, too (--calibration takes others)"
     return quantized, (

@@ -10,7 +10,7 @@ import torch
 
 from aethernet.bench import Progress
 from aethernet.bench.agreement import Agreement, Comparison, Run, bicubic_run, hold_against, network_run
-from aethernet.bench.onnx_files import open_session, session_function
+from aethernet.bench.onnx_files import open_session, runtime_errors, session_function
 from aethernet.bench.openvino_files import compile_openvino, openvino_function, openvino_integer_convolutions
 from aethernet.bench.sets import PictureFolders
 from aethernet.bench.timing import fixed_threads
@@ -49,10 +49,33 @@ class Prepared:
     """A file made ready in one runtime: `run` is None where the runtime refuses it."""
 
     runtime: str
-    run: Run | None
+    run: "Guarded | Run | None"
     integers: int | None = None
     convolutions: int | None = None
-    problem: str = ""
+    refusal: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why the runtime refused the file, or broke off."""
+        return self.run.problem if isinstance(self.run, Guarded) else self.refusal
+
+
+class Guarded:
+    """A runtime's run that makes nothing but NaN once the runtime breaks off, so that the other files are still judged."""
+
+    def __init__(self, run: Run, scale: int) -> None:
+        self.run, self.scale = run, scale
+        self.errors: tuple[type[Exception], ...] = (*runtime_errors(), RuntimeError)  # OpenVINO raises the latter
+        self.problem = ""
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        try:
+            if not self.problem:
+                return self.run(batch)
+        except self.errors as error:
+            self.problem = f"broke off: {str(error).splitlines()[0]}"
+        height, width = (self.scale * side for side in batch.shape[2:])
+        return np.full((*batch.shape[:2], height, width), np.nan, np.float32)
 
 
 @dataclass(frozen=True)
@@ -118,6 +141,8 @@ def pass_gate(
         checks = []
         for entry in entries:
             agreement = next(figures) if entry.run is not None else None
+            if entry.problem:
+                agreement = None
             passed = agreement is not None and bool(holds(agreement))
             checks.append(Check(entry.runtime, agreement, entry.integers, entry.convolutions, passed, entry.problem))
             said = _said(agreement) if agreement is not None else entry.problem
@@ -154,15 +179,18 @@ def _prepared(path: Path, runtime: str, threads: int | None, known: list[tuple[A
             run = network_run(network)
             known.append((network, run))
         return Prepared(runtime, run)
+    scale = known[0][0].config.scale
     try:
         if runtime == plan.OPENVINO:
             compiled = compile_openvino(path, threads)
-            return Prepared(runtime, openvino_function(compiled), *openvino_integer_convolutions(compiled))
+            integers = openvino_integer_convolutions(compiled)
+            return Prepared(runtime, Guarded(openvino_function(compiled), scale), *integers)
         if runtime == plan.AS_WRITTEN:
-            return Prepared(runtime, session_function(open_session(path, threads, as_written=True)))
-        return Prepared(runtime, session_function(open_session(path, threads)), *integer_convolutions(path))
+            return Prepared(runtime, Guarded(session_function(open_session(path, threads, as_written=True)), scale))
+        integers = integer_convolutions(path)
+        return Prepared(runtime, Guarded(session_function(open_session(path, threads)), scale), *integers)
     except (CheckpointError, EnvironmentProblem) as error:
-        return Prepared(runtime, None, problem=str(error))
+        return Prepared(runtime, None, refusal=str(error))
 
 
 def _equal(network: AetherNet, other: AetherNet) -> bool:
