@@ -14,7 +14,7 @@ import yaml
 from networks import picture, randomise
 from training import tiny_options, write_options
 
-from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
+from aethernet import AetherConfig, AetherNet, calibrate, load_network, write_checkpoint
 from aethernet.bench.scores import measure_quality
 from aethernet.card import provenance, read_training
 from aethernet.cli import main
@@ -97,6 +97,26 @@ def test_both_forms_and_the_card_are_written(experiment, sets, capsys):
                  "`aethernet bench quality bicubic aether_tiny_x2.safetensors --sets SetA SetB`"):  # fmt: skip
         assert part in content
     assert str(experiment.parent) not in content
+
+
+def test_an_int8_network_has_a_card_of_its_own_beside_its_float_network(experiment, sets):
+    write_checkpoint(experiment / "float.safetensors", network())
+    qat = calibrate(network(), [picture(1, 3, 16, 16)])
+    torch.save({"params_ema": qat.state_dict()}, experiment / "models" / "net_g_6.pth")
+    assert card(experiment, sets, "--against", str(experiment / "float.safetensors"), weights="net_g_6.pth") == 0
+    out = experiment.parent / "out"
+    assert sorted(path.name for path in out.iterdir()) == ["aether_tiny_x2_int8.md", "aether_tiny_x2_int8.safetensors"]
+    loaded = load_network(out / "aether_tiny_x2_int8.safetensors")
+    assert loaded.config.stage == "int8"
+    x = picture(1, 3, 9, 11)
+    with torch.no_grad():
+        assert torch.equal(loaded(x), qat.convert_to_quantized()(x))
+    content = (out / "aether_tiny_x2_int8.md").read_text()
+    assert re.search(r"\| set +\| +bicubic \| +float.safetensors \| +aether_tiny_x2_int8 \| +over float \|", content)
+    assert re.search(r"\| SetA +\|( +[\d.]+ / [\d.]+ \|){3} +[-+]0\.\d{3} dB \|", content)
+    for part in ("8-bit integers", "iterations: 6\n", 'for target in ("ort", "openvino", "tensorrt")'):
+        assert part in content
+    assert "training form" not in content
 
 
 def test_the_written_file_is_what_is_measured(experiment, sets, monkeypatch):
@@ -244,6 +264,11 @@ def test_what_is_refused(experiment, sets, tmp_path, capsys):
     write_checkpoint(experiment / "models" / "fused.pth", network().fuse_model())
     assert card(experiment, sets, weights="fused.pth") == 1
     assert "is of stage 'fused': give the weights from before fusing" in capsys.readouterr().err
+    assert card(experiment, sets, "--force", "--against", "aether_tiny_x2") == 1
+    assert "leave out --against" in capsys.readouterr().err
+    write_checkpoint(experiment / "models" / "qat.pth", calibrate(network(), [picture(1, 3, 16, 16)]))
+    assert card(experiment, sets, weights="qat.pth") == 1
+    assert "name it with --against" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert card(experiment, [str(tmp_path / "empty")], "--name", "other") == 1
     assert "no picture" in capsys.readouterr().err

@@ -15,16 +15,20 @@ from networks import picture, randomise
 from aethernet import AetherConfig, AetherNet, aether_tiny, load_network, pretrained, read_checkpoint, write_checkpoint
 from aethernet.bench.models import resolve_model
 from aethernet.bench.scores import measure_quality
+from aethernet.data.embedded import embedded_pictures
 from aethernet.data.pictures import write_png
 from aethernet.errors import CheckpointError, StageError
 
 ROOT = Path(__file__).parents[1]
-MOST_BYTES = 4_000_000
+MOST_FLOAT_BYTES, MOST_BYTES = 4_000_000, 5_000_000
 """A package is installed by people who never use the weights."""
 
 in_the_box = pytest.mark.parametrize("name", pretrained.available())
 trained_in_the_box = pytest.mark.parametrize(
-    "name", [name for name in pretrained.available() if not name.endswith(pretrained.FUSED)]
+    "name", [name for name in pretrained.available() if not name.endswith((pretrained.FUSED, pretrained.INT8))]
+)
+int8_in_the_box = pytest.mark.parametrize(
+    "name", [name for name in pretrained.available() if name.endswith(pretrained.INT8)]
 )
 
 
@@ -42,15 +46,15 @@ def box(tmp_path, monkeypatch):
 
 def test_the_box_is_not_empty():
     """Tests over what lies in the box pass when there is nothing."""
-    assert {"aether_tiny_x4", "aether_tiny_x4_fused"} <= set(pretrained.available())
+    assert {"aether_tiny_x4", "aether_tiny_x4_fused", "aether_tiny_x4_int8"} <= set(pretrained.available())
 
 
 @in_the_box
 def test_weights_load_strictly(name):
     network = load_network(name)
     assert not network.training
-    assert network.config.stage == ("fused" if name.endswith(pretrained.FUSED) else "train")
-    assert name.removesuffix(pretrained.FUSED) == f"aether_{network.config.variant}_x{network.config.scale}"
+    suffixes = {"train": "", "fused": pretrained.FUSED, "int8": pretrained.INT8}
+    assert name == f"aether_{network.config.variant}_x{network.config.scale}{suffixes[network.config.stage]}"
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
 
 
@@ -73,8 +77,19 @@ def test_fused_equals_unfused(name):
     assert (fused - unfused).abs().max() < 1e-5
 
 
+@int8_in_the_box
+def test_the_int8_network_is_near_its_float_network(name, tmp_path):
+    """On a photograph of the package: 0.1 dB is twice what the cards of both measured on their sets."""
+    write_png(tmp_path / "set" / "photograph.png", next(iter(embedded_pictures("val").values()))[:200, :240])
+    scores = measure_quality([name, name.removesuffix(pretrained.INT8)], [tmp_path / "set"]).scores
+    assert scores[0].mean.psnr > scores[1].mean.psnr - 0.1
+    assert scores[0].mean.psnr != scores[1].mean.psnr
+
+
 def test_the_box_is_small():
-    assert sum(path.stat().st_size for path in pretrained.FOLDER.glob("*")) <= MOST_BYTES
+    sizes = {path.name: path.stat().st_size for path in pretrained.FOLDER.glob("*")}
+    assert sum(sizes.values()) <= MOST_BYTES
+    assert sum(size for name, size in sizes.items() if pretrained.INT8 not in name) <= MOST_FLOAT_BYTES
 
 
 def test_a_wheel_holds_the_weights(tmp_path):

@@ -225,7 +225,7 @@ def test_the_rounded_network_is_near_the_float_one(name, preset):
 def test_float_places_have_float_weights_and_fewer_grids():
     counts = {}
     for place in (None, *PLACES):
-        network = calibrated(GATED, {"last": "int8"} | ({place: "float"} if place else {}))
+        network = calibrated(GATED, {place: "float"} if place else {})
         kinds = [type(module) for module in network.modules()]
         counts[place] = (kinds.count(QuantConv2d), kinds.count(RoundedConv2d), kinds.count(FakeQuantizer))
     # shallow, 3 x (mixer, gate, main, out), 2 transitions, fusion, reconstruction, 2 of the upsampler

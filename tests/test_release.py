@@ -37,7 +37,8 @@ pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 
 PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
-SUFFIXES = [product.suffix for product in plan.PRODUCTS]
+PRODUCTS = [product for product in plan.PRODUCTS if product is not plan.INT8]  # those of a network of stage qat
+SUFFIXES = [product.suffix for product in PRODUCTS]
 QUICK = ["--size", "16x24", "--rounds", "2", "--threads", "1"]
 
 
@@ -77,11 +78,11 @@ def quick(made, tmp_path, monkeypatch):
         (shutil.copytree if (root / name).is_dir() else shutil.copy)(root / name, tmp_path / name)
 
     def copied(folder, name, network, quantized, header, progress):
-        for product in plan.PRODUCTS:
+        for product in PRODUCTS:
             shutil.copy(root / "out" / f"aether_custom_x2{product.suffix}", folder / f"{name}{product.suffix}")
             if product in tmp_harm:
                 _damage(folder / f"{name}{product.suffix}")
-        return list(plan.PRODUCTS)
+        return PRODUCTS
 
     tmp_harm: list[plan.Product] = []
     monkeypatch.setattr(bundle, "write_files", copied)
@@ -188,7 +189,7 @@ def test_openvino_verifies_what_is_for_it(made):
     for suffix in ("_fp32.onnx", "_fp16.onnx", "_int8_openvino.onnx"):
         assert runtimes[f"aether_custom_x2{suffix}"] == both
     integers = next(record for record in report["files"] if record["file"].endswith("_int8_openvino.onnx"))
-    assert [check["integers"] for check in integers["checks"]] == [4, 4]
+    assert [(check["integers"], check["convolutions"]) for check in integers["checks"]] == [(5, 5)] * 2
     timed = {(row["file"], row["runtime"]) for row in report["speed"]}
     assert ("aether_custom_x2_int8_openvino.onnx", plan.OPENVINO) in timed
     assert report["speed"][0]["timing"]["ratio"] == 1.0
@@ -350,6 +351,18 @@ def test_a_tuned_checkpoint_is_taken_as_it_is(made, tmp_path):
     write_checkpoint(tmp_path / "other.pth", aether_custom(2, **PLAIN | {"width": 6}, stage="qat"))
     with pytest.raises(CheckpointError, match=r"does not come from .*width: 6 in the weights, 8 here"):
         write.read_tuned(tmp_path / "other.pth", checkpoint)
+
+
+def test_packaged_int8_weights_are_released_as_they_are(tmp_path, monkeypatch):
+    network = randomise(aether_custom(2, **PLAIN)).eval()
+    integers = aethernet.calibrate(network, [picture(1, 3, 24, 20)]).convert_to_quantized()
+    monkeypatch.setattr(write, "export_onnx", lambda *_, **__: (tmp_path / "none.onnx").touch())
+    monkeypatch.setattr(write.Path, "stat", lambda path: tmp_path.lstat())
+    products = write.write_files(
+        tmp_path, "net", randomise(aether_custom(2, **PLAIN)).eval(), integers, {}, lambda *_: None
+    )
+    assert plan.INT8 in products and plan.QAT not in products
+    assert aethernet.load_network(tmp_path / "net_int8.safetensors").config.stage == "int8"
 
 
 @pytest.mark.slow

@@ -132,8 +132,14 @@ class AetherConfig:
         return f"aether_{self.variant} x{self.scale} (stage {self.stage})"
 
     def to_tensor(self) -> Tensor:
-        """The configuration as JSON text in a uint8 tensor, which any loader of tensors carries along."""
-        text = json.dumps({"arch_version": ARCH_VERSION, **dataclasses.asdict(self)})
+        """The configuration as JSON text in a uint8 tensor, which any loader of tensors carries along.
+
+        `quantization` belongs to the stages that have grids: float weights take it from whoever quantises them.
+        """
+        fields = dataclasses.asdict(self)
+        if not self.quantized:
+            del fields["quantization"]
+        text = json.dumps({"arch_version": ARCH_VERSION, **fields})
         return torch.tensor(list(text.encode()), dtype=torch.uint8)
 
     @classmethod
@@ -150,7 +156,8 @@ class AetherConfig:
                 "use the release of aethernet that wrote them, or a newer one"
             )
         try:
-            return cls.from_fields(fields)
+            config = cls.from_fields(fields)
+            return config if config.quantized else dataclasses.replace(config, quantization=QuantizationConfig())
         except ConfigError as error:
             raise CheckpointError(
                 f"the entry {CONFIG_KEY!r} describes no AetherNet of this release: {error}"

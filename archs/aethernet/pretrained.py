@@ -1,7 +1,9 @@
-"""The trained weights that come with the package, found by name: `aether_tiny_x4`, and `aether_tiny_x4_fused`.
+"""The trained weights that come with the package, found by name: `aether_tiny_x4`, `aether_tiny_x4_fused` and
+`aether_tiny_x4_int8`.
 
-Each network has three files: `NAME.safetensors` (training form), `NAME_fused.safetensors` (plain graph) and the model
-card `NAME.md`. `aethernet card` writes them.
+Each network has two files in float, `NAME.safetensors` (training form) and `NAME_fused.safetensors` (plain graph), with
+the model card `NAME.md`, and one that was fine-tuned for int8, `NAME_int8.safetensors`, with a card of its own.
+`aethernet card` writes them.
 """
 
 import difflib
@@ -13,10 +15,12 @@ FOLDER = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
 FUSED = "_fused"
 """What the name of a plain graph ends with."""
+INT8 = "_int8"
+"""What the name of an int8 network ends with."""
 
 
 def available() -> list[str]:
-    """The names of all weights in the package, both forms, in alphabetical order."""
+    """The names of all weights in the package, all forms, in alphabetical order."""
     return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
 
 
@@ -34,7 +38,7 @@ def path(name: str) -> Path:
 
 
 def card_path(name: str) -> Path:
-    """The model card of packaged weights, the same for both forms."""
+    """The model card of packaged weights, the same for both forms in float."""
     return path(name).with_name(f"{name.removesuffix(FUSED)}.md")
 
 

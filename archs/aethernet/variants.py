@@ -12,7 +12,7 @@ VARIANTS: dict[str, dict] = {
         "norm_type": "none",
         "tail": "direct",
     },
-    "small": {"width": 96, "depths": (4, 4, 4, 4), "tail_channels": 48},
+    "small": {"width": 96, "depths": (4, 4, 4, 4), "kernel_size": 7, "tail_channels": 48},
     "medium": {
         "width": 128,
         "depths": (6, 6, 6, 6),

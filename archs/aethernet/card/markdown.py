@@ -8,7 +8,7 @@ import yaml
 
 from aethernet.bench.complexity import WHOLE_PICTURE, Complexity
 from aethernet.bench.report import markdown_table, short_count
-from aethernet.bench.scores import BICUBIC, QualityReport
+from aethernet.bench.scores import QualityReport
 from aethernet.card.provenance import Training
 from aethernet.config import AetherConfig
 
@@ -21,7 +21,7 @@ The output is not clamped to [0, 1]."""
 
 @dataclass(frozen=True)
 class File:
-    """A weights file as it lies beside the card; `form` is `training form` or `fused`."""
+    """A weights file as it lies beside the card; `form` is `training form`, `fused` or `int8`."""
 
     name: str
     form: str
@@ -86,12 +86,39 @@ def _summary(config: AetherConfig) -> str:
     colours = "RGB" if config.in_channels == 3 else "grey"
     return (
         f"AetherNet `{config.variant}` for single-image super-resolution by a factor of {config.scale}: {colours} "
-        f"(N, {config.in_channels}, H, W) in [0, 1] -> (N, {config.in_channels}, {config.scale}H, {config.scale}W). The "
-        "training form can be trained on; the fused file is the plain convolutional graph of the same function."
+        f"(N, {config.in_channels}, H, W) in [0, 1] -> (N, {config.in_channels}, {config.scale}H, {config.scale}W). "
+        + (
+            "The network computes with 8-bit integers, which it was fine-tuned for."
+            if config.stage == "int8"
+            else "The training form can be trained on; the fused file is the plain convolutional graph of the same function."
+        )
     )
 
 
 def _usage(facts: Facts) -> str:
+    return _int8_usage(facts) if facts.config.stage == "int8" else _float_usage(facts)
+
+
+def _int8_usage(facts: Facts) -> str:
+    (file,) = (file.name for file in facts.files)
+    return f"""```python
+import aethernet
+from aether_arch import export_onnx
+
+network = aethernet.load_network("{file}")  # a path; sums of integers in PyTorch, the reference
+for target in ("ort", "openvino", "tensorrt"):
+    export_onnx(network, scale={facts.config.scale}, precision="int8", target=target)
+```
+
+Where this file lies in the package, its name does, without ending: `aethernet.load_network("{facts.name}")`. PyTorch only
+proves what the network computes; the ONNX files are fast.
+
+```
+aethernet bench quality {facts.name} --sets SET5_PICTURES
+```"""
+
+
+def _float_usage(facts: Facts) -> str:
     training, fused = (file.name for file in facts.files)
     return f"""```python
 import aethernet
@@ -110,19 +137,21 @@ In an option file of `aethernet train`, `pretrain_network_g: {training}` starts 
 
 
 def _figures(facts: Facts) -> str:
-    scores = {(score.model == BICUBIC, score.set_name): score.mean for score in facts.quality.scores}
+    scores = {(score.model, score.set_name): score.mean for score in facts.quality.scores}
+    bicubic, *floats, own = dict.fromkeys(score.model for score in facts.quality.scores)
     rows = []
     for set_name in dict.fromkeys(score.set_name for score in facts.quality.scores):
-        own, bicubic = scores[False, set_name], scores[True, set_name]
-        cells = [f"{one.psnr:.2f} / {one.ssim:.4f}" for one in (bicubic, own)]
-        rows.append([set_name, *cells, f"{own.psnr - bicubic.psnr:+.2f} dB"])
+        means = [scores[model, set_name] for model in (bicubic, *floats, own)]
+        cells = [f"{one.psnr:.2f} / {one.ssim:.4f}" for one in means]
+        gain = means[-1].psnr - means[-2].psnr  # over bicubic, or over the float network
+        rows.append([set_name, *cells, f"{gain:+.3f} dB" if floats else f"{gain:+.2f} dB"])
     sets = " ".join(row[0].replace(" ", "_") for row in rows)
-    command = f"aethernet bench quality bicubic {facts.files[0].name} --sets {sets}"
+    command = f"aethernet bench quality {' '.join((bicubic, *floats, facts.files[0].name))} --sets {sets}"
     witness = dataclasses.replace(facts.quality.witness, command=command)
     return (
         f"Y-PSNR in dB / SSIM, mean over whole pictures, a border of {facts.config.scale} pixels left out; inputs by "
         "MATLAB-like bicubic reduction.\n\n"
-        + markdown_table(["set", "bicubic", facts.name, "gain"], rows)
+        + markdown_table(["set", bicubic, *floats, facts.name, "over float" if floats else "gain"], rows)
         + f"\n\n{witness.sentence()}"
     )
 

@@ -1,4 +1,4 @@
-"""From a trained checkpoint to the three files that are given away."""
+"""From a trained checkpoint to the files that are given away."""
 
 import hashlib
 import shutil
@@ -13,10 +13,11 @@ from aethernet.bench.complexity import network_complexity
 from aethernet.bench.scores import BICUBIC, QualityReport, measure_quality
 from aethernet.card.markdown import Facts, File, card_markdown
 from aethernet.card.provenance import read_training
-from aethernet.checkpoint import read_checkpoint, write_checkpoint
+from aethernet.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from aethernet.data.proof import proof_inputs
-from aethernet.errors import CheckpointError
+from aethernet.errors import CheckpointError, ConfigError
 from aethernet.files import atomic_path
+from aethernet.network import AetherNet
 from aethernet.parity import fusion_parity
 
 COUNTED_SIZE = (128, 128)
@@ -38,6 +39,7 @@ def publish(
     sets: Sequence[str | Path],
     *,
     data_note: str,
+    against: str | None = None,
     run: Path | None = None,
     name: str | None = None,
     license_id: str = "other",
@@ -46,14 +48,17 @@ def publish(
     force: bool = False,
     progress: Callable[[str], Progress] | None = None,
 ) -> Published:
-    """Measures a trained network, proves that fusing changes nothing, then writes `NAME.safetensors`,
-    `NAME_fused.safetensors` and the model card `NAME.md`.
+    """Measures a trained network and writes it with its model card.
+
+    A float network becomes `NAME.safetensors` and `NAME_fused.safetensors`, once fusing is proven to change nothing, one
+    of stage qat becomes `NAME_int8.safetensors`.
 
     Args:
         checkpoint: `net_g_N.pth` of an experiment; its weight average is taken, where there is one.
         out: the folder to write.
         sets: folders of high-resolution pictures, such as Set5, Set14, B100.
         data_note: what the network was trained on, and what its licence allows.
+        against: for stage qat, the float weights that it came from, whose figures stand beside its own.
         run: the experiment's folder, if the checkpoint does not lie in it.
         name: of the files; by default that of the variant with its scale, such as `aether_tiny_x4`.
         license_id: of the weights, as model hubs name them.
@@ -65,20 +70,25 @@ def publish(
         AetherError: files that exist, weights of another stage, no option file, unusable pictures.
     """
     source = read_checkpoint(checkpoint)
-    if source.config.stage != "train":
-        raise CheckpointError(f"{checkpoint} is of stage {source.config.stage!r}: give the weights from before fusing")
-    name = name or f"aether_{source.config.variant}_x{source.config.scale}"
-    forms = {"training form": out / f"{name}.safetensors", "fused": out / f"{name}{pretrained.FUSED}.safetensors"}
+    int8 = source.config.stage == "qat"
+    if source.config.stage not in ("train", "qat"):
+        raise CheckpointError(
+            f"{checkpoint} is of stage {source.config.stage!r}: give the weights from before fusing, or those of stage qat"
+        )
+    if int8 != (against is not None):
+        raise ConfigError(
+            "weights of stage qat, and only those, have a float network beside them: "
+            + ("name it with --against" if int8 else "leave out --against")
+        )
+    name = name or f"aether_{source.config.variant}_x{source.config.scale}{pretrained.INT8 if int8 else ''}"
+    files = {"int8": name} if int8 else {"training form": name, "fused": f"{name}{pretrained.FUSED}"}
+    forms = {form: out / f"{file}{pretrained.SUFFIX}" for form, file in files.items()}
     card = out / f"{name}.md"
     existing = [path.name for path in (*forms.values(), card) if path.exists()]
     if existing and not force:
         raise CheckpointError(f"{out} holds {', '.join(existing)} already: give another -o, or --force to overwrite")
     training = read_training(checkpoint, run, commit)
-    networks = {"training form": source.network(), "fused": source.network("fused")}
-    if not all(
-        record.holds for record in fusion_parity(networks["training form"], proof_inputs(source.config.in_channels))
-    ):
-        raise CheckpointError(f"{checkpoint}: fused and unfused differ, its weights hold extreme or non-finite values")
+    networks = _int8_form(source) if int8 else _float_forms(source)
     header = {
         "name": name,
         "license": license_id,
@@ -90,18 +100,19 @@ def publish(
     with tempfile.TemporaryDirectory() as scratch:  # what is measured is the file that is given away
         for form, path in forms.items():
             write_checkpoint(Path(scratch, path.name), networks[form], header)
-        quality = measure_quality([BICUBIC, str(Path(scratch, f"{name}.safetensors"))], sets, progress=progress)
+        models = [BICUBIC, *([against] if against else []), str(Path(scratch, f"{name}{pretrained.SUFFIX}"))]
+        quality = measure_quality(models, sets, progress=progress)
         for path in forms.values():
             with atomic_path(path) as temporary:
                 shutil.copyfile(Path(scratch, path.name), temporary)
     facts = Facts(
         name=name,
-        config=source.config,
+        config=next(iter(networks.values())).config,
         training=training,
         data_note=data_note,
         license_id=license_id,
         datasets=datasets,
-        complexity={form: network_complexity(network, *COUNTED_SIZE, source.config.in_channels)
+        complexity={form: network_complexity(source.network() if int8 else network, *COUNTED_SIZE, source.config.in_channels)
                     for form, network in networks.items()},
         counted_size=COUNTED_SIZE,
         quality=quality,
@@ -110,6 +121,19 @@ def publish(
     with atomic_path(card) as temporary:
         temporary.write_text(card_markdown(facts), encoding="utf-8", newline="\n")
     return Published(card, list(forms.values()), quality)
+
+
+def _float_forms(source: Checkpoint) -> dict[str, AetherNet]:
+    """Both forms of a float network, after the proof that they are the same function."""
+    networks = {"training form": source.network(), "fused": source.network("fused")}
+    inputs = proof_inputs(source.config.in_channels)
+    if not all(record.holds for record in fusion_parity(networks["training form"], inputs)):
+        raise CheckpointError(f"{source.path}: fused and unfused differ, its weights hold extreme or non-finite values")
+    return networks
+
+
+def _int8_form(source: Checkpoint) -> dict[str, AetherNet]:
+    return {"int8": source.network().convert_to_quantized()}
 
 
 def _sha256(path: Path) -> str:

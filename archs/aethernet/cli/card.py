@@ -19,6 +19,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--license", default="other", metavar="ID", help="of the weights (default: other, research use)"
     )
+    parser.add_argument(
+        "--against", metavar="WEIGHTS", help="for weights of stage qat: the float weights that they came from"
+    )
     parser.add_argument("--experiment", type=Path, metavar="DIR", help="its folder, if the checkpoint lies elsewhere")
     parser.add_argument("--name", help="name of the files (default: such as aether_tiny_x4)")
     parser.add_argument("--commit", default="", help="of the sources that trained it (default: of this checkout)")
@@ -36,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             args.sets,
             data_note=read_note(args.data_note),
+            against=args.against,
             run=args.experiment,
             name=args.name,
             license_id=args.license,

@@ -29,9 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", help="entry of a BasicSR checkpoint (default: params_ema, else params)")
     parser.add_argument("-n", "--number", type=_positive, metavar="N", help="pictures to verify on, spread evenly (default: all)")  # fmt: skip
     int8 = parser.add_argument_group("int8")
-    int8.add_argument(
-        "--qat", type=Path, metavar="FILE", help="a qat-stage checkpoint that was fine-tuned from WEIGHTS"
-    )
+    int8.add_argument("--qat", metavar="FILE", help="a qat-stage checkpoint that was fine-tuned from WEIGHTS")
     int8.add_argument("--calibration", type=Path, nargs="+", default=[], metavar="DIR",
                       help="without --qat: folders to calibrate on (default: those of --data)")  # fmt: skip
     int8.add_argument("--preset", default="ort", help="without --qat: what is int8 (default: ort)")

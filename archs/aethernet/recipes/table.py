@@ -121,9 +121,9 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     # A short training at a small constant-to-zero rate: the weights only have to settle on their grids.
     "qat": {
         "tiny": Recipe(batch=64, total_iter=5_000, lr=2e-5, memory_mb=44),
-        "small": Recipe(batch=64, total_iter=5_000, lr=2e-5, memory_mb=600),
-        "medium": Recipe(batch=32, total_iter=5_000, lr=2e-5, memory_mb=1380),
-        "large": Recipe(batch=16, total_iter=5_000, lr=2e-5, memory_mb=3180),
+        "small": Recipe(batch=64, total_iter=5_000, lr=2e-5, memory_mb=690),
+        "medium": Recipe(batch=32, total_iter=5_000, lr=2e-5, memory_mb=1490),
+        "large": Recipe(batch=16, total_iter=5_000, lr=2e-5, memory_mb=3440),
     },
 }
 """By stage and variant; `test` trains nothing and has none."""

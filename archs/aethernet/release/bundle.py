@@ -43,7 +43,8 @@ class Settings:
     Args:
         name: of the files; by default that of packaged weights, or such as `aether_tiny_x4`.
         key: entry of a BasicSR checkpoint.
-        qat: a checkpoint of stage qat, fine-tuned from the weights; by default they are calibrated.
+        qat: a checkpoint of stage qat or int8, or the name of packaged ones, fine-tuned from the weights; by default the
+            weights are calibrated.
         calibration: folders of pictures to calibrate on; by default those that the gate looks at.
         calibration_number: of them, at most; on the pictures of the gate no more than the gate looks at.
         preset: what is int8 after calibration: `ort`, `openvino`, `tensorrt` or `quality`.
@@ -57,7 +58,7 @@ class Settings:
 
     name: str | None = None
     key: str | None = None
-    qat: Path | None = None
+    qat: str | Path | None = None
     calibration: Sequence[Path] = ()
     calibration_number: int = 100
     preset: str = "ort"
@@ -185,7 +186,7 @@ def _quantized(
 ) -> tuple[AetherNet, str]:
     """The network on int8 grids, and where its ranges come from."""
     if settings.qat is not None:
-        return read_tuned(settings.qat, checkpoint), f"Fine-tuned for int8 (QAT): {settings.qat.name}."
+        return read_tuned(settings.qat, checkpoint), f"Fine-tuned for int8 (QAT): {Path(settings.qat).name}."
     folders, number = settings.calibration or data, settings.calibration_number
     if not settings.calibration and settings.pictures is not None:
         number = min(number, settings.pictures)

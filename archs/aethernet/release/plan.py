@@ -40,6 +40,7 @@ TRAINING = Product(".safetensors", "float32", "training form: train on, or fuse"
 FUSED = Product("_fused.safetensors", "float32", "PyTorch: the plain graph", (PYTORCH,), "eager")
 FUSED_PTH = Product("_fused.pth", "float32", "PyTorch and tools that read .pth only", (PYTORCH,))
 QAT = Product("_qat.safetensors", "int8", "the network on int8 grids (stage qat): fine-tune or export", (PYTORCH,))
+INT8 = Product("_int8.safetensors", "int8", "the network in integers (stage int8): export", (PYTORCH,))
 FP32 = Product("_fp32.onnx", "float32", "every ONNX runtime", (ONNXRUNTIME, OPENVINO), "onnxruntime openvino")
 FP16 = Product(
     "_fp16.onnx",
@@ -60,7 +61,7 @@ INT8_TENSORRT = Product(
     "TensorRT does not run here. The file was computed by ONNX Runtime as it is written, nothing fused, which gives the "
     "numbers that TensorRT is asked for; build the engine with the line of the report and compare once.",
 )
-PRODUCTS = (TRAINING, FUSED, FUSED_PTH, FP32, FP16, QAT, INT8_ORT, INT8_OPENVINO, INT8_TENSORRT)
+PRODUCTS = (TRAINING, FUSED, FUSED_PTH, FP32, FP16, QAT, INT8, INT8_ORT, INT8_OPENVINO, INT8_TENSORRT)
 """Everything that a bundle can hold, in the order of its tables."""
 
 

@@ -62,16 +62,16 @@ def _prove_fusion(checkpoint: Checkpoint, progress: Progress) -> None:
 
 
 def read_tuned(file: str | Path, checkpoint: Checkpoint) -> AetherNet:
-    """A network of stage qat that was fine-tuned from the weights of `checkpoint`.
+    """A network of stage qat or int8 that was fine-tuned from the weights of `checkpoint`.
 
     Raises:
         CheckpointError: of another stage, or of another network.
     """
     tuned = read_checkpoint(file)
-    if tuned.config.stage != "qat":
+    if not tuned.config.quantized:
         raise CheckpointError(
             f"{file} is of stage {tuned.config.stage}: --qat takes what `aethernet train -opt options/qat/...` or "
-            "`aethernet calibrate` wrote (stage qat)"
+            "`aethernet calibrate` wrote (stage qat), or packaged int8 weights"
         )
     differences = checkpoint.config.differences(tuned.config)
     if differences:
@@ -98,12 +98,13 @@ def write_files(
 
     Args:
         network: of stage train or fused; without the branches there is no training form.
-        quantized: of stage qat.
+        quantized: of stage qat or int8.
         header: texts for the headers of `.safetensors`.
     """
     scale = network.config.scale
-    fused, integers = copy.deepcopy(network).fuse_model(), quantized.convert_to_quantized()
-    weights = {plan.FUSED: fused, plan.FUSED_PTH: fused, plan.QAT: quantized}
+    fused, is_deployed = copy.deepcopy(network).fuse_model(), quantized.config.stage == "int8"
+    integers = quantized if is_deployed else quantized.convert_to_quantized()
+    weights = {plan.FUSED: fused, plan.FUSED_PTH: fused, plan.INT8 if is_deployed else plan.QAT: quantized}
     if network.config.stage == "train":
         weights = {plan.TRAINING: network, **weights}
     graphs = {
