@@ -28,7 +28,7 @@ endif
 
 help:
 	@echo "make venv      create $(VENV) and install everything into it (a second run takes no time)"
-	@echo "make demo      a small network trained, fused and measured on this machine, into results/demo"
+	@echo "make demo      a small network trained, released and measured on this machine, into results/demo"
 	@echo "make test      the tests that take seconds"
 	@echo "make slow      the tests that train"
 	@echo "make lint      formatting and lint, changing nothing"

@@ -31,6 +31,8 @@ def test_the_demo_checks_what_it_promises():
         life.check(replace_row("trained", 29.5))
     with pytest.raises(EnvironmentProblem, match=r"fused gives 30\.9"):
         life.check(replace_row("fused", 30.9))
+    with pytest.raises(EnvironmentProblem, match=r"int8 ONNX, QAT gives 30\.80 dB"):
+        life.check([*ROWS, figures.Row("int8 ONNX, QAT", 30.8, 0.9)])
 
 
 def test_options_come_from_the_recipes(tmp_path):
@@ -85,6 +87,11 @@ def test_the_whole_demo(tmp_path, capsys):
     assert rows["fused"]["psnr"] == pytest.approx(rows["trained"]["psnr"], abs=1e-4)
     assert rows["fused"]["params"] < rows["trained"]["params"]
     assert all(stage in printed for stage in rows)
+    report = json.loads((out / "release" / "report.json").read_text())
+    assert report["passed"] and report["int8"].startswith("Fine-tuned for int8 (QAT)")
+    assert str(out / "release" / "report.html") in printed
+    card = (out / "release" / "README.md").read_text()
+    assert "- iterations: 400" in card and "scikit-image" in card
     for name in ("curve.png", "comparison.png"):
         picture = cv2.imread(str(out / name))
         assert picture.shape[0] > 300

@@ -43,6 +43,7 @@ LAYERS = (
     ),
     ("aethernet.data", "aethernet.integrations", "aether_arch"),
     ("aethernet.recipes", "aethernet.bench", "aethernet.doctor", "aethernet.demo", "aethernet.card"),
+    ("aethernet.release",),
     ("aethernet.cli", "aethernet.__main__"),
 )
 """A module imports from its own layer and from those above it in this table. `aethernet` is the bare package."""

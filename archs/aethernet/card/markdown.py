@@ -51,7 +51,7 @@ def card_markdown(facts: Facts) -> str:
         "Load it": _usage(facts),
         "Figures": _figures(facts),
         "Size": _size(facts),
-        "Training": _training(facts.training),
+        "Training": training_lines(facts.training),
         "Data and licence": facts.data_note.strip(),
         "Limits": LIMITS,
         "Files": markdown_table(
@@ -59,19 +59,24 @@ def card_markdown(facts: Facts) -> str:
             [[file.name, file.form, f"{file.size:,}", f"`{file.sha256}`"] for file in facts.files],
         ),
     }
-    parts = [_front_matter(facts), f"# {facts.name}", _summary(facts.config)]
+    parts = [
+        front_matter(facts.license_id, facts.datasets, facts.config.scale),
+        f"# {facts.name}",
+        _summary(facts.config),
+    ]
     return "\n\n".join([*parts, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
 
 
-def _front_matter(facts: Facts) -> str:
-    entries: dict[str, object] = {"license": facts.license_id}
-    if facts.license_id == "other":
+def front_matter(license_id: str, datasets: Sequence[str], scale: int) -> str:
+    """What model hubs read: the licence, the library, the task, and the training data by the hubs' names."""
+    entries: dict[str, object] = {"license": license_id}
+    if license_id == "other":
         entries["license_name"] = RESEARCH_LICENSE
     entries |= {
         "library_name": "aethernet",
         "pipeline_tag": "image-to-image",
-        "tags": ["super-resolution", "image-upscaling", f"x{facts.config.scale}", "aethernet", "basicsr"],
-        **({"datasets": list(facts.datasets)} if facts.datasets else {}),
+        "tags": ["super-resolution", "image-upscaling", f"x{scale}", "aethernet", "basicsr"],
+        **({"datasets": list(datasets)} if datasets else {}),
         "metrics": ["psnr", "ssim"],
     }
     return f"---\n{yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)}---"
@@ -165,7 +170,8 @@ def _radius(complexity: Complexity) -> str:
     return str(radius) if radius in (None, WHOLE_PICTURE) else f"{radius} input pixels"
 
 
-def _training(training: Training) -> str:
+def training_lines(training: Training) -> str:
+    """How it was trained, as a list."""
     planned = "" if training.iterations == training.planned else f" of {training.planned:,}"
     when = ", as the sources were when this card was written" if training.commit_is_todays else ""
     facts = {

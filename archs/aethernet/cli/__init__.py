@@ -18,6 +18,7 @@ COMMANDS = (
     "calibrate",
     "verify",
     "export",
+    "release",
     "card",
     "data",
     "options",

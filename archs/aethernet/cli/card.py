@@ -33,13 +33,12 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.card import publish
     from aethernet.cli.bench import ProgressBars
 
-    note = Path(args.data_note)
     with ProgressBars() as bars:
         published = publish(
             args.checkpoint,
             args.out,
             args.sets,
-            data_note=note.read_text(encoding="utf-8") if _is_file(note) else args.data_note,
+            data_note=read_note(args.data_note),
             against=args.against,
             run=args.experiment,
             name=args.name,
@@ -55,9 +54,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _is_file(path: Path) -> bool:
-    """Whether a text is the name of a file; one that is too long for a name is not."""
+def read_note(text: str) -> str:
+    """A text, or what the file holds that it names."""
+    path = Path(text)
     try:
-        return path.is_file()
-    except OSError:
-        return False
+        return path.read_text(encoding="utf-8") if path.is_file() else text
+    except OSError:  # too long for a name
+        return text

@@ -1,9 +1,9 @@
-"""`aethernet demo`: train, resume, test, fuse and quantise a small network on embedded pictures, and show what came out."""
+"""`aethernet demo`: train, resume, test, quantise and release a small network on embedded pictures, and show what came out."""
 
 import argparse
 from pathlib import Path
 
-HELP = "Train, resume, test, fuse and quantise a small network on embedded pictures (a few minutes on a CPU)."
+HELP = "Train, resume, test, quantise and release a small network on embedded pictures (a few minutes on a CPU)."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{row.stage:<18}{row.psnr:>7.2f} dB{row.ssim:>10.4f}{params:>10}{ms:>12}{onnx:>10}{size:>10}")
     print(f"\n{result.witness.sentence()}")
     print("256x256 pictures; PyTorch with all threads, ONNX Runtime with one")
-    print("fused equals unfused: the same figures, see logs/fuse.txt for the largest differences")
+    print("fused equals unfused: the same figures, see release/release.log for the largest differences")
     for kind, path in result.files.items():
         print(f"{kind + ':':<12}{path}")
     return 0

@@ -1,31 +1,35 @@
-"""The second half of the demo: the trained network becomes an int8 file, with and without fine-tuning for it."""
+"""The second half of the demo: the trained network is fine-tuned for int8, and a release is made of both."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from aethernet.checkpoint import load_network
+from aethernet.data.embedded import PICTURES
 from aethernet.demo.commands import run_command
-from aethernet.demo.options import EXPERIMENT, qat_options, write_yaml
+from aethernet.demo.options import EXPERIMENT, VARIANT, qat_options, write_yaml
 from aethernet.export.onnx import export_onnx
 
 MAX_DROP = 0.15
-"""dB that an int8 file may lose; `aethernet verify` refuses more."""
+"""dB that an int8 file may lose."""
 
 
 @dataclass(frozen=True)
-class Int8Files:
-    """The ONNX files: float, int8 by calibration alone (PTQ), int8 after fine-tuning (QAT)."""
+class Release:
+    """The folder of the bundle and files in it, and beside it the int8 file without fine-tuning (PTQ)."""
 
-    fp32: Path
+    folder: Path
+    name: str
     ptq: Path
-    qat: Path
+
+    def file(self, suffix: str) -> Path:
+        return self.folder / f"{self.name}{suffix}"
 
 
-def quantize(
+def quantize_and_release(
     out: Path, data: Path, trained: Path, *, scale: int, iterations: int, progress: Callable[[str, float], None]
-) -> Int8Files:
-    """Calibrates, fine-tunes, converts, exports and verifies; every step as a user would take it.
+) -> Release:
+    """Calibrates, fine-tunes and releases; every step as a user would take it.
 
     Args:
         out: the demo's folder.
@@ -34,7 +38,7 @@ def quantize(
         iterations: of the fine-tuning.
 
     Raises:
-        EnvironmentProblem: a command failed, or a file lost more than `MAX_DROP`.
+        EnvironmentProblem: a command failed, or a file of the bundle lost more than `MAX_DROP`.
     """
     calibrated = out / "aether_tiny_qat.safetensors"
     pictures = str(data / "embedded" / "train" / "HR")
@@ -45,15 +49,19 @@ def quantize(
     run_command(out, "fine-tune for int8", "train", "-opt", "qat.yml", progress=progress, iterations=iterations)
     tuned = out / "experiments" / f"{EXPERIMENT}_qat" / "models" / "net_g_latest.pth"
 
-    progress("export", 0.0)
-    files = Int8Files(*(out / f"aether_tiny_{name}.onnx" for name in ("fp32", "int8_ptq", "int8_qat")))
-    export_onnx(load_network(trained), scale, "fp32", files.fp32)
-    for weights, path in ((calibrated, files.ptq), (tuned, files.qat)):
-        export_onnx(load_network(weights, stage="int8"), scale, "int8", path)
-    progress("export", 1.0)
+    release = Release(out / "release", f"aether_{VARIANT}_x{scale}", out / "aether_tiny_int8_ptq.onnx")
     run_command(
-        out, "verify", "verify", *map(str, (files.fp32, files.ptq, files.qat)), "--against", str(trained),
-        "--data", str(data / "embedded" / "val" / "HR"), "--max-drop", str(MAX_DROP),
+        out, "release", "release", str(trained), "--qat", str(tuned), "--data", str(data / "embedded" / "val" / "HR"),
+        "-o", str(release.folder), "--max-drop", str(MAX_DROP), "--data-note", data_note(),
         progress=progress,
     )  # fmt: skip
-    return files
+    progress("int8 without fine-tuning", 0.0)
+    export_onnx(load_network(calibrated, stage="int8"), scale, "int8", release.ptq)
+    progress("int8 without fine-tuning", 1.0)
+    return release
+
+
+def data_note() -> str:
+    """What the demo trains on, for the model card."""
+    trained = [f"{picture.name} ({picture.source})" for picture in PICTURES if picture.split == "train"]
+    return f"{len(trained)} pictures that come with scikit-image, to show how it goes: {'; '.join(trained)}."

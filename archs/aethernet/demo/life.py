@@ -14,7 +14,7 @@ from aethernet.bench.witness import Witness, take_witness
 from aethernet.data.pictures import find_pictures, read_rgb
 from aethernet.demo import figures, pictures
 from aethernet.demo.commands import run_command
-from aethernet.demo.int8 import quantize
+from aethernet.demo.int8 import MAX_DROP, quantize_and_release
 from aethernet.demo.options import EXPERIMENT, test_options, train_options, write_yaml
 from aethernet.errors import EnvironmentProblem
 from aethernet.files import atomic_path
@@ -68,16 +68,20 @@ def run_demo(
     run_command(out, "test", "test", "-opt", "test.yml", progress=progress)
     tested = tested_figures(out / "results" / EXPERIMENT)
 
-    fused = out / "aether_tiny_fused.safetensors"
-    run_command(out, "fuse", "fuse", str(trained), "-o", str(fused), progress=progress)
-
-    onnx = quantize(out, data, trained, scale=scale, iterations=max(20, iterations // 9), progress=progress)
+    release = quantize_and_release(
+        out, data, trained, scale=scale, iterations=max(20, iterations // 9), progress=progress
+    )
+    fused = release.file("_fused.safetensors")
 
     progress("measure", 0.0)
     held_out = {path.stem: read_rgb(path)[0] for path in find_pictures(data / "embedded" / "val" / "HR")}
     rows = figures.measure(
         {"half-way": halfway, "trained": trained, "fused": fused},
-        {"fp32 ONNX": onnx.fp32, "int8 ONNX, PTQ": onnx.ptq, "int8 ONNX, QAT": onnx.qat},
+        {
+            "fp32 ONNX": release.file("_fp32.onnx"),
+            "int8 ONNX, PTQ": release.ptq,
+            "int8 ONNX, QAT": release.file("_int8_ort.onnx"),
+        },
         held_out, scale, tested,
     )  # fmt: skip
     files = {
@@ -86,8 +90,8 @@ def run_demo(
             out / "tb_logger" / EXPERIMENT, out / "curve.png", bicubic=rows[0], resumed=half
         ),
         "comparison": pictures.comparison(fused, held_out, scale, out / "comparison.png"),
-        "weights": fused,
-        "int8": onnx.qat,
+        "release": release.folder,
+        "report": release.folder / "report.html",
     }
     witness = take_witness(threads=torch.get_num_threads(), precision="float32", size="256x256")
     record = {
@@ -125,13 +129,19 @@ def tested_figures(results: Path) -> tuple[float, float]:
 
 
 def check(rows: list[figures.Row]) -> None:
-    """What a user may rely on: the network beats bicubic, and fusing changed nothing that a metric can see."""
+    """What a user may rely on: the network beats bicubic, fusing changed nothing that a metric can see, and int8 little."""
     by_stage = {row.stage: row for row in rows}
     trained, fused, bicubic = by_stage["trained"], by_stage["fused"], by_stage["bicubic"]
     if trained.psnr <= bicubic.psnr:
         raise EnvironmentProblem(
             f"the network reached {trained.psnr:.2f} dB, bicubic {bicubic.psnr:.2f} dB: train longer"
         )
+    for row in rows:
+        if "ONNX" in row.stage and not trained.psnr - row.psnr <= MAX_DROP:
+            raise EnvironmentProblem(
+                f"{row.stage} gives {row.psnr:.2f} dB, the trained network {trained.psnr:.2f} dB: more than {MAX_DROP} dB "
+                "are lost"
+            )
     for other in (fused, by_stage["aethernet test"]):
         if abs(trained.psnr - other.psnr) > 1e-3:
             raise EnvironmentProblem(

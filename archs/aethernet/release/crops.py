@@ -1,0 +1,73 @@
+"""The crops of the report: where a picture has most detail, as PNG that a page can hold in its text."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+CROP = 168
+"""Pixels of the enlarged picture: shown at twice that, a crop fits a phone."""
+STEP = 8
+ORIGINAL = "original"
+MOST_CROPS = 6
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The same window (left, top, in pixels of the large picture) of one picture from several runs, by their names."""
+
+    title: str
+    left: int
+    top: int
+    windows: Mapping[str, np.ndarray]
+
+
+@dataclass
+class CropCollector:
+    """Cuts one window out of every picture while the gate looks at it."""
+
+    crops: list[Crop] = field(default_factory=list)
+
+    def __call__(self, title: str, hr: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
+        side = min(CROP, *hr.shape[:2])
+        top, left = most_detailed(hr, side)
+        sources = {**outputs, ORIGINAL: hr}
+        windows = {name: img[top : top + side, left : left + side].copy() for name, img in sources.items()}
+        self.crops.append(Crop(title, left, top, windows))
+
+    def chosen(self, first: Sequence[str]) -> list[Crop]:
+        """At most MOST_CROPS: the pictures named `first`, then others spread evenly, in the order of the pictures."""
+        leading = [crop for crop in self.crops if crop.title in first]
+        others = [crop for crop in self.crops if crop.title not in first]
+        room = max(0, min(MOST_CROPS - len(leading), len(others)))
+        spread = np.linspace(0, len(others) - 1, room).round().astype(int) if room else []
+        taken = {crop.title for crop in leading[:MOST_CROPS]} | {others[index].title for index in spread}
+        return [crop for crop in self.crops if crop.title in taken]
+
+
+def most_detailed(img: np.ndarray, side: int) -> tuple[int, int]:
+    """Top and left of the square window of (H, W, 3) uint8 whose neighbouring pixels differ most."""
+    grey = img.astype(np.float32).mean(axis=2)
+    detail = np.zeros_like(grey)
+    detail[:-1] += np.abs(np.diff(grey, axis=0))
+    detail[:, :-1] += np.abs(np.diff(grey, axis=1))
+    sums = np.pad(detail.cumsum(axis=0, dtype=np.float64).cumsum(axis=1), ((1, 0), (1, 0)))
+    tops, lefts = (np.arange(0, length - side + 1, STEP) for length in grey.shape)
+    rows, columns = tops[:, None], lefts[None, :]
+    windows = (
+        sums[rows + side, columns + side]
+        - sums[rows, columns + side]
+        - sums[rows + side, columns]
+        + sums[rows, columns]
+    )
+    row, column = np.unravel_index(int(windows.argmax()), windows.shape)
+    return int(tops[row]), int(lefts[column])
+
+
+def data_uri(img: np.ndarray) -> str:
+    """(H, W, 3) RGB uint8 as the address of a PNG that holds itself."""
+    done, buffer = cv2.imencode(".png", img[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    assert done  # OpenCV encodes every uint8 picture
+    return f"data:image/png;base64,{base64.b64encode(buffer.tobytes()).decode()}"

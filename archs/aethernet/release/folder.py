@@ -1,0 +1,117 @@
+"""A folder that is built beside its place and put there as a whole, or not at all."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from aethernet.errors import DataError
+from aethernet.release.records import KIND
+
+logger = logging.getLogger(__name__)
+
+REPORT, CARD, PAGE, SUMS, LOG = "report.json", "README.md", "report.html", "SHA256SUMS", "release.log"
+FAILED = ".failed"
+"""Behind the name of a bundle that could not replace a whole one."""
+
+
+def read_report(folder: Path) -> dict | None:
+    """report.json of a bundle; None for a folder that is none."""
+    try:
+        content = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_ours = isinstance(content, dict) and content.get("kind") == KIND and {"files", "passed"} <= content.keys()
+    return content if is_ours else None
+
+
+def check_replaceable(out: Path) -> None:
+    """Refuses a place that holds anything but a bundle as it was written.
+
+    Raises:
+        DataError: a file, a folder that is no bundle, or a bundle with files of somebody else or with a changed card.
+    """
+    if not out.exists() and not out.is_symlink():
+        return
+    if not out.is_dir() or out.is_symlink():
+        raise DataError(f"{out} is not a folder of its own: give another -o")
+    entries = {path.name for path in out.iterdir()}
+    if not entries:
+        return
+    report = read_report(out)
+    if report is None:
+        raise DataError(
+            f"{out} holds files, but no bundle of `aethernet release` (no {REPORT} of one): give another -o"
+        )
+    own = {record["file"] for record in report["files"]} | {REPORT, CARD, PAGE, SUMS, LOG}
+    foreign = sorted(entries - own)
+    if foreign:
+        raise DataError(
+            f"{out} holds {', '.join(foreign[:5])}, which no release wrote: move that away, or give another -o"
+        )
+    if (out / CARD).is_file() and (out / SUMS).is_file() and sha256(out / CARD) not in (out / SUMS).read_text():
+        raise DataError(f"{out / CARD} was changed since it was written: move it away, or give another -o")
+
+
+@contextlib.contextmanager
+def built_beside(out: Path) -> Iterator[Path]:
+    """Yields a new hidden folder beside `out`, on the same disk; what is left of it in the end is removed."""
+    _recover(out)
+    folder = out.with_name(f".{out.name}.{secrets.token_hex(6)}.part")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(folder: Path, out: Path) -> None:
+    """Renames `folder` to `out`; a bundle that stands there goes away only once that is done."""
+    check_replaceable(out)
+    old = out.with_name(f".{out.name}.{secrets.token_hex(6)}.old")
+    existed = out.exists()
+    try:
+        if existed:
+            os.replace(out, old)
+        os.replace(folder, out)
+    except BaseException:  # an interrupt, too: the old bundle goes back
+        if old.exists() and not out.exists():
+            os.replace(old, out)
+        raise
+    finally:
+        if out.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_bundle(folder: Path) -> None:
+    """Removes a bundle as it was written; anything else stays."""
+    try:
+        check_replaceable(folder)
+    except DataError:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_sums(folder: Path) -> None:
+    """Writes SHA256SUMS of everything in the folder, for `sha256sum -c`."""
+    lines = [f"{sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir()) if path.name != SUMS]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _recover(out: Path) -> None:
+    """Puts back a bundle that a run moved aside and could not, because it was killed between two renames."""
+    if not out.exists():
+        for old in sorted(out.parent.glob(f".{out.name}.*.old")):
+            os.replace(old, out)
+            logger.info("%s was left by a run that was killed: put back", out)
+            return

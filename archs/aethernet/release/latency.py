@@ -1,0 +1,57 @@
+"""Milliseconds of a bundle's files on this machine, in turn, as `aethernet bench speed` measures them."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from aethernet.bench import Progress
+from aethernet.bench.engines import ENGINES, Job, NotApplicable
+from aethernet.bench.models import resolve_model
+from aethernet.bench.timing import Candidate, fixed_threads, time_candidates
+from aethernet.errors import EnvironmentProblem
+from aethernet.release import plan
+from aethernet.release.plan import Product
+from aethernet.release.records import SpeedRecord
+
+TITLES = {"eager": plan.PYTORCH, "onnxruntime": plan.ONNXRUNTIME, "openvino": plan.OPENVINO}
+WARMUP = 1
+
+
+def measure_latency(
+    folder: Path,
+    name: str,
+    products: Sequence[Product],
+    *,
+    size: tuple[int, int],
+    rounds: int,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> list[SpeedRecord]:
+    """Times every file in the engines that it is for, all in turn, on one picture of noise; float32 ONNX comes first.
+
+    Args:
+        products: those whose files are in `folder`; those without an engine are left out.
+        size: height and width of the low-resolution input.
+    """
+    jobs, candidates = [], []
+    ordered = sorted(products, key=lambda product: product is not plan.FP32)
+    with tempfile.TemporaryDirectory() as scratch, fixed_threads(threads):
+        for product in ordered:
+            if not product.engine:
+                continue
+            subject = resolve_model(str(folder / f"{name}{product.suffix}"))
+            x = torch.rand(1, subject.in_channels, *size, generator=torch.Generator().manual_seed(0))
+            for engine in map(ENGINES.__getitem__, product.engine.split()):
+                try:
+                    engine.check()
+                    run = engine.prepare(Job(subject, x, threads, Path(scratch)))
+                except (EnvironmentProblem, NotApplicable):
+                    continue  # the gate has said so
+                jobs.append((f"{name}{product.suffix}", TITLES[engine.name], product.precision))
+                candidates.append(Candidate(" ".join(jobs[-1]), run))
+        if not candidates:
+            return []
+        timings = time_candidates(candidates, rounds=rounds, warmup=WARMUP, threads=threads, progress=progress)
+    return [SpeedRecord(*job, timing) for job, timing in zip(jobs, timings, strict=True)]

@@ -1,0 +1,108 @@
+"""What a release found, as it stands in report.json and on the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aethernet.bench.agreement import Agreement
+from aethernet.bench.timing import Timing
+from aethernet.bench.witness import Witness
+
+KIND = "release"
+"""The entry `kind` of report.json, by which a bundle is known."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A file in one runtime. `figures` is None where the runtime refuses it, and `problem` says why."""
+
+    runtime: str
+    figures: Agreement | None
+    integers: int | None
+    convolutions: int | None
+    passed: bool
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file of the bundle. One that did not pass is not in it; its size and checksum are those it had."""
+
+    file: str
+    precision: str
+    purpose: str
+    bytes: int
+    sha256: str
+    budget: str
+    checks: Sequence[Check]
+    remarks: Sequence[str]
+    passed: bool
+
+
+@dataclass(frozen=True)
+class SpeedRecord:
+    """A file in one engine on this machine; ratios are to the first record."""
+
+    file: str
+    runtime: str
+    precision: str
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class EngineLine:
+    """How TensorRT's own tool builds an engine from a file."""
+
+    file: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Mean:
+    """PSNR in dB and SSIM (Y), mean over the pictures."""
+
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All of it.
+
+    Attributes:
+        title: of the network, such as `aether_tiny x4 (stage train)`.
+        network, bicubic: what the float network and bicubic interpolation reach on the pictures.
+        pictures: titles, in the order of every file's `drops`.
+        int8: where the int8 network comes from.
+        notes: what a reader should know of the whole.
+        input_size: height and width of the low-resolution picture that was timed.
+    """
+
+    name: str
+    title: str
+    variant: str
+    scale: int
+    in_channels: int
+    parameters: int
+    receptive_radius: int | None
+    passed: bool
+    network: Mean
+    bicubic: Mean
+    pictures: Sequence[str]
+    max_drop: float
+    int8: str
+    files: Sequence[FileRecord]
+    speed: Sequence[SpeedRecord]
+    input_size: tuple[int, int]
+    tensorrt: Sequence[EngineLine]
+    notes: Sequence[str]
+    witness: Witness
+    speed_witness: Witness
+
+    @property
+    def held(self) -> list[FileRecord]:
+        """The files that are in the bundle."""
+        return [record for record in self.files if record.passed]
+
+    def find(self, suffix: str) -> FileRecord | None:
+        """The file in the bundle with this ending, if it passed."""
+        return next((record for record in self.held if record.file == f"{self.name}{suffix}"), None)

@@ -1,0 +1,27 @@
+"""How each file of a bundle is loaded: programs for the card and for the page, complete but for the picture."""
+
+from aethernet.release import plan
+from aethernet.release.records import Report
+
+
+def snippets(report: Report) -> dict[str, str]:
+    """Programs by their title; each expects `picture`, (1, C, H, W) float32 in [0, 1], and makes `output` of it."""
+    found = {}
+    if fused := report.find(plan.FUSED.suffix):
+        found["PyTorch"] = f"""import aethernet
+import torch
+
+network = aethernet.load_network("{fused.file}")  # in eval mode
+with torch.inference_mode():
+    output = network(torch.from_numpy(picture)).clamp(0, 1).numpy()"""
+    if graph := report.find(plan.INT8_ORT.suffix) or report.find(plan.FP32.suffix):
+        found["ONNX Runtime"] = f"""import onnxruntime
+
+session = onnxruntime.InferenceSession("{graph.file}", providers=["CPUExecutionProvider"])
+output = session.run(None, {{"input": picture}})[0].clip(0, 1)"""
+    if graph := report.find(plan.INT8_OPENVINO.suffix) or report.find(plan.FP32.suffix):
+        found["OpenVINO"] = f"""import openvino
+
+model = openvino.Core().compile_model("{graph.file}", "CPU")
+output = model(picture)[0].clip(0, 1)"""
+    return found

@@ -1,0 +1,505 @@
+"""`aethernet release`: what a bundle holds, what the gate refuses, and what is left when something goes wrong."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from networks import picture, randomise
+from training import ARCHS, needs_basicsr
+
+import aethernet
+from aethernet import aether_custom
+from aethernet.bench.verification import verify_files
+from aethernet.checkpoint import write_checkpoint
+from aethernet.cli import main
+from aethernet.data.pictures import write_png
+from aethernet.errors import CheckpointError, ConfigError
+from aethernet.release import Settings, bundle, gate, plan, write
+from aethernet.release import folder as places
+from aethernet.release.bundle import command_for_others
+from aethernet.release.origin import UNKNOWN, read_origin
+from aethernet.release.tensorrt import Shapes, engine_lines
+
+pytestmark = needs_basicsr
+pytest.importorskip("onnx", reason="ONNX export is an extra")
+pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
+HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
+
+PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
+PRODUCTS = [product for product in plan.PRODUCTS if product is not plan.INT8]  # those of a network of stage qat
+SUFFIXES = [product.suffix for product in PRODUCTS]
+QUICK = ["--size", "16x24", "--rounds", "2", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with pictures, weights, and a bundle that the command wrote; and what it printed."""
+    root = tmp_path_factory.mktemp("release")
+    random = np.random.default_rng(0)
+    for index in range(3):
+        coarse = random.integers(60, 190, (6, 5 + index, 3)).repeat(6, axis=0).repeat(6, axis=1)
+        write_png(root / f"pictures/{index}.png", coarse.astype(np.uint8))
+    torch.manual_seed(0)
+    network = aether_custom(2, **PLAIN).eval()
+    write_checkpoint(root / "net.safetensors", network, {"data": "Three squares.", "license": "cc0-1.0", "seed": "3"})
+    command = [sys.executable, "-m", "aethernet", *arguments(root), *QUICK]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    return root, done
+
+
+def arguments(root: Path, out: str = "out") -> list[str]:
+    return [
+        "release", str(root / "net.safetensors"), "--data", str(root / "pictures"), "-o", str(root / out),
+        "--max-drop", "3",
+    ]  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ARCHS), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def quick(made, tmp_path, monkeypatch):
+    """A fresh place with pictures and weights where files are copied from the bundle instead of exported; `quick.harm`
+    names a file whose last weights are then damaged."""
+    root, _ = made
+    for name in ("pictures", "net.safetensors"):
+        (shutil.copytree if (root / name).is_dir() else shutil.copy)(root / name, tmp_path / name)
+
+    def copied(folder, name, network, quantized, header, progress):
+        for product in PRODUCTS:
+            shutil.copy(root / "out" / f"aether_custom_x2{product.suffix}", folder / f"{name}{product.suffix}")
+            if product in tmp_harm:
+                _damage(folder / f"{name}{product.suffix}")
+        return PRODUCTS
+
+    tmp_harm: list[plan.Product] = []
+    monkeypatch.setattr(bundle, "write_files", copied)
+    return tmp_path, tmp_harm
+
+
+def _damage(path: Path) -> None:
+    """Makes the weights of the last convolution large: still a file that every runtime takes."""
+    import onnx
+
+    model = onnx.load(path)
+    weight = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4][-1]
+    largest = np.full_like(onnx.numpy_helper.to_array(weight), 127)
+    weight.CopyFrom(onnx.numpy_helper.from_array(largest, weight.name))
+    onnx.save(model, path)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_the_bundle_is_whole(made):
+    root, done = made
+    assert done.returncode == 0, done.stderr
+    out = root / "out"
+    files = {f"aether_custom_x2{suffix}" for suffix in SUFFIXES}
+    assert names(out) == files | {"README.md", "report.html", "report.json", "SHA256SUMS", "release.log"}
+    assert names(root) == {"pictures", "net.safetensors", "out"}
+    sums = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
+    assert sums.keys() == names(out) - {"SHA256SUMS"}
+    assert all(hashlib.sha256((out / name).read_bytes()).hexdigest() == digest for name, digest in sums.items())
+    report = json.loads((out / "report.json").read_text())
+    assert report["kind"] == "release" and report["passed"]
+    assert [record["file"] for record in report["files"]] == [f"aether_custom_x2{suffix}" for suffix in SUFFIXES]
+    assert all(sums[record["file"]] == record["sha256"] for record in report["files"])
+    assert "9 of 9 files passed on 3 pictures" in done.stdout and str(out / "report.html") in done.stdout
+
+
+def test_the_console_shows_progress_and_nothing_else(made):
+    _, done = made
+    lines = [line for line in re.split(r"[\r\n]+", done.stderr) if line.strip()]
+    assert {re.match(r"(\w+): ", line)[1] for line in lines} == {
+        "proving",
+        "calibrating",
+        "writing",
+        "verifying",
+        "timing",
+    }
+    assert all("%|" in line for line in lines)
+
+
+def test_the_log_lies_in_the_bundle_and_nothing_tells_of_the_machine(made):
+    root, _ = made
+    log = (root / "out" / "release.log").read_text()
+    assert "fused against unfused, noise" in log and "aether_custom_x2_fp16.onnx in ONNX Runtime" in log
+    for path in (root / "out").iterdir():
+        assert str(root).encode() not in path.read_bytes(), path.name
+        assert str(ARCHS).encode() not in path.read_bytes(), path.name
+
+
+def test_weights_in_the_bundle_are_the_network(made):
+    root, _ = made
+    x = picture(1, 3, 9, 11)
+    with torch.no_grad():
+        expected = aethernet.load_network(root / "net.safetensors")(x)
+        found = {
+            suffix: aethernet.load_network(root / f"out/aether_custom_x2{suffix}")
+            for suffix in SUFFIXES if not suffix.endswith(".onnx")
+        }  # fmt: skip
+        assert torch.equal(found[".safetensors"](x), expected)
+        for suffix in ("_fused.safetensors", "_fused.pth"):
+            assert torch.allclose(found[suffix](x), expected, atol=1e-6)  # float32 roundings in another order
+    stages = [network.config.stage for network in found.values()]
+    assert stages == ["train", "fused", "fused", "qat"]
+
+
+def test_figures_are_those_of_verify(made):
+    root, _ = made
+    report = json.loads((root / "out/report.json").read_text())
+    files = [
+        str(root / f"out/aether_custom_x2{suffix}") for suffix in ("_fp32.onnx", "_int8_ort.onnx", "_qat.safetensors")
+    ]
+    verified = verify_files(files, str(root / "net.safetensors"), [root / "pictures"], threads=1)
+    records = {record["file"]: record["checks"][0] for record in report["files"]}
+    for row in verified.rows:
+        check = next(check for name, check in records.items() if name.startswith(row.label) or row.label in name)
+        # `verify` holds files against the fused network, a release against the unfused one: 1e-6 of the range apart.
+        assert check["figures"]["psnr"] == pytest.approx(row.psnr, abs=1e-4)
+        assert check["figures"]["worst_drop"] == pytest.approx(row.worst_drop, abs=1e-4)
+        assert (check["integers"], check["convolutions"]) == (row.integers, row.convolutions)
+    by_suffix = {record["file"].removeprefix("aether_custom_x2"): record["checks"] for record in report["files"]}
+    assert by_suffix["_fp32.onnx"][0]["figures"]["max_error"] <= 1e-5
+    assert by_suffix["_fp16.onnx"][0]["figures"]["agreement"] >= 60
+    assert by_suffix[".safetensors"][0]["figures"]["max_error"] == 0
+    assert by_suffix["_int8_tensorrt.onnx"][0]["runtime"] == plan.AS_WRITTEN
+
+
+@pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra")
+def test_openvino_verifies_what_is_for_it(made):
+    root, _ = made
+    report = json.loads((root / "out/report.json").read_text())
+    runtimes = {record["file"]: [check["runtime"] for check in record["checks"]] for record in report["files"]}
+    both = [plan.ONNXRUNTIME, plan.OPENVINO]
+    for suffix in ("_fp32.onnx", "_fp16.onnx", "_int8_openvino.onnx"):
+        assert runtimes[f"aether_custom_x2{suffix}"] == both
+    integers = next(record for record in report["files"] if record["file"].endswith("_int8_openvino.onnx"))
+    assert [(check["integers"], check["convolutions"]) for check in integers["checks"]] == [(5, 5)] * 2
+    timed = {(row["file"], row["runtime"]) for row in report["speed"]}
+    assert ("aether_custom_x2_int8_openvino.onnx", plan.OPENVINO) in timed
+    assert report["speed"][0]["timing"]["ratio"] == 1.0
+
+
+def test_the_snippets_of_the_card_run(made, monkeypatch):
+    root, _ = made
+    monkeypatch.chdir(root / "out")
+    card = Path("README.md").read_text()
+    programs = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len(programs) == 3
+    x = picture(1, 3, 12, 10)
+    with torch.no_grad():
+        expected = aethernet.load_network(root / "net.safetensors")(x).clamp(0, 1).numpy()
+    for program in programs:
+        if "openvino" in program and not HAS_OPENVINO:
+            continue
+        values = {"picture": x.numpy()}
+        exec(program, values)
+        assert values["output"].shape == (1, 3, 24, 20)
+        # 20 dB: this network's weights are random, so int8 costs it more than a trained one.
+        assert -10 * np.log10(np.mean((values["output"] - expected) ** 2) + 1e-12) > 20
+
+
+def test_the_card_knows_what_the_header_said(made):
+    root, done = made
+    card = (root / "out/README.md").read_text()
+    assert "license: cc0-1.0" in card and "Three squares." in card and "- seed: 3" in card
+    assert "names no training data" not in done.stdout
+    assert "Calibrated, not fine-tuned (PTQ), preset ort, on 3 pictures of pictures, where the figures are from" in card
+
+
+def test_a_file_that_fails_is_not_in_the_bundle(quick, capsys):
+    root, harm = quick
+    harm.append(plan.FP16)
+    assert main([*arguments(root), *QUICK]) == 1
+    printed = capsys.readouterr().out
+    assert (
+        "8 of 9 files passed" in printed and printed.count("FAILED") == 1 and "lacks the files that failed" in printed
+    )
+    out = root / "out"
+    assert "aether_custom_x2_fp16.onnx" not in names(out) and "aether_custom_x2_fp32.onnx" in names(out)
+    assert "aether_custom_x2_fp16.onnx" not in (out / "SHA256SUMS").read_text()
+    report = json.loads((out / "report.json").read_text())
+    assert [record["file"] for record in report["files"] if not record["passed"]] == ["aether_custom_x2_fp16.onnx"]
+    assert (
+        "Not in this bundle, for they failed their gate: aether_custom_x2_fp16.onnx" in (out / "README.md").read_text()
+    )
+    assert "FAILED" in (out / "report.html").read_text()
+
+    harm.clear()  # a bundle that lacks a file makes room for a whole one
+    assert main([*arguments(root), *QUICK]) == 0
+    assert "aether_custom_x2_fp16.onnx" in names(out)
+
+
+def test_a_whole_bundle_is_not_replaced_by_one_that_lacks_files(quick, capsys):
+    root, harm = quick
+    assert main([*arguments(root), *QUICK]) == 0
+    before = {path.name: path.read_bytes() for path in (root / "out").iterdir()}
+    harm.append(plan.INT8_ORT)
+    for _ in range(2):  # the second time replaces its own OUT.failed
+        assert main([*arguments(root), *QUICK]) == 1
+        assert f"{root / 'out'} is the earlier bundle, untouched" in capsys.readouterr().out
+        assert {path.name: path.read_bytes() for path in (root / "out").iterdir()} == before
+        assert "aether_custom_x2_int8_ort.onnx" not in names(root / "out.failed")
+    harm.clear()
+    assert main([*arguments(root), *QUICK]) == 0
+    assert names(root) == {"pictures", "net.safetensors", "out"}
+
+
+@pytest.mark.parametrize("step", ["write_files", "pass_gate", "measure_latency", "page_html"])
+def test_an_interrupt_leaves_the_old_bundle_and_nothing_else(quick, monkeypatch, capsys, step):
+    root, _ = quick
+    (root / "out").mkdir()
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bundle, step, interrupt)
+    assert main([*arguments(root), *QUICK]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert names(root) == {"pictures", "net.safetensors", "out"} and not names(root / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_running_release_can_be_stopped(made, tmp_path, number):
+    root, _ = made
+    shutil.copytree(root / "out", tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    command = [sys.executable, "-m", "aethernet", *arguments(root), *QUICK, "-o", str(tmp_path / "out")]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob(".out.*.part/*.onnx")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        code = process.wait(60)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    if number != signal.SIGKILL:
+        assert code == 130 and names(tmp_path) == {"out"}
+
+
+def test_without_openvino_the_report_says_so(quick, monkeypatch):
+    root, _ = quick
+    for module in (gate, bundle):
+        monkeypatch.setattr(module, "openvino_is_there", lambda: False)
+    assert main([*arguments(root), *QUICK]) == 0
+    report = json.loads((root / "out/report.json").read_text())
+    record = next(record for record in report["files"] if record["file"].endswith("_int8_openvino.onnx"))
+    assert [check["runtime"] for check in record["checks"]] == [plan.ONNXRUNTIME]
+    assert record["remarks"] == [gate.OPENVINO_MISSING]
+    assert "its files were verified in ONNX Runtime only" in (root / "out/report.html").read_text()
+
+
+@pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra")
+def test_a_file_that_a_runtime_refuses_fails(quick, monkeypatch):
+    root, _ = quick
+
+    def refuse(path, threads):
+        raise CheckpointError("OpenVINO refuses the exported graph: because")
+
+    monkeypatch.setattr(gate, "compile_openvino", refuse)
+    assert main([*arguments(root), *QUICK]) == 1
+    report = json.loads((root / "out/report.json").read_text())
+    failed = [record["file"] for record in report["files"] if not record["passed"]]
+    assert failed == [f"aether_custom_x2{suffix}" for suffix in ("_fp32.onnx", "_fp16.onnx", "_int8_openvino.onnx")]
+    assert "OpenVINO refuses the exported graph: because" in (root / "out/report.html").read_text()
+
+
+def test_a_file_that_breaks_while_it_runs_fails(quick, monkeypatch):
+    root, _ = quick
+    real = gate.session_function
+
+    def breaking(session):
+        run = real(session)
+
+        def on_small_ones(batch):
+            if batch.shape[-1] > 15:
+                raise gate.runtime_errors()[0]("[ONNXRuntimeError] too large")
+            return run(batch)
+
+        return on_small_ones if getattr(session, "_model_path", "").endswith("_fp16.onnx") else run
+
+    monkeypatch.setattr(gate, "session_function", breaking)
+    assert main([*arguments(root), *QUICK]) == 1
+    records = json.loads((root / "out/report.json").read_text())["files"]
+    assert [record["file"] for record in records if not record["passed"]] == ["aether_custom_x2_fp16.onnx"]
+    check = next(record for record in records if not record["passed"])["checks"][0]
+    assert check["figures"] is None and "too large" in check["problem"]
+
+
+def test_a_tuned_checkpoint_is_taken_as_it_is(made, tmp_path):
+    root, _ = made
+    checkpoint = aethernet.read_checkpoint(root / "net.safetensors")
+    tuned = write.read_tuned(root / "out/aether_custom_x2_qat.safetensors", checkpoint)
+    assert tuned.config.stage == "qat"
+    with pytest.raises(CheckpointError, match="is of stage train: --qat takes what"):
+        write.read_tuned(root / "net.safetensors", checkpoint)
+    write_checkpoint(tmp_path / "other.pth", aether_custom(2, **PLAIN | {"width": 6}, stage="qat"))
+    with pytest.raises(CheckpointError, match=r"does not come from .*width: 6 in the weights, 8 here"):
+        write.read_tuned(tmp_path / "other.pth", checkpoint)
+
+
+def test_packaged_int8_weights_are_released_as_they_are(tmp_path, monkeypatch):
+    network = randomise(aether_custom(2, **PLAIN)).eval()
+    integers = aethernet.calibrate(network, [picture(1, 3, 24, 20)]).convert_to_quantized()
+    monkeypatch.setattr(write, "export_onnx", lambda model, scale, precision, path, target: path.touch())
+    products = write.write_files(
+        tmp_path, "net", randomise(aether_custom(2, **PLAIN)).eval(), integers, {}, lambda *_: None
+    )
+    assert plan.INT8 in products and plan.QAT not in products
+    assert aethernet.load_network(tmp_path / "net_int8.safetensors").config.stage == "int8"
+
+
+@pytest.mark.slow
+def test_a_release_with_a_tuned_checkpoint(made, tmp_path):
+    root, _ = made
+    fused = tmp_path / "grey.pth"
+    network = randomise(aether_custom(2, **PLAIN, in_channels=1)).eval().fuse_model()
+    write_checkpoint(fused, network)
+    qat = aethernet.calibrate(aethernet.load_network(fused), [picture(1, 1, 24, 20)])
+    write_checkpoint(tmp_path / "qat.pth", qat)
+    base = [
+        "release",
+        str(fused),
+        "--data",
+        str(root / "pictures"),
+        "-o",
+        str(tmp_path / "out"),
+        "--max-drop",
+        "60",
+        *QUICK,
+    ]
+    assert main([*base, "--qat", str(tmp_path / "qat.pth"), "--name", "grey"]) == 0
+    out = tmp_path / "out"
+    assert "grey.safetensors" not in names(out)  # the weights came fused
+    assert "Fine-tuned for int8 (QAT): qat.pth." in (out / "README.md").read_text()
+    written = aethernet.load_network(out / "grey_qat.safetensors").state_dict()
+    assert all(torch.equal(value, written[name]) for name, value in qat.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--max-drop", "-1"], "max-drop must be 0 dB or more"),
+        (["--preset", "fast"], "there is no quantization preset 'fast'"),
+        (["--name", "../net"], "a name is made of letters"),
+        (["--qat", "x.pth", "--calibration", "pictures"], "leave out --calibration"),
+        (["--trt-shapes", "64x64", "16x16", "99x99"], "must grow from least to most"),
+        (["--data", "nowhere"], "nowhere is not a folder"),
+        (["--experiment", "nowhere"], "holds no option file"),
+        (["-o", "pictures"], "holds files, but no bundle"),
+    ],
+)
+def test_refusals_leave_nothing(made, tmp_path, monkeypatch, capsys, change, message):
+    root, _ = made
+    shutil.copy(root / "net.safetensors", tmp_path)
+    shutil.copytree(root / "pictures", tmp_path / "pictures")
+    before = names(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments(tmp_path), *QUICK, *change]) == 1
+    assert message in capsys.readouterr().err
+    assert names(tmp_path) == before
+
+
+def test_weights_that_cannot_be_released(made, tmp_path, capsys):
+    root, _ = made
+
+    def refused(path: Path) -> str:
+        assert main(["release", str(path), "--data", str(root / "pictures"), "-o", str(tmp_path / "out"), *QUICK]) == 1
+        assert not (tmp_path / "out").exists()
+        return capsys.readouterr().err
+
+    assert "is of stage qat: give the float weights" in refused(root / "out/aether_custom_x2_qat.safetensors")
+    network = aether_custom(2, **PLAIN)
+    with torch.no_grad():
+        network.shallow.weight[0, 0, 0, 0] = float("nan")
+    write_checkpoint(tmp_path / "nan.pth", network)
+    assert "shallow.weight holds values that are no finite numbers" in refused(tmp_path / "nan.pth")
+    (tmp_path / "page.pth").write_text("<!doctype html>")
+    assert "is not a file of plain tensors" in refused(tmp_path / "page.pth")
+    (tmp_path / "cut.safetensors").write_bytes((root / "net.safetensors").read_bytes()[:-9])
+    assert "is not a readable safetensors file" in refused(tmp_path / "cut.safetensors")
+
+
+def test_a_wrong_fusion_is_never_released(made, monkeypatch):
+    root, _ = made
+    original = aethernet.AetherNet.fuse_model
+
+    def wrong(self):
+        original(self)
+        with torch.no_grad():
+            self.reconstruction.bias += 1e-2
+        return self
+
+    monkeypatch.setattr(aethernet.AetherNet, "fuse_model", wrong)
+    with pytest.raises(CheckpointError, match="fused and unfused differ"):
+        write.read_float(root / "net.safetensors", None, lambda *_: None)
+
+
+def test_a_value_that_is_no_number_passes_no_gate():
+    from bundles import agreement
+
+    nothing = agreement((float("nan"),) * 3, float("nan"), float("nan"))
+    for precision in ("float32", "float16", "int8"):
+        assert not plan.budget(precision, 100.0).holds(nothing)
+        assert plan.budget(precision, 100.0).holds(agreement((0.0, 0.0, 0.0), 0.0, float("inf")))
+
+
+def test_trtexec_lines_name_the_shapes():
+    lines = engine_lines("net", plan.PRODUCTS, 1, Shapes((8, 9), (10, 11), (12, 13)))
+    assert [line.file for line in lines] == ["net_fp32.onnx", "net_fp16.onnx", "net_int8_tensorrt.onnx"]
+    assert lines[2].command == (
+        "trtexec --onnx=net_int8_tensorrt.onnx --saveEngine=net_int8_tensorrt.engine --minShapes=input:1x1x8x9 "
+        "--optShapes=input:1x1x10x11 --maxShapes=input:1x1x12x13 --stronglyTyped"
+    )
+    with pytest.raises(ConfigError, match="grow from least to most"):
+        Shapes((8, 99), (10, 11), (12, 13))
+
+
+def test_where_weights_come_from(made, tmp_path):
+    root, _ = made
+    packaged = read_origin(aethernet.pretrained.path("aether_tiny_x4_fused"))
+    assert (packaged.license_id, packaged.datasets) == ("other", ("BSDS500", "T91", "DIV2K"))
+    assert packaged.data_note.startswith("989 pictures") and packaged.training.startswith("- experiment: ")
+    header = read_origin(root / "net.safetensors", license_id="mit")
+    assert (header.license_id, header.data_note, header.training) == ("mit", "Three squares.", "- seed: 3")
+    shutil.copy(root / "net.safetensors", tmp_path / "net.safetensors")
+    (tmp_path / "net.md").write_text("no front matter")
+    assert read_origin(tmp_path / "net.safetensors").data_note == "Three squares."
+    unknown = read_origin(tmp_path / "net.pth")
+    assert unknown.data_note == UNKNOWN and not unknown.is_stated
+    assert read_origin(tmp_path / "net.pth", data_note="Mine.").is_stated
+
+
+def test_a_command_is_told_without_folders(tmp_path):
+    argv = [
+        "/usr/bin/aethernet",
+        "release",
+        f"{tmp_path}/a b.pth",
+        "--data",
+        f"{tmp_path}/Set5",
+        "--data-note",
+        "CC-BY/4.0",
+    ]
+    assert command_for_others(argv) == "aethernet release 'a b.pth' --data Set5 --data-note CC-BY/4.0"
+
+
+def test_settings_are_checked_once():
+    with pytest.raises(ConfigError, match="all must be at least 1"):
+        Settings(rounds=0)
+    assert Settings(name="net-1.0_x2").name == "net-1.0_x2"
+    assert places.FAILED == ".failed"

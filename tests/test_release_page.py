@@ -1,0 +1,217 @@
+"""report.html and the card as text: complete, self-contained, accessible, and true to the records."""
+
+import base64
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from bundles import PICTURES, sample_crops, sample_report
+
+from aethernet.release import plan
+from aethernet.release.card import card_markdown, signed
+from aethernet.release.charts import picture_drops, quality_latency, ticks
+from aethernet.release.crops import CROP, MOST_CROPS, CropCollector, data_uri, most_detailed
+from aethernet.release.origin import UNKNOWN, Origin
+from aethernet.release.page import page_html
+
+VOID = {"meta", "link", "img", "input", "br", "wbr", "circle", "polygon", "line"}
+ORIGIN = Origin("cc0-1.0", ("DIV2K",), "Two pictures.", "- seed: 0")
+
+
+class Page(HTMLParser):
+    """The tags of a page, checked for nesting, and the cells of its tables."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict]] = []
+        self.tables: list[list[list[str]]] = []
+        self.cell: list[str] | None = None
+        self.feed(text)
+        self.close()
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.cell = []
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append("".join(self.cell or ()))
+            self.cell = None
+
+    def handle_data(self, data):
+        if self.cell is not None:
+            self.cell.append(data)
+
+    def all(self, name: str) -> list[dict]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return Page(page_html(sample_report(), sample_crops()))
+
+
+def test_the_page_asks_for_nothing_outside_itself(page):
+    for _, attributes in page.tags:
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            assert attributes.get(name, "#").startswith(("data:", "#"))
+    text = page_html(sample_report(), [])
+    assert not re.search(r"https?:|@import|url\(", text)
+    policy = next(
+        meta["content"] for meta in page.all("meta") if "content" in meta and "default-src" in meta["content"]
+    )
+    assert "default-src 'none'" in policy
+
+
+def test_everything_has_a_name(page):
+    assert page.all("html")[0]["lang"] == "en"
+    assert all(picture["alt"] for picture in page.all("img"))
+    assert all(head["scope"] in ("row", "col") for head in page.all("th"))
+    assert all(slider["aria-label"] for slider in page.all("input") if slider["type"] == "range")
+    assert all(svg["role"] == "img" and svg["aria-label"] for svg in page.all("svg"))
+    identifiers = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(set(identifiers)) == len(identifiers)
+    targets = [link["href"][1:] for link in page.all("a")]
+    assert targets and set(targets) <= set(identifiers)
+    regions = [attributes for attributes in page.all("div") if attributes.get("role") == "region"]
+    assert len(regions) == 3 and all(region["tabindex"] == "0" and region["aria-label"] for region in regions)
+
+
+def test_the_tables_hold_the_records(page):
+    report = sample_report()
+    files, checks, speed = page.tables
+    assert [row[0] for row in files[1:]] == [record.file for record in report.files]
+    assert [button["data-copy"] for button in page.all("button") if "data-copy" in button] == [
+        record.sha256 for record in report.files
+    ]
+    assert len(checks) == 3 + sum(len(record.checks) for record in report.files)
+    by_file = {row[0]: dict(zip(checks[0], row, strict=True)) for row in checks[1:]}
+    row = by_file[f"net_x2{plan.INT8_ORT.suffix}"]
+    assert (row["Drop, dB"], row["Agreement"], row["int8 convs"]) == ("+0.023", "50.0 dB", "4 of 5")
+    assert row["Worst picture"] == "set/<one> (+0.06)"
+    assert by_file["net_x2.safetensors"]["Agreement"] == "equal"
+    assert by_file["bicubic"]["PSNR (Y), dB"] == "28.00"
+    assert [row[3] for row in speed[1:]] == ["10.0", "9.0", "8.0"]
+
+
+def test_each_crop_has_all_pictures_and_a_slider(page):
+    assert len([slider for slider in page.all("input") if slider["type"] == "range"]) == len(PICTURES)
+    kinds = [picture["data-kind"] for picture in page.all("img")]
+    assert kinds == ["network", "bicubic", "int8", "original"] * len(PICTURES)
+    assert [choice["value"] for choice in page.all("input") if choice["type"] == "radio"] == [
+        "bicubic network", "network int8", "network original", "int8 original",
+    ]  # fmt: skip
+    encoded = next(picture["src"] for picture in page.all("img") if picture["data-kind"] == "original")
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(encoded.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(picture[:, :, ::-1], sample_crops()[0].windows["original"])
+
+
+def test_without_int8_there_is_nothing_to_compare_it_with():
+    page = Page(page_html(sample_report(), sample_crops(kinds=("network", "bicubic"))))
+    choices = [choice["value"] for choice in page.all("input") if choice["type"] == "radio"]
+    assert choices == ["bicubic network", "network original"]
+
+
+def test_what_failed_is_named_and_offered_nowhere():
+    failed = (plan.INT8_ORT, plan.INT8_OPENVINO, plan.INT8_TENSORRT)
+    report = sample_report(failed)
+    text = page_html(report, [])
+    assert "Not in this bundle" in text and text.count("FAILED<") == 3 + 4
+    card = card_markdown(report, ORIGIN)
+    assert "Not in this bundle, for they failed their gate: net_x2_int8_ort.onnx" in card
+    assert "net_x2_int8" not in card.split("## Files")[1]
+    assert "net_x2_fp32.onnx" in card.split("ONNX Runtime:")[1]  # the snippet takes the next best file
+    nothing = sample_report(plan.PRODUCTS)
+    Page(page_html(nothing, []))
+    assert "No file for TensorRT passed" in page_html(nothing, [])
+    assert "## TensorRT" not in card_markdown(nothing, ORIGIN)
+
+
+def test_texts_are_escaped():
+    text = page_html(sample_report(name="a<b>&c"), sample_crops())
+    assert "<b>" not in text and "a&lt;b&gt;&amp;c" in text
+    assert "Calibrated &amp; &lt;not&gt; fine-tuned." in text
+
+
+def test_the_card_has_front_matter_for_hubs():
+    card = card_markdown(sample_report(), ORIGIN)
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert front["license"] == "cc0-1.0" and front["datasets"] == ["DIV2K"]
+    assert (front["library_name"], front["pipeline_tag"]) == ("aethernet", "image-to-image")
+    assert "x2" in front["tags"]
+    for part in (
+        "Two pictures.",
+        "- seed: 0",
+        "trtexec --onnx=net_x2_int8_tensorrt.onnx",
+        "TensorRT does not run here",
+    ):
+        assert part in card
+    assert UNKNOWN in card_markdown(sample_report(), Origin("other", (), UNKNOWN, "Not recorded."))
+
+
+def test_charts_are_drawings_of_the_records():
+    report = sample_report()
+    for chart in (quality_latency(report), picture_drops(report)):
+        root = ElementTree.fromstring(chart)
+        box = [float(value) for value in root.get("viewBox", "").split()]
+        for circle in root.iter("circle"):
+            assert box[0] <= float(circle.get("cx", -1)) <= box[2] and box[1] <= float(circle.get("cy", -1)) <= box[3]
+    marks = {
+        mark.findtext("title"): mark.find("circle")
+        for mark in ElementTree.fromstring(quality_latency(report)).iter("g")
+        if mark.findtext("title")
+    }
+    assert len(marks) == len(report.speed)
+    slow, fast = (next(mark for title, mark in marks.items() if name in title) for name in ("fp32", "int8"))
+    assert float(slow.get("cx")) > float(fast.get("cx"))  # slower is further right
+    assert float(slow.get("cy")) < float(fast.get("cy"))  # better is further up
+    assert quality_latency(sample_report(speed=[])) == ""
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (31.4, 31.6), (-0.02, 0.3), (0.0, 5300.0), (0.0, 3e-5)])
+def test_ticks_are_round_and_inside(low, high):
+    found = ticks(low, high, 6)
+    assert 2 <= len(found) <= 6
+    assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in found)
+    step = found[1] - found[0]
+    assert f"{step:.0e}"[0] in "125"
+
+
+def test_the_crop_lies_where_the_detail_is():
+    img = np.full((400, 500, 3), 128, np.uint8)
+    img[200:300, 320:420] = np.random.default_rng(0).integers(0, 256, (100, 100, 3))
+    top, left = most_detailed(img, CROP)
+    assert top <= 200 and top + CROP >= 300 and left <= 320 and left + CROP >= 420
+    assert most_detailed(img[:40, :60], 40)[0] == 0
+
+
+def test_small_pictures_and_many_pictures():
+    collector = CropCollector()
+    for number in range(20):
+        collector(f"p{number}", np.zeros((40, 60, 3), np.uint8), {"network": np.ones((40, 60, 3), np.uint8)})
+    chosen = collector.chosen(["p7"])
+    assert len(chosen) == MOST_CROPS
+    assert "p7" in [crop.title for crop in chosen]
+    assert chosen[0].windows["original"].shape == (40, 40, 3)
+    assert data_uri(chosen[0].windows["network"]).startswith("data:image/png;base64,")
+
+
+def test_zero_has_no_minus():
+    assert (signed(-0.0004, 3), signed(0.0, 2), signed(-0.25, 2)) == ("+0.000", "+0.00", "-0.25")
