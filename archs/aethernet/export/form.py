@@ -89,8 +89,8 @@ class BytesAround(nn.Module):
     """Bytes in, bytes out, around a network of floats in [0, 1]; rounded half to even and clipped, not wrapped.
 
     The conversions stand next to the input and the output, which is all that TensorRT allows on bytes. In int8 files, a
-    DequantizeLinear of 1/255 could do the same in fewer nodes; it is no faster (31.2 against 31.6 ms for tiny x4 on 128x128
-    in ONNX Runtime) and rounds a few more pixels the other way.
+    DequantizeLinear and a QuantizeLinear of 1/255 could do the same in fewer nodes; in ONNX Runtime they were no faster,
+    and rounded a few more pixels the other way.
     """
 
     def __init__(self, network: nn.Module, *, channels_last: bool) -> None:
