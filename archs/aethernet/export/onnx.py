@@ -173,7 +173,8 @@ def _traced(network: nn.Module, in_channels: int, form: Form, opset: int) -> "on
         )
     # The exporter writes its own newest format into every file, which runtimes of the operator set's time refuse.
     proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import)
-    values = (*proto.graph.value_info, *proto.graph.input, *proto.graph.output)
+    del proto.graph.value_info[:]  # a fortieth of an int8 file, and shape inference finds it again
+    values = (*proto.graph.input, *proto.graph.output)
     for part in (*proto.graph.node, *values):
         del part.metadata_props[:]  # its notes: paths and source lines of the machine that wrote the file
     sizes = proto.graph.input[0].type.tensor_type.shape.dim
