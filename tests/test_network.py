@@ -84,7 +84,7 @@ def test_a_tile_with_the_receptive_radius_around_it_equals_the_whole(scale, fiel
 
 def test_global_pooling_has_no_radius():
     assert aether_medium(2).receptive_radius is None
-    assert aether_small(4).receptive_radius == 4 * 4 * 5 + 4
+    assert aether_small(4).receptive_radius == 4 * 4 * 3 + 4
 
 
 def test_stochastic_depth_acts_in_training_only():
