@@ -1,4 +1,4 @@
-"""Drop-in files: BasicSR's unmodified `train.py` knows this package, foreign files are safe, removal leaves nothing."""
+"""Drop-in files: an unmodified `train.py` knows this package, foreign files are safe, removal leaves nothing."""
 
 import importlib.util
 import os
@@ -13,7 +13,7 @@ from training import ARCHS, environment, needs_basicsr, tiny_options, write_opti
 
 from aethernet import cli
 from aethernet.errors import EnvironmentProblem
-from aethernet.integrations.basicsr import install
+from aethernet.integrations import install
 
 FILES = ("basicsr/archs/aethernet_arch.py", "basicsr/models/aethernet_model.py", "basicsr/data/aethernet_dataset.py")
 
@@ -86,15 +86,37 @@ def test_a_foreign_file_is_refused_and_left_alone(tree):
     assert foreign.read_text() == "mine = 1\n"
 
 
-def test_other_trees_are_refused_with_a_reason(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("package", "name"), [("basicsr", "BasicSR"), ("traiNNer", "traiNNer-redux"), ("neosr", "neosr")]
+)
+def test_every_tree_gets_files_of_its_own(package, name, tmp_path, capsys, not_installed):
+    for framework in install.FRAMEWORKS:
+        if framework.name == name:
+            for landmark in framework.landmarks:
+                (tmp_path / landmark).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / landmark).touch()
+    before = files(tmp_path)
+    assert install.recognise(tmp_path).name == name
+    assert cli.main(["install", "--into", str(tmp_path)]) == 0
+    new = files(tmp_path) - before
+    assert f"{package}/archs/aethernet_arch.py" in new and len(new) == (3 if name == "BasicSR" else 1)
+    for file in new:
+        first, *rest = (tmp_path / file).read_text().splitlines()
+        assert first == install.MARKER and len(rest) <= 3
+    assert "train.py -opt FILE" in capsys.readouterr().out
+    assert cli.main(["install", "--into", str(tmp_path), "--remove"]) == 0
+    assert files(tmp_path) == before
+
+
+def test_another_folder_is_refused_with_what_it_lacks(tmp_path, capsys):
+    (tmp_path / "traiNNer/archs").mkdir(parents=True)
+    (tmp_path / "traiNNer/archs/__init__.py").touch()  # not enough
     assert cli.main(["install", "--into", str(tmp_path)]) == 1
-    assert "it has no basicsr/archs/__init__.py" in capsys.readouterr().err
-    for package, name in (("traiNNer", "traiNNer-redux"), ("neosr", "neosr")):
-        (tmp_path / package / "archs").mkdir(parents=True)
-        (tmp_path / package / "archs/__init__.py").touch()
-        with pytest.raises(EnvironmentProblem, match=f"is a tree of {name}; this release installs into BasicSR only"):
-            install.install(tmp_path)
-        shutil.rmtree(tmp_path / package)
+    error = capsys.readouterr().err
+    assert "BasicSR (it has no basicsr/archs/__init__.py)" in error
+    assert "traiNNer-redux (it has no traiNNer/utils/registry.py)" in error
+    assert "neosr (it has no neosr/archs/__init__.py)" in error
+    assert len(files(tmp_path)) == 1
 
 
 # In a real tree

@@ -17,7 +17,7 @@ from aethernet.errors import OptionError
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.basicsr.optimizers import OPTIMIZERS
 from aethernet.norms import DeploymentNorm
-from aethernet.recipes import RECIPES, SCALES, STAGES, VARIANT_NAMES, file_name, options, render, write_all
+from aethernet.recipes import RECIPES, SCALES, STAGES, VARIANT_NAMES, all_files, file_name, options, render, write_all
 from aethernet.recipes.render import to_yaml
 from aethernet.variants import VARIANTS, aether_small, variant_config
 
@@ -66,8 +66,9 @@ def test_file_equals_its_rendering(variant, scale, stage):
 
 
 def test_no_file_is_missing_or_extra():
-    present = {path.relative_to(ROOT).as_posix() for path in (ROOT / "options").rglob("*.yml")}
-    assert present == {file_name(*each) for each in FILES}
+    present = {path.relative_to(ROOT).as_posix() for path in (ROOT / "options").rglob("*.*")}
+    assert present == {"options/README.md", *(file_name(*each) for each in all_files())}
+    assert set(FILES) < set(all_files())
 
 
 def test_recipes_cover_the_variants():
@@ -291,7 +292,7 @@ def test_options_are_a_new_dictionary_each_time():
     assert options("tiny", 2, "train")["train"]["total_iter"] > 1
 
 
-@pytest.mark.parametrize("value", [None, 0, 1.0, 0.999, 2e-3, 1.5e-4, 1e-7, 64, "bf16"])
+@pytest.mark.parametrize("value", [None, True, False, 0, 1.0, 0.999, 2e-3, 1.5e-4, 1e-7, 64, "bf16"])
 def test_scalars_survive_yaml(value):
     loaded = yaml.load(f"key: {to_yaml(value)}", Loader=ordered_yaml()[0])["key"]
     assert loaded == value and type(loaded) is type(value)
@@ -318,11 +319,11 @@ def test_unknown_overrides_are_refused():
 
 
 def test_write_all_writes_what_changed(tmp_path):
-    assert len(write_all(tmp_path)) == len(FILES)
+    assert len(write_all(tmp_path)) == len(all_files())
     changed = tmp_path / "gan" / "aether_tiny_x3.yml"
     changed.write_text("mine")
     assert write_all(tmp_path) == [changed]
-    for each in FILES:
+    for each in all_files():
         assert (tmp_path.joinpath(*Path(file_name(*each)).parts[1:])).read_bytes() == render(*each).encode()
 
 
@@ -373,7 +374,7 @@ def test_command_takes_none(none, capsys):
 
 def test_command_renders_all(tmp_path, capsys):
     assert run_command("--all", str(tmp_path)) == 0
-    assert "48 written" in capsys.readouterr().out
+    assert "88 written" in capsys.readouterr().out
     assert run_command("--all", str(tmp_path)) == 0
     assert "0 written" in capsys.readouterr().out
 
@@ -389,6 +390,7 @@ def test_command_renders_all(tmp_path, capsys):
         (("small", "4", "train", "--set", "iterations=9"), r"no field 'iterations': known are batch, total_iter"),
         (("small", "4", "train", "--set", "batch=many"), r"batch must be a whole number of at least 1, not 'many'"),
         (("small", "4", "train", "--set", "lr=0"), r"lr must be a positive number, not 0"),
+        (("tiny", "4", "train", "--set", "adamw_lr=0"), r"adamw_lr must be a positive number, not 0"),
         (("small", "4", "train", "--set", "optimizer=Lion"), r"optimizer must be one of Muon, AdamW, not 'Lion'"),
         (
             ("small", "4", "train", "--set", "optimizer=Muon"),

@@ -19,7 +19,7 @@ ARCHS = ROOT / "archs"
 FILES = sorted(path for path in ARCHS.rglob("*.py"))
 
 LAYERS = (
-    ("aethernet.errors", "aethernet.version", "aethernet.files", "aethernet.pretrained"),
+    ("aethernet.errors", "aethernet.version", "aethernet.files", "aethernet.weights_files", "aethernet.pretrained"),
     (
         "aethernet.reparam",
         "aethernet.operations",
@@ -30,6 +30,7 @@ LAYERS = (
     ),
     ("aethernet.blocks",),
     ("aethernet.config",),
+    ("aethernet.migrations",),
     ("aethernet.network", "aethernet.placement"),
     ("aethernet.variants",),
     (

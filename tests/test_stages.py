@@ -57,6 +57,28 @@ def test_fusing_on_the_way_in_draws_no_random_numbers():
     assert torch.equal(torch.rand(4), expected)
 
 
+@pytest.mark.parametrize("stage", ["train", "fused", "qat"])
+def test_mapped_weights_have_the_names_of_the_network(stage):
+    """traiNNer-redux compares the two sets of names before it loads, and refuses a file whose names differ."""
+    trained = randomise(aether_small(2)).state_dict()
+    network, expected = (aether_small(2, stage=stage) for _ in range(2))
+    expected.load_state_dict(trained)
+    mapped = network.map_state_dict(trained)
+    assert mapped is trained, "a caller that drops entries from it must drop them for good"
+    assert set(mapped) == set(network.state_dict())
+    network.load_state_dict(mapped, strict=True)
+    assert all(torch.equal(value, expected.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+def test_weights_that_do_not_fit_are_not_mapped():
+    fused = aether_tiny(2, stage="fused").state_dict()
+    with pytest.raises(StageError, match="weights of stage 'fused' cannot go back"):
+        aether_tiny(2).map_state_dict(fused)
+    with pytest.raises(CheckpointError, match="scale: 3 in the weights, 2 here"):
+        aether_tiny(2).map_state_dict(aether_tiny(3).state_dict())
+    assert set(aether_tiny(2).map_state_dict({"foreign": torch.zeros(1)})) == {"foreign"}
+
+
 def test_fused_weights_do_not_go_back():
     with pytest.raises(StageError, match="stage 'fused' cannot go back into a network of stage 'train'"):
         aether_tiny(2).load_state_dict(aether_tiny(2, stage="fused").state_dict())

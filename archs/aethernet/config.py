@@ -26,7 +26,9 @@ SKIPS = ("none", "nearest", "bilinear")
 BLOCKS = ("gated", "plain")
 TAILS = ("stepwise", "direct")
 CONFIG_KEY = "config"
-"""Name of the state dict entry that holds the configuration as JSON bytes (uint8)."""
+"""Name of the state dict entry that holds the configuration: JSON text as bytes (uint8)."""
+VERSION_FIELD = "arch_version"
+"""Name of `ARCH_VERSION` beside the arguments in that text."""
 
 TRAINING_ONLY = ("drop_path", "norm_freeze_iter")
 """Fields that may differ between a checkpoint and the network that loads it: they shape training, not tensors."""
@@ -132,24 +134,23 @@ class AetherConfig:
         return f"aether_{self.variant} x{self.scale} (stage {self.stage})"
 
     def to_tensor(self) -> Tensor:
-        """The configuration as JSON text in a uint8 tensor, which any loader of tensors carries along.
+        """The configuration as JSON text in a tensor, which any loader of tensors carries along.
 
         `quantization` belongs to the stages that have grids: float weights take it from whoever quantises them.
         """
         fields = dataclasses.asdict(self)
         if not self.quantized:
             del fields["quantization"]
-        text = json.dumps({"arch_version": ARCH_VERSION, **fields})
-        return torch.tensor(list(text.encode()), dtype=torch.uint8)
+        return pack_fields({VERSION_FIELD: ARCH_VERSION, **fields})
 
     @classmethod
     def from_tensor(cls, tensor: Tensor) -> "AetherConfig":
-        """Reads what `to_tensor` wrote; raises `CheckpointError` for anything else."""
-        try:
-            fields = json.loads(bytes(tensor.to(torch.uint8).tolist()))
-            version = fields.pop("arch_version")
-        except (ValueError, AttributeError, KeyError, TypeError) as error:
-            raise CheckpointError(f"the entry {CONFIG_KEY!r} does not hold an AetherNet configuration") from error
+        """Reads what `to_tensor` wrote; raises `CheckpointError` for anything else.
+
+        Weights of an earlier version go through `migrations.up_to_date` first.
+        """
+        fields = unpack_fields(tensor)
+        version = fields.pop(VERSION_FIELD)
         if version != ARCH_VERSION:
             raise CheckpointError(
                 f"the weights have arch_version {version}, this release reads {ARCH_VERSION}: "
@@ -188,6 +189,28 @@ class AetherConfig:
             for name in [*names, "kernel_sizes"]
             if getattr(self, name) != getattr(other, name)
         ]
+
+
+def pack_fields(fields: Mapping[str, Any]) -> Tensor:
+    """A mapping as JSON text in an (N,) uint8 tensor; its numbers survive a tool that makes all tensors half or bfloat16."""
+    return torch.tensor(list(json.dumps(fields).encode()), dtype=torch.uint8, device="cpu")
+
+
+def unpack_fields(tensor: Tensor) -> dict[str, Any]:
+    """What `pack_fields` was given, with its version; the tensor may be of any type.
+
+    Raises:
+        CheckpointError: it holds something else.
+    """
+    try:
+        fields = json.loads(bytes(tensor.to(torch.uint8).tolist()))
+        if not _is_int(fields[VERSION_FIELD]):
+            raise ValueError(f"{VERSION_FIELD} is no whole number")
+    except (ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"the entry {CONFIG_KEY!r} does not hold an AetherNet configuration: these are damaged or another network's weights"
+        ) from error
+    return fields
 
 
 def _is_int(value: object) -> TypeGuard[int]:

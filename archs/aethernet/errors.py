@@ -20,6 +20,10 @@ class CheckpointError(AetherError, RuntimeError):
     """A weights file that cannot be read, or that belongs to another network."""
 
 
+class ForeignWeightsError(CheckpointError):
+    """A sound file that holds something else than weights of an AetherNet, perhaps those of another network."""
+
+
 class DataError(AetherError, ValueError):
     """A picture, folder or data set that cannot be used."""
 

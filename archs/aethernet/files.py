@@ -23,9 +23,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     mode = stat.S_IMODE(temporary.stat().st_mode)
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "rb+") as file:  # Windows syncs only what is open for writing
             os.fsync(file.fileno())
         os.chmod(temporary, mode)
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a renaming in `folder` last through a loss of power, where the file system can."""
+    if os.name != "posix":
+        return  # folders cannot be opened there
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems refuse; the file itself is synced
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from aethernet.blocks import LEAKY_SLOPE, AdaptiveUpsample, AetherBlock, PlainBlock, QuantFusion, SpatialAttention
 from aethernet.config import CONFIG_KEY, STAGES, AetherConfig
 from aethernet.errors import CheckpointError, StageError
+from aethernet.migrations import up_to_date
 from aethernet.norms import DeploymentNorm, LayerNorm2d
 from aethernet.operations import INPUT_MEAN, Add, Centre, Concat, ImageSkip
 from aethernet.placement import place_integers, place_quantizers
@@ -64,8 +65,9 @@ class AetherNet(nn.Module):
         self._advance(config.stage)
 
     @classmethod
-    def from_state_dict(cls, state_dict: dict[str, Tensor], stage: str | None = None) -> "AetherNet":
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor], stage: str | None = None) -> "AetherNet":
         """Rebuilds a network from its tensors alone, in its own stage or in a later one."""
+        state_dict = up_to_date(state_dict)
         if CONFIG_KEY not in state_dict:
             raise CheckpointError(f"these are no AetherNet weights: the entry {CONFIG_KEY!r} is missing")
         config = AetherConfig.from_tensor(state_dict[CONFIG_KEY])
@@ -97,16 +99,9 @@ class AetherNet(nn.Module):
         Optimisers that were built before hold the old parameters: build them after. A `layernorm` cannot fold and
         stays in the graph; a warning says so.
         """
-        if self.config.stage == "train":
-            if self.config.norm_type == "layernorm":
-                logger.warning("layernorm cannot fold: it stays in the fused graph; norm_type deployment folds")
-            fuse(self)
-            if len(self.transitions) == 1:  # nothing stands between it and the fusion, so the two are one matrix
-                first, *norm = self.fusion if isinstance(self.fusion, nn.Sequential) else [self.fusion]
-                conv = chained(self.transitions[0], first)
-                self.fusion = nn.Sequential(conv, *norm) if norm else conv
-                self.transitions[0] = nn.Identity()
-            self.config = dataclasses.replace(self.config, stage="fused")
+        if self.config.stage == "train" and self.config.norm_type == "layernorm":
+            logger.warning("layernorm cannot fold: it stays in the fused graph; norm_type deployment folds")
+        self._fuse()
         return self
 
     def prepare_qat(self, quantization: str | Mapping[str, Any] | QuantizationConfig | None = None) -> "AetherNet":
@@ -159,6 +154,17 @@ class AetherNet(nn.Module):
         network._to_integers()
         return network
 
+    def _fuse(self) -> None:
+        if self.config.stage != "train":
+            return
+        fuse(self)
+        if len(self.transitions) == 1:  # nothing stands between it and the fusion, so the two are one matrix
+            first, *norm = self.fusion if isinstance(self.fusion, nn.Sequential) else [self.fusion]
+            conv = chained(self.transitions[0], first)
+            self.fusion = nn.Sequential(conv, *norm) if norm else conv
+            self.transitions[0] = nn.Identity()
+        self.config = dataclasses.replace(self.config, stage="fused")
+
     def _to_integers(self) -> None:
         place_integers(self)
         self.config = dataclasses.replace(self.config, stage="int8")
@@ -167,7 +173,7 @@ class AetherNet(nn.Module):
     def _advance(self, stage: str) -> None:
         """Moves the structure on to `stage`, without asking for ranges: they may be loaded later."""
         if stage != "train":
-            self.fuse_model()
+            self._fuse()
         if STAGES.index(stage) >= STAGES.index("qat"):
             self.prepare_qat()
             for _, quantizer in quantizers(self):
@@ -217,12 +223,34 @@ class AetherNet(nn.Module):
         destination[prefix + CONFIG_KEY] = self.config.to_tensor()
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, *rest) -> None:
-        config_tensor = state_dict.pop(prefix + CONFIG_KEY, None)
-        if config_tensor is not None:
+        if prefix + CONFIG_KEY in state_dict:
+            self._update(state_dict, prefix)
+            config_tensor = state_dict.pop(prefix + CONFIG_KEY)
             self._admit(AetherConfig.from_tensor(config_tensor), state_dict, prefix)
         elif strict:
             missing_keys.append(prefix + CONFIG_KEY)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *rest)
+
+    @staticmethod
+    def _update(state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Brings weights of an earlier release up to date inside `state_dict`."""
+        own = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
+        updated = up_to_date(own)
+        if updated is not own:
+            for key in own:
+                del state_dict[prefix + key]
+            state_dict.update({prefix + key: value for key, value in updated.items()})
+
+    def map_state_dict(self, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of this stage or an earlier one as those of this stage, in place; others raise as in loading.
+
+        traiNNer-redux calls it by this name before it compares a file's tensors with the network's.
+        """
+        if CONFIG_KEY in state_dict:
+            self._update(state_dict, "")
+            self._admit(AetherConfig.from_tensor(state_dict.pop(CONFIG_KEY)), state_dict, "")
+            state_dict[CONFIG_KEY] = self.config.to_tensor()
+        return state_dict
 
     def _admit(self, incoming: AetherConfig, state_dict: dict[str, Tensor], prefix: str) -> None:
         """Checks that weights of `incoming` belong here and fuses those of an earlier stage inside `state_dict`."""

@@ -1,5 +1,7 @@
 """Normalisation layers: one that vanishes at deployment, one for training that does not need to."""
 
+import math
+
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
@@ -39,7 +41,7 @@ class DeploymentNorm(nn.Module):
         self.running_mean = nn.Parameter(torch.zeros(channels), requires_grad=False)
         self.running_var = nn.Parameter(torch.ones(channels), requires_grad=False)
         self.iterations = nn.Parameter(torch.zeros(()), requires_grad=False)
-        self._counted: int | None = 0
+        self._counted: float | None = 0
         self.frozen = freeze_iter == 0
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,7 +74,7 @@ class DeploymentNorm(nn.Module):
                 "`torchrun --nproc_per_node=N -m aethernet train -opt FILE --launcher pytorch`, or set num_gpu: 1"
             )
         if self._counted is None:
-            self._counted = round(self.iterations.item())
+            self._counted = self._read_count()
         self._counted += 1
         self.iterations.fill_(self._counted)
         rate = max(self.momentum, 1.0 / self._counted)
@@ -84,8 +86,13 @@ class DeploymentNorm(nn.Module):
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         if not self.iterations.is_meta:
-            self._counted = round(self.iterations.item())
+            self._counted = self._read_count()
             self.frozen = self.freeze_iter is not None and self._counted >= self.freeze_iter
+
+    def _read_count(self) -> float:
+        """The counter as a whole number, which a weight average only approaches; infinite from half precision."""
+        count = self.iterations.item()
+        return round(count) if math.isfinite(count) else count
 
     def extra_repr(self) -> str:
         return f"{self.channels}, freeze_iter={self.freeze_iter}"

@@ -11,7 +11,7 @@ from torch import nn
 from aethernet import pretrained
 from aethernet.bench.onnx_files import inspect_onnx
 from aethernet.checkpoint import load_network
-from aethernet.errors import CheckpointError, ConfigError
+from aethernet.errors import CheckpointError, ConfigError, ForeignWeightsError
 from aethernet.integrations.spandrel_peer import (
     EXAMPLE,
     PEER_TEXT,
@@ -34,7 +34,8 @@ KNOWN = f"a variant such as aether_tiny_x4, a weights file ({' '.join(WEIGHTS_SU
 class Subject:
     """A model to measure: a network in its deployed form, in eval mode on the CPU, or an ONNX file.
 
-    `label` is its name in tables, `trained` is False for random weights.
+    `label` is its name in tables, `trained` is False for random weights; the others are those of
+    `OnnxFacts`.
     """
 
     spec: str
@@ -44,6 +45,9 @@ class Subject:
     trained: bool = True
     network: nn.Module | None = None
     onnx: Path | None = None
+    batch: int | None = None
+    size: tuple[int, int] | None = None
+    foreign: bool = False
 
 
 def resolve_model(spec: str) -> Subject:
@@ -68,7 +72,16 @@ def resolve_model(spec: str) -> Subject:
         return _variant(spec, match[1], int(match[2]))
     if path.suffix == ".onnx":
         facts = inspect_onnx(path)
-        return Subject(spec, path.name, facts.scale, facts.in_channels, onnx=path)
+        return Subject(
+            spec,
+            path.name,
+            facts.scale,
+            facts.in_channels,
+            onnx=path,
+            batch=facts.batch,
+            size=facts.size,
+            foreign=facts.foreign,
+        )
     if path.suffix in WEIGHTS_SUFFIXES:
         return _weights(spec, path)
     raise ConfigError(f"{spec!r} is not a model; give {KNOWN}")
@@ -87,10 +100,7 @@ def _variant(spec: str, variant: str, scale: int) -> Subject:
 def _weights(spec: str, path: Path) -> Subject:
     try:
         return _aether_subject(spec, path.name, load_network(path))
-    except CheckpointError as error:
-        # A cause means that the file itself could not be read; without one, it holds somebody else's weights.
-        if not path.is_file() or error.__cause__ is not None:
-            raise
+    except ForeignWeightsError as error:
         peer = load_peer(path)
         if peer is None:
             raise CheckpointError(f"{error}, and spandrel does not know the architecture either") from error

@@ -15,17 +15,25 @@ from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
 from aethernet.export.onnx import DYNAMIC_SHAPE, quiet_exporter
 
 OPSET = 18
-FLOAT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+ELEMENT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+"""What a picture may be made of: floats in [0, 1], or bytes."""
 CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 3}
 """Operators that count as convolutions, and which of their inputs is the weight."""
 
 
 @dataclass(frozen=True)
 class OnnxFacts:
-    """What a picture must look like for a file: its channels, and how much larger it comes out."""
+    """What a picture must look like for a file: its channels, and how much larger it comes out.
+
+    `batch` and `size` (height, width) are set where the file takes no others. A file for a runtime that does not run here
+    is `foreign` (TensorRT): ONNX Runtime computes it as written, since its fused kernels tell nothing of the other's.
+    """
 
     scale: int
     in_channels: int
+    batch: int | None = None
+    size: tuple[int, int] | None = None
+    foreign: bool = False
 
 
 def optional_package(name: str, purpose: str) -> ModuleType:
@@ -66,8 +74,10 @@ def open_session(path: Path, threads: int | None = None, *, optimized: Path | No
     if len(session.get_inputs()) != 1 or len(session.get_inputs()[0].shape) != 4:
         shapes = [entry.shape for entry in session.get_inputs()]
         raise CheckpointError(f"{path} takes inputs of shapes {shapes}, not one picture (N, C, H, W)")
-    if session.get_inputs()[0].type not in FLOAT_TYPES:
-        raise CheckpointError(f"{path} takes {session.get_inputs()[0].type}: float32 or float16 in [0, 1] is needed")
+    if session.get_inputs()[0].type not in ELEMENT_TYPES:
+        raise CheckpointError(
+            f"{path} takes {session.get_inputs()[0].type}: float32 or float16 in [0, 1], or bytes are needed"
+        )
     return session
 
 
@@ -78,17 +88,39 @@ def runtime_errors() -> tuple[type[Exception], ...]:
     return (*(getattr(state, name) for name in names), state.RuntimeException)
 
 
+def channels_last(session) -> bool:
+    """Whether a file takes (N, H, W, C), as those of ours say that do."""
+    return session.get_modelmeta().custom_metadata_map.get("layout") == "NHWC"
+
+
+def input_shape(session) -> list[int | str | None]:
+    """The N, C, H, W that a file takes; numbers where they are fixed."""
+    shape = session.get_inputs()[0].shape
+    return [shape[0], shape[3], shape[1], shape[2]] if channels_last(session) else shape
+
+
 def session_function(session) -> Callable[[np.ndarray], np.ndarray]:
-    """A session as a function of one float32 batch (N, C, H, W), returned as float32."""
-    name, kind = session.get_inputs()[0].name, FLOAT_TYPES[session.get_inputs()[0].type]
+    """A session as a function of one float32 batch (N, C, H, W) in [0, 1], returned as float32; files of bytes too."""
+    name, kind = session.get_inputs()[0].name, ELEMENT_TYPES[session.get_inputs()[0].type]
     output = [session.get_outputs()[0].name]
-    return lambda batch: session.run(output, {name: batch.astype(kind, copy=False)})[0].astype(np.float32, copy=False)
+    if kind is not np.uint8:
+        return lambda batch: session.run(output, {name: batch.astype(kind, copy=False)})[0].astype(
+            np.float32, copy=False
+        )
+    last = channels_last(session)
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        levels = np.rint(batch * 255.0).clip(0, 255).astype(np.uint8)
+        out = session.run(output, {name: np.ascontiguousarray(levels.transpose(0, 2, 3, 1)) if last else levels})[0]
+        return (out.transpose(0, 3, 1, 2) if last else out).astype(np.float32) / 255.0
+
+    return run
 
 
 def inspect_onnx(path: Path, side: int = 32) -> OnnxFacts:
     """Finds the channels and the scale of a file by running it once on a small picture."""
-    session = open_session(path)
-    batch, channels, height, width = session.get_inputs()[0].shape
+    session = open_session(path, as_written=True)  # once, on a few pixels
+    batch, channels, height, width = input_shape(session)
     if channels not in (1, 3):
         raise CheckpointError(f"{path} takes {channels!r} channels: 1 (grey) or 3 (RGB) is needed")
     sides = [length if isinstance(length, int) else side for length in (height, width)]
@@ -100,7 +132,9 @@ def inspect_onnx(path: Path, side: int = 32) -> OnnxFacts:
     scale, remainder = divmod(out.shape[-1], sides[1])
     if out.ndim != 4 or remainder or out.shape[-2] != sides[0] * scale:
         raise CheckpointError(f"{path} makes {out.shape} of {shape}: it is no upscaler")
-    return OnnxFacts(scale, channels)
+    size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    foreign = session.get_modelmeta().custom_metadata_map.get("target") == "tensorrt"
+    return OnnxFacts(scale, channels, batch if isinstance(batch, int) else None, size, foreign)
 
 
 def export_peer(network: nn.Module, example: torch.Tensor, path: Path) -> bool:
@@ -136,7 +170,9 @@ def onnx_complexity(path: Path, height: int, width: int) -> Complexity:
     graph = model.graph
     weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     sizes = graph.input[0].type.tensor_type.shape.dim
-    for dimension, length in zip(sizes, (1, sizes[1].dim_value, height, width), strict=True):
+    last = any((entry.key, entry.value) == ("layout", "NHWC") for entry in model.metadata_props)
+    lengths = (1, height, width, sizes[3].dim_value) if last else (1, sizes[1].dim_value, height, width)
+    for dimension, length in zip(sizes, lengths, strict=True):
         dimension.ClearField("dim_param")
         dimension.dim_value = length
     del graph.value_info[:]  # they may carry symbolic sizes, which inference would keep

@@ -10,7 +10,7 @@ import torch
 from aethernet import pretrained
 from aethernet.bench import Progress
 from aethernet.bench.models import Subject, resolve_model
-from aethernet.bench.onnx_files import open_session, session_function
+from aethernet.bench.onnx_files import input_shape, open_session, session_function
 from aethernet.bench.quality import (
     PictureQuality,
     Upscaler,
@@ -118,7 +118,7 @@ def measure_quality(
 def onnx_upscaler(path: Path, in_channels: int, threads: int | None = None) -> Upscaler:
     """An `Upscaler` of an ONNX file in ONNX Runtime, whole pictures at once."""
     session = open_session(path, threads)
-    size = session.get_inputs()[0].shape[2:]
+    size = input_shape(session)[2:]
     if any(isinstance(length, int) for length in size):
         raise ConfigError(f"{path} takes pictures of {size[0]}x{size[1]} only: export it with dynamic height and width")
     function = session_function(session)

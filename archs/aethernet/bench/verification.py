@@ -1,10 +1,11 @@
 """The accuracy gate: files that come from one network, each against it on real pictures."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from aethernet.bench import Progress
@@ -23,7 +24,7 @@ INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 class Verified:
     """One file against the network that it comes from: the figures of `Agreement`, and what the file is.
 
-    `integers` of `convolutions` run in integers; None for a file that PyTorch runs in float anyway.
+    `integers` of `convolutions` run in integers; None for a file that PyTorch runs in float anyway, or that is for TensorRT.
     """
 
     label: str
@@ -68,6 +69,9 @@ def verify_files(
 ) -> VerificationReport:
     """Runs every file and the network on pictures that are reduced by MATLAB-like bicubic, whole.
 
+    Where a file takes one size only, everything runs on the middles of the pictures, which are mirrored at their borders if
+    they are smaller.
+
     Args:
         files: weights of any stage, or ONNX files, which run in ONNX Runtime on the CPU.
         against: the weights that they were made from, or packaged ones.
@@ -75,7 +79,8 @@ def verify_files(
         max_drop: the PSNR in dB that a file may lose on the mean of all pictures.
 
     Raises:
-        ConfigError: networks of another scale or number of channels, or random weights. DataError: unusable pictures.
+        ConfigError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
+        DataError: unusable pictures.
     """
     if not max_drop >= 0:
         raise ConfigError(f"max-drop must be 0 dB or more, not {max_drop}")
@@ -88,16 +93,17 @@ def verify_files(
                 f"{subject.label} is x{subject.scale} with {subject.in_channels} channels, {reference.label} is "
                 f"x{reference.scale} with {reference.in_channels}: they do not come from one another"
             )
+    size = _common_size(subjects)
+    pictures = PictureFolders(folders) if size is None else Middles(folders, *(side * reference.scale for side in size))
     runs = [_run(subject, threads) for subject in (reference, *subjects)]
     with fixed_threads(threads):
         found = hold_against(
-            runs[0], runs[1:], PictureFolders(folders), scale=reference.scale, in_channels=reference.in_channels,
-            progress=progress,
-        )  # fmt: skip
+            runs[0], runs[1:], pictures, scale=reference.scale, in_channels=reference.in_channels, progress=progress
+        )
         used = torch.get_num_threads()
     rows = []
     for subject, agreement in zip(subjects, found.runs, strict=True):
-        integers, convolutions = integer_convolutions(subject.onnx) if subject.onnx else (None, None)
+        integers, convolutions = _integers(subject)
         rows.append(
             Verified(
                 label=subject.label,
@@ -114,8 +120,41 @@ def verify_files(
                 passed=bool(agreement.drop <= max_drop),  # False for a PSNR that is not a number
             )
         )
-    witness = take_witness(threads=used, precision="fp32 reference", size="whole pictures", device="cpu")
+    looked_at = "whole pictures" if size is None else f"the {size[0]}x{size[1]} middles of the pictures"
+    witness = take_witness(threads=used, precision="fp32 reference", size=looked_at, device="cpu")
     return VerificationReport(reference.label, found.psnr, found.ssim, len(found.pictures), max_drop, rows, witness)
+
+
+class Middles(PictureFolders):
+    """The middles of the pictures, (height, width) of them."""
+
+    def __init__(self, folders: Sequence[str | Path], height: int, width: int) -> None:
+        super().__init__(folders)
+        self.size = (height, width)
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        return ((title, middle(picture, *self.size)) for title, picture in super().__iter__())
+
+
+def middle(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The (height, width) middle of a picture (H, W[, C]), which is mirrored at its borders where it is smaller."""
+    missing = [max(0, side - own) for side, own in zip((height, width), picture.shape[:2], strict=True)]
+    borders = [(count // 2, count - count // 2) for count in missing] + [(0, 0)] * (picture.ndim - 2)
+    picture = np.pad(picture, borders, mode="symmetric")
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return picture[top : top + height, left : left + width]
+
+
+def _integers(subject: Subject) -> tuple[int, int] | tuple[None, None]:
+    return (None, None) if subject.onnx is None or subject.foreign else integer_convolutions(subject.onnx)
+
+
+def _common_size(subjects: Sequence[Subject]) -> tuple[int, int] | None:
+    sizes = sorted({subject.size for subject in subjects if subject.size})
+    if len(sizes) > 1:
+        listed = " and ".join(f"{height}x{width}" for height, width in sizes)
+        raise ConfigError(f"these files take one size each, {listed}: verify them one after the other")
+    return sizes[0] if sizes else None
 
 
 def integer_convolutions(path: Path) -> tuple[int, int]:
@@ -134,6 +173,8 @@ def integer_convolutions(path: Path) -> tuple[int, int]:
 
 def _run(subject: Subject, threads: int | None) -> Run:
     if subject.onnx is not None:
-        return session_function(open_session(subject.onnx, threads))
+        session = open_session(subject.onnx, threads, as_written=subject.foreign)
+        function, count = session_function(session), subject.batch or 1
+        return function if count == 1 else lambda batch: function(np.repeat(batch, count, axis=0))[:1]
     assert subject.network is not None
     return network_run(subject.network)

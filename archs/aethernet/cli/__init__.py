@@ -17,6 +17,7 @@ COMMANDS = (
     "fuse",
     "calibrate",
     "verify",
+    "export",
     "release",
     "card",
     "data",

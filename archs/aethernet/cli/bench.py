@@ -2,10 +2,11 @@
 
 import argparse
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from aethernet.cli.arguments import positive, size
 
 HELP = "measure quality and speed, of this and of other networks"
 MODEL_HELP = (
@@ -56,13 +57,13 @@ def _configure_quality(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lr", nargs="+", default=(), metavar="DIR", help="ready-made inputs, one folder for each set")
     parser.add_argument("--scale", type=int, help="needed for bicubic alone; networks have their own")
     parser.add_argument("--device", default="cpu", help="PyTorch device for networks (default: %(default)s)")
-    parser.add_argument("--threads", type=_positive, help="threads (default: all)")
+    parser.add_argument("--threads", type=positive, help="threads (default: all)")
     parser.add_argument("--summary", action="store_true", help="print the means only, without every picture")
 
 
 def _configure_speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("--size", type=_size, default=(256, 256), metavar="HxW", help="input size (default: 256x256)")
+    parser.add_argument("--size", type=size, default=(256, 256), metavar="HxW", help="input size (default: 256x256)")
     parser.add_argument(
         "--engines",
         nargs="+",
@@ -77,7 +78,7 @@ def _configure_speed(parser: argparse.ArgumentParser) -> None:
 def _configure_fusion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variants", nargs="*", default=["small"], metavar="VARIANT", help="(default: small)")
     parser.add_argument("--scale", type=int, default=4, help="(default: %(default)s)")
-    parser.add_argument("--size", type=_size, default=(128, 128), metavar="HxW", help="input size (default: 128x128)")
+    parser.add_argument("--size", type=size, default=(128, 128), metavar="HxW", help="input size (default: 128x128)")
     _add_patches(parser)
     _add_timing(parser)
 
@@ -91,14 +92,14 @@ def _configure_training(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_patches(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch", type=_positive, default=4, help="training patches (default: %(default)s)")
-    parser.add_argument("--patch", type=_positive, default=48, help="their low-resolution side (default: %(default)s)")
+    parser.add_argument("--batch", type=positive, default=4, help="training patches (default: %(default)s)")
+    parser.add_argument("--patch", type=positive, default=48, help="their low-resolution side (default: %(default)s)")
 
 
 def _add_timing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=_positive, default=1, help="threads of every engine (default: %(default)s)")
-    parser.add_argument("--rounds", type=_positive, default=10, help="measured runs of each (default: %(default)s)")
-    parser.add_argument("--warmup", type=_positive, default=2, help="runs before that (default: %(default)s)")
+    parser.add_argument("--threads", type=positive, default=1, help="threads of every engine (default: %(default)s)")
+    parser.add_argument("--rounds", type=positive, default=10, help="measured runs of each (default: %(default)s)")
+    parser.add_argument("--warmup", type=positive, default=2, help="runs before that (default: %(default)s)")
 
 
 def _timing(args: argparse.Namespace) -> dict[str, int]:
@@ -214,16 +215,3 @@ class ProgressBars:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form HEIGHTxWIDTH, such as 256x256")
-    return int(match[1]), int(match[2])
-
-
-def _positive(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)

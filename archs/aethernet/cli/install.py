@@ -1,19 +1,25 @@
-"""`aethernet install`: makes this package known to a BasicSR source tree."""
+"""`aethernet install`: makes this package known to a source tree of BasicSR, traiNNer-redux or neosr."""
 
 import argparse
 import sys
 from pathlib import Path
 
-HELP = "write drop-in files into a BasicSR source tree, for its own train.py"
+HELP = "write drop-in files into a source tree of BasicSR, traiNNer-redux or neosr, for its own train.py"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--into", required=True, type=Path, metavar="TREE", help="folder that holds the folder basicsr")
+    parser.add_argument(
+        "--into",
+        required=True,
+        type=Path,
+        metavar="TREE",
+        help="folder that holds the folder basicsr, traiNNer or neosr",
+    )
     parser.add_argument("--remove", action="store_true", help="remove the files again")
 
 
 def run(args: argparse.Namespace) -> int:
-    from aethernet.integrations.basicsr import install
+    from aethernet.integrations import install
 
     framework = install.recognise(args.into)
     for path, outcome in (install.remove if args.remove else install.install)(args.into).items():

@@ -1,15 +1,20 @@
-"""`aethernet options`: the commented option files for BasicSR, one or all of them."""
+"""`aethernet options`: the commented option files for BasicSR, traiNNer-redux and neosr, one or all of them."""
 
 import argparse
 from pathlib import Path
 
-HELP = "write an option file for BasicSR: training, GAN training or testing of a variant"
+HELP = "write an option file: training, GAN training, int8 fine-tuning or testing of a variant"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variant", nargs="?", metavar="VARIANT", help="tiny, small, medium or large")
     parser.add_argument("scale", nargs="?", metavar="SCALE", help="2, 3 or 4")
-    parser.add_argument("stage", nargs="?", metavar="STAGE", help="train, gan, qat or test")
+    parser.add_argument(
+        "stage",
+        nargs="?",
+        metavar="STAGE",
+        help="train, gan, qat or test; trainner/fidelity, trainner/gan, trainner/qat or neosr for these trainers",
+    )
     parser.add_argument("-o", "--out", default="-", metavar="FILE", help="the file to write (default: -, the screen)")
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
     parser.add_argument(
@@ -26,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from aethernet.errors import OptionError
     from aethernet.files import atomic_path
-    from aethernet.recipes import SCALES, STAGES, VARIANT_NAMES, render, write_all
+    from aethernet.recipes import OTHER_TRAINERS, SCALES, STAGES, VARIANT_NAMES, all_files, render, write_all
 
     names = (args.variant, args.scale, args.stage)
     if args.all is not None:
@@ -34,13 +39,12 @@ def run(args: argparse.Namespace) -> int:
             raise OptionError("--all DIR writes every file: give no VARIANT SCALE STAGE, no -o and no --set with it")
         for path in (changed := write_all(args.all)):
             print(path)
-        total = len(VARIANT_NAMES) * len(SCALES) * len(STAGES)
-        print(f"{total} option files below {args.all}: {len(changed)} written, the others were up to date")
+        print(f"{len(all_files())} option files below {args.all}: {len(changed)} written, the others were up to date")
         return 0
     if not all(names):
         raise OptionError(
             f"give VARIANT SCALE STAGE, such as `small 4 train`, or --all DIR. Variants: {', '.join(VARIANT_NAMES)}; "
-            f"scales: {', '.join(map(str, SCALES))}; stages: {', '.join(STAGES)}"
+            f"scales: {', '.join(map(str, SCALES))}; stages: {', '.join((*STAGES, *OTHER_TRAINERS))}"
         )
     scale = args.scale.removeprefix("x")
     name = None if args.out == "-" else Path(args.out).as_posix()

@@ -10,7 +10,7 @@ HELP = "Write, verify and time every file of a network: weights, ONNX fp32, fp16
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from aethernet.cli.bench import _positive, _size
+    from aethernet.cli.bench import positive, size
 
     parser.add_argument("weights", metavar="WEIGHTS", help="float weights (.pth, .safetensors), or packaged ones")
     parser.add_argument(
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="of the files (default: such as aether_tiny_x4)")
     parser.add_argument("--key", help="entry of a BasicSR checkpoint (default: params_ema, else params)")
-    parser.add_argument("-n", "--number", type=_positive, metavar="N", help="pictures to verify on, spread evenly (default: all)")  # fmt: skip
+    parser.add_argument("-n", "--number", type=positive, metavar="N", help="pictures to verify on, spread evenly (default: all)")  # fmt: skip
     int8 = parser.add_argument_group("int8")
     int8.add_argument("--qat", metavar="FILE", help="a qat-stage checkpoint that was fine-tuned from WEIGHTS")
     int8.add_argument("--calibration", type=Path, nargs="+", default=[], metavar="DIR",
@@ -36,11 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     int8.add_argument("--max-drop", type=float, default=0.1, metavar="DB",
                       help="PSNR that an int8 file may lose on the mean (default: 0.1 dB)")  # fmt: skip
     speed = parser.add_argument_group("speed")
-    speed.add_argument("--size", type=_size, default=(128, 128), metavar="HxW",
+    speed.add_argument("--size", type=size, default=(128, 128), metavar="HxW",
                        help="low-resolution picture that is timed, with one thread (default: 128x128)")  # fmt: skip
-    speed.add_argument("--rounds", type=_positive, default=7, metavar="N", help="timed runs of each file (default: 7)")
-    speed.add_argument("--threads", type=_positive, metavar="N", help="threads of the verification (default: all)")
-    speed.add_argument("--trt-shapes", type=_size, nargs=3, metavar=("MIN", "OPT", "MAX"),
+    speed.add_argument("--rounds", type=positive, default=7, metavar="N", help="timed runs of each file (default: 7)")
+    speed.add_argument("--threads", type=positive, metavar="N", help="threads of the verification (default: all)")
+    speed.add_argument("--trt-shapes", type=size, nargs=3, metavar=("MIN", "OPT", "MAX"),
                        help="low-resolution sizes for TensorRT (default: 16x16 540x960 1080x1920)")  # fmt: skip
     card = parser.add_argument_group("model card", "what is not given is taken from the experiment's folder, from a card "
                                      "beside WEIGHTS or from its header")  # fmt: skip

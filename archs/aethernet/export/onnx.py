@@ -1,9 +1,10 @@
-"""ONNX files with dynamic N, H and W: the fused graph in float32 or with float16 inside, or the int8 network."""
+"""ONNX files: the fused graph in float32 or with float16 inside, or the int8 network; N, H and W are free or fixed."""
 
 import contextlib
 import copy
 import dataclasses
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from aethernet.errors import ConfigError, EnvironmentProblem, StageError
+from aethernet.export.form import BytesAround, Form
+from aethernet.export.half_range import LARGEST
+from aethernet.export.lowering import EXPORTED, LOWERED, lower
 from aethernet.export.qdq import TARGETS, QdqArithmetic, set_arithmetic
 from aethernet.files import atomic_path
 from aethernet.network import AetherNet
@@ -22,10 +26,10 @@ if TYPE_CHECKING:
     import onnx
 
 PRECISIONS = ("fp32", "fp16", "int8")
-OPSETS = {"fp32": 18, "fp16": 18, "int8": 21}
-"""Operator sets by default. With 21, ONNX Runtime from 1.20, OpenVINO from 2024.4 and TensorRT from 10.2 read the file;
-lower ones, down to 17, are for older runtimes."""
-LEAST_OPSET = 17
+OPSETS = {"fp32": 17, "fp16": 17, "int8": 21}
+"""Operator sets by default; docs/export.md says which runtime reads which. TensorRT 8 ends at 17."""
+LEAST_OPSET, LARGEST_OPSET = 17, 22
+"""Nothing in these graphs needs a newer one, and older runtimes would not read it."""
 INPUT_NAME, OUTPUT_NAME = "input", "output"
 DYNAMIC_SHAPE = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
 """N, H and W of an (N, C, H, W) input are free."""
@@ -49,6 +53,10 @@ def export_onnx(
     path: str | Path | None = None,
     opset: int | None = None,
     target: str = "ort",
+    *,
+    static: tuple[int, int] | None = None,
+    batch: int | None = None,
+    pixels: str = "float",
 ) -> Path:
     """Writes the network as ONNX: `input` (N, C, H, W) in [0, 1], RGB -> `output` (N, C, scale H, scale W).
 
@@ -58,40 +66,59 @@ def export_onnx(
         scale: the model's scale, as a check.
         precision: `fp32`, `fp16` (float16 inside, float32 input and output) or `int8` (QuantizeLinear and
             DequantizeLinear nodes, int8 weights).
-        path: the file to write, by default `aether_VARIANT_xSCALE_PRECISION.onnx` in the current folder; int8 files have
-            the target behind it.
-        opset: ONNX operator set, by default 18, and 21 for int8.
+        path: the file to write, by default `aether_VARIANT_xSCALE_PRECISION.onnx` in the current folder; behind the
+            precision stand the target of int8 files, and what is fixed.
+        opset: ONNX operator set, 17 to 22, by default 17, and 21 for int8.
         target: the runtime of an int8 file, `ort`, `openvino` or `tensorrt`; float files suit all.
+        static: the only height and width of the input; by default any.
+        batch: the only N; by default any.
+        pixels: `float`, or bytes in and out: `uint8_nchw` and `uint8_nhwc`, (N, H, W, C), in [0, 255].
 
     Returns:
         The path of the file, which `onnx.checker` has accepted.
 
     Raises:
-        ConfigError: an unknown precision or target, another scale, an operator set below 17.
+        ConfigError: an unknown precision, target or form, another scale or operator set, weights too large for fp16.
         StageError: a network of the wrong stage.
     """
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-    if target not in TARGETS:
-        raise ConfigError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
+    form = Form(static=static, batch=batch, pixels=pixels)
+    opset = check_choices(precision, target, opset)
     if scale != model.config.scale:
         raise ConfigError(f"the model is {model.config.title}, but scale={scale} was given: pass its own scale")
-    opset = OPSETS[precision] if opset is None else opset
-    if opset < LEAST_OPSET:
-        raise ConfigError(f"opset must be at least {LEAST_OPSET}, not {opset}")
     try:
         import onnx
         import onnxscript  # noqa: F401  (torch's exporter is built on it)
     except ImportError as error:
         raise EnvironmentProblem(f"ONNX export needs {error.name}: `pip install onnx onnxscript`") from error
-    suffix = f"{precision}_{target}" if precision == "int8" else precision
-    path = Path(path or f"aether_{model.config.variant}_x{scale}_{suffix}.onnx")
-    proto = _traced(_exportable(model, precision, target, opset), model.config.in_channels, opset)
-    onnx.helper.set_model_props(proto, _metadata(model, precision, target))
+    path = Path(path or f"aether_{model.config.variant}_x{scale}{file_suffix(precision, target, form)}")
+    network = _exportable(model, precision, target, opset)
+    if form.pixels != "float":
+        network = BytesAround(network, channels_last=form.channels_last)
+    proto = _traced(network, model.config.in_channels, form, opset)
+    onnx.helper.set_model_props(proto, _metadata(model, precision, target, form))
     onnx.checker.check_model(proto, full_check=True)
     with atomic_path(path) as temporary:
         onnx.save(proto, temporary)
     return path
+
+
+def check_choices(precision: str, target: str = "ort", opset: int | None = None) -> int:
+    """The operator set to write; raises `ConfigError` for a precision, target or operator set that there is not."""
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    if target not in TARGETS:
+        raise ConfigError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
+    opset = OPSETS[precision] if opset is None else opset
+    if opset < LEAST_OPSET:
+        raise ConfigError(f"opset must be at least {LEAST_OPSET}, not {opset}")
+    if opset > LARGEST_OPSET:
+        raise ConfigError(f"opset must be at most {LARGEST_OPSET}, not {opset}: no operator here needs a newer one")
+    return opset
+
+
+def file_suffix(precision: str, target: str, form: Form) -> str:
+    """What stands behind a network's name in the name of its file."""
+    return f"_{precision}{f'_{target}' if precision == 'int8' else ''}{form.suffix}.onnx"
 
 
 def _exportable(model: AetherNet, precision: str, target: str, opset: int) -> nn.Module:
@@ -104,7 +131,7 @@ def _exportable(model: AetherNet, precision: str, target: str, opset: int) -> nn
                 "it or aethernet.calibrate(network, pictures), then export what convert_to_quantized() returns"
             )
         network = copy.deepcopy(model).cpu().eval()
-        set_arithmetic(network, QdqArithmetic(TARGETS[target], opset))
+        set_arithmetic(network, QdqArithmetic(TARGETS[target], max(opset, EXPORTED)))
         return network
     if model.config.quantized:
         raise StageError(
@@ -112,31 +139,54 @@ def _exportable(model: AetherNet, precision: str, target: str, opset: int) -> nn
             "before prepare_qat(), or precision='int8'"
         )
     network = copy.deepcopy(model).cpu().float().eval().fuse_model()
-    return HalfInside(network) if precision == "fp16" else network
+    if precision == "fp32":
+        return network
+    for name, weight in network.named_parameters():
+        if not weight.abs().max() <= LARGEST:
+            raise ConfigError(
+                f"{name} of the fused network reaches {weight.abs().max():.4g}, float16 ends at {LARGEST:g}: export fp32"
+            )
+    return HalfInside(network)
 
 
-def _traced(network: nn.Module, in_channels: int, opset: int) -> "onnx.ModelProto":
+def _traced(network: nn.Module, in_channels: int, form: Form, opset: int) -> "onnx.ModelProto":
+    import onnx
+
     with quiet_exporter():
         program = torch.onnx.export(
-            network,
-            (torch.rand(2, in_channels, 16, 24),),
+            network.eval(),
+            (form.example(in_channels),),
             dynamo=True,
-            opset_version=opset,
-            dynamic_shapes=(DYNAMIC_SHAPE,),
+            opset_version=max(opset, EXPORTED),
+            dynamic_shapes=form.dynamic_shapes(),
             input_names=[INPUT_NAME],
             output_names=[OUTPUT_NAME],
             verbose=False,
         )
     assert program is not None  # as always with dynamo
     proto = program.model_proto
-    for part in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output):
-        del part.metadata_props[
-            :
-        ]  # the exporter's own notes: paths and source lines of the machine that wrote the file
+    if opset == LOWERED:
+        lower(proto)
+    if [entry.version for entry in proto.opset_import] != [opset]:  # a converter gave up, without a word
+        raise EnvironmentProblem(
+            f"torch {torch.__version__} cannot write operator set {opset} of this network: give another opset"
+        )
+    # The exporter writes its own newest format into every file, which runtimes of the operator set's time refuse.
+    proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import)
+    del proto.graph.value_info[:]  # a fortieth of an int8 file, and shape inference finds it again
+    values = (*proto.graph.input, *proto.graph.output)
+    for part in (*proto.graph.node, *values):
+        del part.metadata_props[:]  # its notes: paths and source lines of the machine that wrote the file
+    sizes = proto.graph.input[0].type.tensor_type.shape.dim
+    names = {sizes[axis].dim_param: name for name, axis in form.axes().items() if sizes[axis].dim_param}
+    for value in values:  # sizes get names that say something: s53 is the height
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_param:
+                size.dim_param = re.sub(r"\w+", lambda found: names.get(found[0], found[0]), size.dim_param)
     return proto
 
 
-def _metadata(model: AetherNet, precision: str, target: str) -> dict[str, str]:
+def _metadata(model: AetherNet, precision: str, target: str, form: Form) -> dict[str, str]:
     radius = model.receptive_radius
     config = dataclasses.replace(model.config, stage="int8" if precision == "int8" else "fused")
     return {
@@ -148,20 +198,22 @@ def _metadata(model: AetherNet, precision: str, target: str) -> dict[str, str]:
         "precision": precision,
         **({"target": target} if precision == "int8" else {}),
         "color_order": "RGB" if config.in_channels == 3 else "grey",
-        "value_range": "0..1",
+        **form.metadata(),
         "tile_radius": "whole picture" if radius is None else str(radius),
     }
 
 
 @contextlib.contextmanager
 def quiet_exporter() -> Iterator[None]:
-    """Silences torch's exporter: its progress, and warnings about deprecations of its own."""
-    exporter_log = logging.getLogger("torch.onnx")
-    level = exporter_log.level
-    exporter_log.setLevel(logging.CRITICAL)
+    """Silences torch's exporter and what it is built on: progress, and warnings about deprecations of their own."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        exporter_log.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,8 +1,9 @@
-"""Option files for BasicSR: a recipe's numbers, filled into a commented template."""
+"""Option files for BasicSR, traiNNer-redux and neosr: a recipe's numbers, filled into a commented template."""
 
 import dataclasses
 import functools
 import re
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -11,7 +12,7 @@ import yaml
 
 from aethernet.errors import OptionError
 from aethernet.files import atomic_path
-from aethernet.recipes.table import RECIPES, SCALES, STAGES, VARIANT_NAMES, Recipe
+from aethernet.recipes.table import FIXED, OTHER_TRAINERS, RECIPES, SCALES, STAGES, VARIANT_NAMES, Recipe
 from aethernet.variants import VARIANTS
 
 CHECK_FREQ = 5000
@@ -21,8 +22,14 @@ INCLUDE = re.compile(r"^\$\{(_\w+)\}$", re.MULTILINE)
 """A line such as `${_data}` in a template stands for the text of `_data.yml`, which several stages share."""
 
 
+NEOSR_SCALE = 4
+"""neosr's networks take their scale from one line of the file, so a variant has one file: that of this scale."""
+
+
 def file_name(variant: str, scale: int, stage: str) -> str:
     """Where the file stands in a checkout, such as `options/train/aether_small_x4.yml`."""
+    if stage == "neosr":
+        return f"options/neosr/aether_{variant}.toml"
     return f"options/{stage}/aether_{variant}_x{scale}.yml"
 
 
@@ -30,7 +37,8 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     """The text of an option file.
 
     Args:
-        variant, scale, stage: one of `VARIANT_NAMES`, `SCALES` and `STAGES`.
+        variant, scale: one of `VARIANT_NAMES` and `SCALES`.
+        stage: one of `STAGES` or, for another trainer than BasicSR, of `OTHER_TRAINERS`.
         path: the file's name in its comments, if it is not `file_name(...)`.
         overrides: fields of `Recipe`. What follows from them (schedule, warm-up, norm freezing) follows suit.
 
@@ -40,30 +48,39 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     for kind, name, allowed in (
         ("variant", variant, VARIANT_NAMES),
         ("scale", scale, SCALES),
-        ("stage", stage, STAGES),
+        ("stage", stage, (*STAGES, *OTHER_TRAINERS)),
     ):
         if name not in allowed or isinstance(name, bool):
             raise OptionError(f"there is no recipe for {kind} {name!r}: use one of {', '.join(map(str, allowed))}")
+    recipe = recipe_for(variant, stage, overrides)
     values = {
         "path": path or file_name(variant, scale, stage),
-        "name": f"{stage}_aether_{variant}_x{scale}",
+        "name": f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_aether_{variant}_x{scale}",
         "command": "test" if stage == "test" else "train",
         "variant": variant,
         "scale": scale,
         "stage": stage,
-        "fidelity_name": f"train_aether_{variant}_x{scale}",
-        **recipe_values(recipe := recipe_for(variant, stage, overrides), scale),
+        "fidelity_name": f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_aether_{variant}_x{scale}",
+        **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
     }
-    if recipe is not None:
-        plain, qat = VARIANTS[variant].get("block") == "plain", stage == "qat"
-        parts = {
-            "optim_g": recipe.optimizer.lower(),
-            "network": "qat" if qat else "plain" if plain else f"gated_{stage}",
-            "start": "float" if qat else "scratch",
-        }
-        for name, part in parts.items():
-            values[name] = Template(read_template(f"_{part}.yml")).substitute(values).rstrip("\n")
-    return Template(read_template(f"{stage}.yml")).substitute(values)
+    for name, part in parts_of(variant, stage, recipe).items():
+        values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
+    template = "neosr.toml" if stage == "neosr" else f"{stage.replace('/', '_')}.yml"
+    return Template(read_template(template)).substitute(values)
+
+
+def parts_of(variant: str, stage: str, recipe: Recipe | None) -> dict[str, str]:
+    """The templates of those parts of a file that depend on more than the stage."""
+    if recipe is None:
+        return {}
+    plain, step = VARIANTS[variant].get("block") == "plain", OTHER_TRAINERS.get(stage, stage)
+    if stage == "neosr":
+        return {"network": "_neosr_plain.toml" if plain else "_neosr_gated.toml"}
+    network = "_qat.yml" if step == "qat" else "_plain.yml" if plain else f"_gated_{step}.yml"
+    if stage in OTHER_TRAINERS:
+        return {"network": network, "start": f"_trainner_{'calibrated' if step == 'qat' else 'scratch'}.yml"}
+    start = "_float.yml" if step == "qat" else "_scratch.yml"
+    return {"network": network, "optim_g": f"_{recipe.optimizer.lower()}.yml", "start": start}
 
 
 def options(variant: str, scale: int, stage: str, **overrides) -> dict:
@@ -71,27 +88,36 @@ def options(variant: str, scale: int, stage: str, **overrides) -> dict:
     return yaml.safe_load(render(variant, scale, stage, **overrides))
 
 
+def all_files() -> list[tuple[str, int, str]]:
+    """Variant, scale and stage of every file below `options/`."""
+    return [
+        (variant, scale, stage)
+        for stage in (*STAGES, *OTHER_TRAINERS)
+        for variant in VARIANT_NAMES
+        for scale in ((NEOSR_SCALE,) if stage == "neosr" else SCALES)
+    ]
+
+
 def write_all(directory: str | Path) -> list[Path]:
     """Renders every file below `directory` (`train/aether_small_x4.yml`, ...); returns those that changed."""
     changed = []
-    for stage in STAGES:
-        for variant in VARIANT_NAMES:
-            for scale in SCALES:
-                path = Path(directory, *Path(file_name(variant, scale, stage)).parts[1:])
-                text = render(variant, scale, stage)
-                if not path.exists() or path.read_bytes() != text.encode():
-                    with atomic_path(path) as temporary:
-                        temporary.write_bytes(text.encode())
-                    changed.append(path)
+    for each in all_files():
+        path = Path(directory, *Path(file_name(*each)).parts[1:])
+        text = render(*each)
+        if not path.exists() or path.read_bytes() != text.encode():
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(text.encode())
+            changed.append(path)
     return changed
 
 
 def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
     """The table's recipe with some fields replaced; None for a stage that trains nothing."""
-    recipe = RECIPES.get(stage, {}).get(variant)
-    known = [] if recipe is None else [field.name for field in dataclasses.fields(recipe)]
-    if stage == "gan":
-        known.remove("optimizer")  # both networks follow AdamW
+    recipe = RECIPES.get(OTHER_TRAINERS.get(stage, stage), {}).get(variant)
+    if recipe is not None and stage in OTHER_TRAINERS:
+        recipe = recipe.without_muon()
+    fixed = FIXED.get(stage, ())
+    known = [] if recipe is None else [field.name for field in dataclasses.fields(recipe) if field.name not in fixed]
     for name in overrides:
         if name not in known:
             raise OptionError(f"a {stage} recipe has no field {name!r}: known are {', '.join(known) or 'none'}")
@@ -105,12 +131,15 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
     return changed
 
 
-def recipe_values(recipe: Recipe | None, scale: int) -> dict[str, object]:
-    """A recipe's fields and what follows from them, as they are written in YAML."""
+def recipe_values(recipe: Recipe | None, scale: int, text: Callable[[object], str]) -> dict[str, object]:
+    """A recipe's fields and what follows from them, as `text` writes them."""
     if recipe is None:
         return {}
     return {
-        **{field.name: to_yaml(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)},
+        **{field.name: text(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)},
+        "clips": text(recipe.grad_clip is not None),
+        "clip_norm": text(recipe.grad_clip or 1.0),
+        "is_bf16": text(recipe.amp == "bf16"),
         "gt_size": recipe.gt_size(scale),
         "norm_freeze_iter": recipe.norm_freeze_iter,
         "warmup_iter": recipe.warmup_iter,
@@ -124,10 +153,17 @@ def to_yaml(value: object) -> str:
     """A scalar in YAML. Small numbers get `!!float`, since PyYAML takes `1e-4` (no dot) for text."""
     if value is None:
         return "~"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float) and 0 < abs(value) < 0.01:
         digits, exponent = f"{value:e}".split("e")
         return f"!!float {float(digits):g}e{int(exponent)}"
     return str(value)
+
+
+def to_toml(value: object) -> str:
+    """A scalar in TOML, which needs no tag."""
+    return to_yaml(value).removeprefix("!!float ")
 
 
 @functools.cache

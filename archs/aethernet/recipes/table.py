@@ -19,6 +19,7 @@ with several optimisers and rates (docs/arena/optimizer.yml; docs/architecture.m
 batches may ask for less. Those of the larger variants follow SAFMN's and SwinIR's and are not measured yet.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 from aethernet.errors import OptionError
@@ -27,6 +28,16 @@ VARIANT_NAMES = ("tiny", "small", "medium", "large")
 SCALES = (2, 3, 4)
 STAGES = ("train", "gan", "qat", "test")
 """The folders below `options/`: training for fidelity, GAN or quantisation-aware training from there, measuring."""
+
+OTHER_TRAINERS = {"trainner/fidelity": "train", "trainner/gan": "gan", "trainner/qat": "qat", "neosr": "train"}
+"""Folders for traiNNer-redux and neosr, and the stage whose recipe they follow."""
+
+FIXED = {
+    "gan": ("optimizer",),  # both networks follow AdamW
+    **dict.fromkeys(OTHER_TRAINERS, ("optimizer",)),  # they have no Muon
+    "neosr": ("optimizer", "grad_clip"),  # it clips at a norm of 1
+}
+"""Fields of a recipe that a stage's files cannot vary."""
 
 OPTIMIZERS = ("Muon", "AdamW")
 """Those that the templates know how to describe."""
@@ -51,6 +62,7 @@ class Recipe:
             of the saved tensors of a forward pass on a CPU (torch 2.13). bf16 needs 0.6 of the network's part.
         lq_size: side of a patch in low-resolution pixels.
         ema_decay: of the weight average.
+        adamw_lr: of what Muon leaves to AdamW, and of everything in a trainer without Muon.
         weight_decay: of AdamW.
         grad_clip: largest norm of a network's gradients; None does not clip.
         amp: `bf16`, or None for float32.
@@ -61,6 +73,7 @@ class Recipe:
     lr: float
     memory_mb: int
     optimizer: str = "AdamW"
+    adamw_lr: float = 2e-3
     lq_size: int = 64
     ema_decay: float = 0.999
     weight_decay: float = 0
@@ -72,8 +85,10 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise OptionError(f"{name} must be a whole number of at least 1, not {value!r}")
-        if not _is_number(self.lr) or not self.lr > 0:
-            raise OptionError(f"lr must be a positive number, not {self.lr!r}")
+        for name in ("lr", "adamw_lr"):
+            value = getattr(self, name)
+            if not _is_number(value) or not value > 0:
+                raise OptionError(f"{name} must be a positive number, not {value!r}")
         if not _is_number(self.ema_decay) or not 0 <= self.ema_decay < 1:
             raise OptionError(f"ema_decay must be in [0, 1), where 0 means no average, not {self.ema_decay!r}")
         if not _is_number(self.weight_decay) or not self.weight_decay >= 0:
@@ -84,6 +99,10 @@ class Recipe:
             raise OptionError(f"amp must be bf16, or ~ for float32, not {self.amp!r}")
         if self.optimizer not in OPTIMIZERS:
             raise OptionError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}")
+
+    def without_muon(self) -> "Recipe":
+        """The same training with AdamW for all parameters."""
+        return dataclasses.replace(self, optimizer="AdamW", lr=self.adamw_lr) if self.optimizer == "Muon" else self
 
     @property
     def norm_freeze_iter(self) -> int:

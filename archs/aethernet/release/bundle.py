@@ -15,6 +15,7 @@ from aethernet.bench.witness import own_command, take_witness
 from aethernet.checkpoint import Checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import ConfigError
+from aethernet.export.half_range import HalfReport, half_ranges
 from aethernet.files import atomic_path
 from aethernet.network import AetherNet
 from aethernet.quantization.settings import QuantizationConfig
@@ -26,7 +27,7 @@ from aethernet.release.latency import measure_latency
 from aethernet.release.log import logged_to
 from aethernet.release.origin import Origin, header_of, read_origin
 from aethernet.release.page import page_html
-from aethernet.release.plan import INT8_ORT, Product, budget
+from aethernet.release.plan import FP16, INT8_ORT, Product, budget
 from aethernet.release.records import KIND, FileRecord, Mean, Report, SpeedRecord
 from aethernet.release.tensorrt import Shapes, engine_lines
 from aethernet.release.write import calibrated, read_float, read_tuned, write_files
@@ -157,12 +158,16 @@ def _fill(
         folder, name, network, products, pictures, max_drop=settings.max_drop, threads=settings.threads, look=crops,
         progress=progress("verifying"),
     )  # fmt: skip
-    files = [_record(folder, name, verdict, settings.max_drop) for verdict in gated.verdicts]
+    looked_at = CalibrationInputs(data, network.config.scale, network.config.in_channels, len(pictures))
+    watched = progress("float16 ranges")
+    half = half_ranges(network, looked_at, progress=lambda done: watched(done, len(looked_at), ""))
+    files = [_record(folder, name, verdict, settings.max_drop, half) for verdict in gated.verdicts]
     for record in files:
         if not record.passed:
             (folder / record.file).unlink()
             logger.warning("%s failed its gate (%s) and was removed", record.file, record.budget)
-    held = [verdict.product for verdict in gated.verdicts if verdict.passed]
+    passed = {record.file for record in files if record.passed}
+    held = [verdict.product for verdict in gated.verdicts if f"{name}{verdict.product.suffix}" in passed]
     speed = measure_latency(
         folder,
         name,
@@ -172,7 +177,7 @@ def _fill(
         threads=TIMED_THREADS,
         progress=progress("timing"),
     )
-    report = _report(name, network, gated, files, speed, int8, held, settings)
+    report = _report(name, network, gated, files, speed, int8, held, half, settings)
     write_json(folder / places.REPORT, KIND, report)
     page = page_html(report, crops.chosen(_worst(gated)))
     for file, text in ((places.CARD, card_markdown(report, origin)), (places.PAGE, page)):
@@ -199,8 +204,9 @@ def _quantized(
     )
 
 
-def _record(folder: Path, name: str, verdict: Verdict, max_drop: float) -> FileRecord:
+def _record(folder: Path, name: str, verdict: Verdict, max_drop: float, half: HalfReport) -> FileRecord:
     path = folder / f"{name}{verdict.product.suffix}"
+    is_half = verdict.product is FP16
     return FileRecord(
         file=path.name,
         precision=verdict.product.precision,
@@ -209,8 +215,8 @@ def _record(folder: Path, name: str, verdict: Verdict, max_drop: float) -> FileR
         sha256=places.sha256(path),
         budget=budget(verdict.product.precision, max_drop).text,
         checks=verdict.checks,
-        remarks=verdict.remarks,
-        passed=verdict.passed,
+        remarks=[half.sentence(), *verdict.remarks] if is_half else verdict.remarks,
+        passed=verdict.passed and not (is_half and half.overflowing),
     )
 
 
@@ -222,6 +228,7 @@ def _report(
     speed: Sequence[SpeedRecord],
     int8: str,
     held: Sequence[Product],
+    half: HalfReport,
     settings: Settings,
 ) -> Report:
     config = network.config
@@ -246,6 +253,7 @@ def _report(
         int8=int8,
         files=files,
         speed=speed,
+        half=half,
         input_size=settings.size,
         tensorrt=engine_lines(name, held, config.in_channels, settings.shapes),
         notes=notes,

@@ -19,6 +19,8 @@ PAIRS = ((BICUBIC, NETWORK), (NETWORK, INT8), (NETWORK, ORIGINAL), (INT8, ORIGIN
 """What the slider can compare, left and right; the first one is shown first."""
 TITLES = {BICUBIC: "bicubic", NETWORK: "float32", INT8: "int8", ORIGINAL: "original"}
 SHORT_SUM = 12
+LARGEST_LAYERS = 8
+"""How many layers the table of float16 ranges shows."""
 
 
 def page_html(report: Report, crops: Sequence[Crop]) -> str:
@@ -37,6 +39,7 @@ def page_html(report: Report, crops: Sequence[Crop]) -> str:
         checks=_checks(report),
         speed=_speed(report),
         snippets="".join(_code(escape(title), code) for title, code in snippets(report).items()),
+        half=_half(report),
         tensorrt=_tensorrt(report),
         notes=_notes(report),
     )
@@ -170,6 +173,16 @@ def _speed(report: Report) -> str:
         return "<p>No file that runs here passed its gate.</p>"
     table = _table("Speed", ["File", "Runtime", "Precision", "ms", "p10 – p90", "Ratio"], rows, numbers=(3, 4, 5))
     return f'{table}<p class="witness">{_witness(report.speed_witness.sentence())}</p>'
+
+
+def _half(report: Report) -> str:
+    rows = [
+        [f"<code>{escape(layer.name)}</code>", layer.kind, f"{layer.activation:.3g}", f"{layer.weight:.3g}",
+         f"{layer.headroom:,.0f}"]
+        for layer in report.half.by_headroom[:LARGEST_LAYERS]
+    ]  # fmt: skip
+    header = ["Layer", "Kind", "Largest output", "Largest weight", "65504 over it"]
+    return f"<p>{escape(report.half.sentence())}.</p>" + _table("float16 ranges", header, rows, numbers=(2, 3, 4))
 
 
 def _tensorrt(report: Report) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from aethernet.bench.agreement import Agreement
 from aethernet.bench.timing import Timing
 from aethernet.bench.witness import Witness
+from aethernet.export.half_range import HalfReport
 
 KIND = "release"
 """The entry `kind` of report.json, by which a bundle is known."""
@@ -75,6 +76,7 @@ class Report:
         int8: where the int8 network comes from.
         notes: what a reader should know of the whole.
         input_size: height and width of the low-resolution picture that was timed.
+        half: the numbers of every layer, against the largest float16.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Report:
     int8: str
     files: Sequence[FileRecord]
     speed: Sequence[SpeedRecord]
+    half: HalfReport
     input_size: tuple[int, int]
     tensorrt: Sequence[EngineLine]
     notes: Sequence[str]

@@ -11,7 +11,7 @@ def register(kind: str) -> None:
     BasicSR imports its archs before its data sets and models, so the start-up repairs arrive with the first.
     """
     if kind == "archs":
-        register_architectures()
+        register_architectures("basicsr")
         return
     module = importlib.import_module(f"aethernet.integrations.basicsr.{kind}")
     if hasattr(module, "register"):  # else its own import has led here, and who imports it registers

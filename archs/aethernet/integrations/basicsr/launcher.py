@@ -85,7 +85,7 @@ def load_basicsr(is_train: bool) -> ModuleType:
         ) from error
     from aethernet.integrations.basicsr import datasets, models
 
-    register_architectures()
+    register_architectures("basicsr")
     models.register()
     datasets.register()
     return pipeline

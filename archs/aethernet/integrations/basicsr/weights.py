@@ -10,7 +10,7 @@ from torch import nn
 
 from aethernet.checkpoint import Checkpoint, read_checkpoint
 from aethernet.config import CONFIG_KEY
-from aethernet.errors import AetherError, CheckpointError
+from aethernet.errors import CheckpointError
 from aethernet.files import atomic_path
 from aethernet.network import AetherNet
 
@@ -33,7 +33,7 @@ class WholeCheckpoints(BaseModel):
         With `strict: false` weights of another configuration give the tensors that fit.
 
         Raises:
-            CheckpointError: no such file, not a file of weights, or those of another network.
+            CheckpointError: no such file, not a file of weights, those of another network, or incomplete ones.
             StageError: weights of a later stage.
         """
         network = self.get_bare_model(net)
@@ -47,13 +47,8 @@ class WholeCheckpoints(BaseModel):
         if not strict and network.config.differences(checkpoint.config):
             load_what_fits(network, checkpoint)
             return
-        try:
-            network.load_state_dict(dict(checkpoint.state_dict))
-        except AetherError:
-            raise
-        except RuntimeError as error:  # names or shapes that the stored configuration does not have
-            reason = " ".join(str(error).split())
-            raise CheckpointError(f"{load_path} ({checkpoint.key}) is not whole: {reason}") from error
+        checkpoint.require_sound()
+        network.load_state_dict(checkpoint.state_dict)
 
     @master_only
     def save_network(

@@ -28,7 +28,7 @@ SUFFIX = "_basicsr"
 def entries(kind: str) -> dict[str, Callable]:
     """Everything registered of a kind (`network`, `model`, `data set`, `loss`, `metric`), by name."""
     compat.apply()
-    register_architectures()
+    register_architectures("basicsr")
     for module in FILLED_BY:
         importlib.import_module(module)
     for module in OWN:

@@ -108,6 +108,7 @@ def _other_weights(context: Context, network: str, key: str) -> Iterator[str]:
     try:
         own = aether_config(section)
         checkpoint = _read(context, path[key], path.get(f"param_key_{letter}", "params"))
+        checkpoint.require_sound()
     except ConfigError:
         return  # told with the network's arguments
     except CheckpointError as error:

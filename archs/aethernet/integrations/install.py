@@ -20,18 +20,22 @@ class Framework:
 
     Args:
         landmarks: files that a tree has.
-        files: path in the tree -> the line that registers. Empty for a framework that is not supported yet.
+        files: path in the tree -> the line that registers.
         start: the command that trains, run in the tree.
     """
 
     name: str
     landmarks: tuple[str, ...]
-    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    start: str = ""
+    files: Mapping[str, str]
+    start: str
 
 
-def _register(kind: str) -> str:
+def _kind(kind: str) -> str:
     return f'from aethernet.integrations.basicsr import dropin; dropin.register("{kind}")  # noqa'
+
+
+def _networks(package: str) -> str:
+    return f'from aethernet.integrations import registry; registry.register_architectures("{package}")  # noqa'
 
 
 FRAMEWORKS = (
@@ -40,14 +44,25 @@ FRAMEWORKS = (
         ("basicsr/archs/__init__.py", "basicsr/models/__init__.py", "basicsr/data/__init__.py", "basicsr/train.py"),
         {
             # BasicSR imports what ends in _arch.py, _model.py and _dataset.py.
-            "basicsr/archs/aethernet_arch.py": _register("archs"),
-            "basicsr/models/aethernet_model.py": _register("models"),
-            "basicsr/data/aethernet_dataset.py": _register("datasets"),
+            "basicsr/archs/aethernet_arch.py": _kind("archs"),
+            "basicsr/models/aethernet_model.py": _kind("models"),
+            "basicsr/data/aethernet_dataset.py": _kind("datasets"),
         },
         "PYTHONPATH=. python basicsr/train.py -opt FILE",
     ),
-    Framework("traiNNer-redux", ("traiNNer/archs/__init__.py",)),
-    Framework("neosr", ("neosr/archs/__init__.py",)),
+    # These two choose their model classes themselves: networks are all that can be added.
+    Framework(
+        "traiNNer-redux",
+        ("traiNNer/archs/__init__.py", "traiNNer/utils/registry.py", "train.py"),
+        {"traiNNer/archs/aethernet_arch.py": _networks("traiNNer")},
+        "python train.py -opt FILE",
+    ),
+    Framework(
+        "neosr",
+        ("neosr/archs/__init__.py", "neosr/utils/registry.py", "train.py"),
+        {"neosr/archs/aethernet_arch.py": _networks("neosr")},
+        "python train.py -opt FILE",
+    ),
 )
 
 
@@ -55,21 +70,17 @@ def recognise(tree: Path) -> Framework:
     """The framework whose source tree this is.
 
     Raises:
-        EnvironmentProblem: none, or one that is not supported.
+        EnvironmentProblem: none of them.
     """
+    lacking = []
     for framework in FRAMEWORKS:
-        if not all((tree / landmark).is_file() for landmark in framework.landmarks):
-            continue
-        if not framework.files:
-            raise EnvironmentProblem(
-                f"{tree} is a tree of {framework.name}; this release installs into BasicSR only. The networks work "
-                f"there if a file of yours in {Path(framework.landmarks[0]).parent} registers them"
-            )
-        return framework
-    lacking = [name for name in FRAMEWORKS[0].landmarks if not (tree / name).is_file()]
+        missing = [name for name in framework.landmarks if not (tree / name).is_file()]
+        if not missing:
+            return framework
+        lacking.append(f"{framework.name} (it has no {missing[0]})")
     raise EnvironmentProblem(
-        f"{tree} is no source tree of BasicSR: it has no {', '.join(lacking)}. Give the folder that holds the folder "
-        "basicsr, such as a clone of its repository"
+        f"{tree} is no source tree of {', '.join(lacking[:-1])} or {lacking[-1]}. Give the folder that holds the folder "
+        "basicsr, traiNNer or neosr, such as a clone of the repository"
     )
 
 

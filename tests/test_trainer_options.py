@@ -1,0 +1,213 @@
+"""Option files for traiNNer-redux and neosr: equal to the recipes, read as they are meant, the same training as BasicSR's.
+
+With AETHERNET_TRAINNER_TREE every file also goes through that tree's own schema.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from aethernet import calibrate
+from aethernet.cli import options as options_command
+from aethernet.errors import OptionError
+from aethernet.integrations import trainner
+from aethernet.recipes import OTHER_TRAINERS, SCALES, VARIANT_NAMES, all_files, file_name, options, render
+from aethernet.recipes.render import to_toml
+from aethernet.variants import variant_config
+
+ROOT = Path(__file__).parents[1]
+FILES = [each for each in all_files() if each[2] in OTHER_TRAINERS]
+TRAINNER = [each for each in FILES if each[2] != "neosr"]
+NEOSR = [each for each in FILES if each[2] == "neosr"]
+NETWORKS = {factory.__name__: factory for factory in trainner.NETWORKS}
+
+every_file = pytest.mark.parametrize(("variant", "scale", "stage"), FILES)
+every_trainner_file = pytest.mark.parametrize(("variant", "scale", "stage"), TRAINNER)
+every_neosr_file = pytest.mark.parametrize(("variant", "scale", "stage"), NEOSR)
+
+
+def text_of(variant: str, scale: int, stage: str) -> str:
+    return (ROOT / file_name(variant, scale, stage)).read_bytes().decode()
+
+
+def load(variant: str, scale: int, stage: str) -> dict:
+    text = text_of(variant, scale, stage)
+    if stage != "neosr":
+        return yaml.safe_load(text)
+    return pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML").loads(text)
+
+
+def scalars(section: object) -> list:
+    values = section.values() if isinstance(section, dict) else section if isinstance(section, list) else None
+    return [section] if values is None else [leaf for value in values for leaf in scalars(value)]
+
+
+def test_there_is_a_file_for_each():
+    assert len(TRAINNER) == 3 * len(VARIANT_NAMES) * len(SCALES)
+    assert len(NEOSR) == len(VARIANT_NAMES)
+
+
+@every_file
+def test_file_equals_its_rendering(variant, scale, stage):
+    text, name = text_of(variant, scale, stage), file_name(variant, scale, stage)
+    assert text == render(variant, scale, stage), "run `make options`"
+    assert text.startswith(f"# {name}\n")
+    assert f"python train.py -opt {name}\n" in text
+    assert f"`aethernet options {variant} {scale} {stage}`" in text
+    assert "$" not in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+@every_file
+def test_numbers_are_numbers(variant, scale, stage):
+    texts = [value for value in scalars(load(variant, scale, stage)) if isinstance(value, str)]
+    assert not [text for text in texts if re.fullmatch(r"[-+\d.]+(e[-+]?\d+)?|true|false|~", text)]
+
+
+@every_trainner_file
+def test_trainner_builds_the_network(variant, scale, stage):
+    """As SRModel does: the arguments of network_g, and the scale of the file."""
+    opt = load(variant, scale, stage)
+    fields = dict(opt["network_g"])
+    assert fields.pop("type") == f"aether_{variant}"
+    assert "scale" not in fields, "one scale in the file is enough"
+    config = variant_config(variant, **fields, scale=opt["scale"])
+    assert config.scale == scale
+    assert config.stage == ("qat" if stage == "trainner/qat" else "train")
+    if variant == "tiny":
+        network = NETWORKS[opt["network_g"]["type"]](**fields, scale=opt["scale"])
+        if stage == "trainner/qat":
+            calibrate(network, [torch.rand(1, 3, 8, 8)])
+        assert network(torch.rand(1, 3, 8, 8)).shape == (1, 3, 8 * scale, 8 * scale)
+
+
+@every_neosr_file
+def test_neosr_builds_the_network(variant, scale, stage):
+    opt = load(variant, scale, stage)
+    fields = dict(opt["network_g"])
+    assert fields.pop("type") == f"aether_{variant}"
+    assert "scale" not in fields
+    network = NETWORKS[f"aether_{variant}"](**fields, scale=opt["scale"])
+    assert network.config.scale == scale == 4
+    assert network.config.stage == "train"
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("variant", VARIANT_NAMES)
+@pytest.mark.parametrize(
+    ("stage", "step"), [(stage, step) for stage, step in OTHER_TRAINERS.items() if stage != "neosr"]
+)
+def test_trainner_trains_what_basicsr_trains(variant, scale, stage, step):
+    opt, ours = load(variant, scale, stage), options(variant, scale, step)
+    train, own_train = opt["train"], ours["train"]
+    assert opt["network_g"] == {name: value for name, value in ours["network_g"].items() if name != "scale"}
+    assert opt.get("network_d") == ours.get("network_d")
+    assert opt["datasets"]["train"]["lq_size"] * scale == ours["datasets"]["train"]["gt_size"]
+    assert opt["datasets"]["train"]["batch_size_per_gpu"] == ours["datasets"]["train"]["batch_size_per_gpu"]
+    for name in ("total_iter", "warmup_iter", "ema_decay", "scheduler", "optim_d"):
+        assert train.get(name) == own_train.get(name), name
+    assert (train["grad_clip_max_norm"] if train["grad_clip"] else None) == own_train["grad_clip"]
+    assert opt["use_amp"] == opt["amp_bf16"] == (own_train["amp"] == "bf16")
+    assert train["optim_g"]["type"] == "AdamW"
+    expected = own_train["optim_g"]
+    assert train["optim_g"]["lr"] == expected["adamw_lr" if expected["type"] == "Muon" else "lr"]
+    assert opt["val"]["metrics"] == ours["val"]["metrics"]
+    losses = {loss["type"]: loss for loss in train["losses"]}
+    assert set(losses) == {value["type"] for name, value in own_train.items() if name.endswith("_opt")}
+    if stage == "trainner/gan":
+        assert losses["PerceptualLoss"]["layer_weights"] == own_train["perceptual_opt"]["layer_weights"]
+        assert losses["GANLoss"]["loss_weight"] == own_train["gan_opt"]["loss_weight"]
+
+
+@every_neosr_file
+def test_neosr_trains_what_basicsr_trains(variant, scale, stage):
+    opt, ours = load(variant, scale, stage), options(variant, scale, "train")
+    assert opt["network_g"] == {name: value for name, value in ours["network_g"].items() if name != "scale"}
+    assert opt["logger"]["total_iter"] == opt["train"]["scheduler"]["T_max"] == ours["train"]["total_iter"]
+    assert opt["train"]["warmup_iter"] == ours["train"]["warmup_iter"]
+    assert opt["train"]["ema"] == ours["train"]["ema_decay"]
+    assert opt["train"]["grad_clip"] is True and ours["train"]["grad_clip"] == 1.0
+    assert opt["datasets"]["train"]["patch_size"] * scale == ours["datasets"]["train"]["gt_size"]
+    assert opt["datasets"]["train"]["batch_size"] == ours["datasets"]["train"]["batch_size_per_gpu"]
+    expected = ours["train"]["optim_g"]
+    assert opt["train"]["optim_g"]["lr"] == expected["adamw_lr" if expected["type"] == "Muon" else "lr"]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("variant", VARIANT_NAMES)
+def test_later_stages_start_from_the_fidelity_network(variant, scale):
+    name = load(variant, scale, "trainner/fidelity")["name"]
+    models = f"experiments/{name}/models"
+    gan = load(variant, scale, "trainner/gan")["path"]["pretrain_network_g"]
+    assert gan == f"{models}/net_g_ema_latest.safetensors"
+    calibrated = load(variant, scale, "trainner/qat")["path"]["pretrain_network_g"]
+    command = re.search(
+        r"aethernet calibrate (\S+) \\\n#\s+--data \S+ -o (\S+)\n", text_of(variant, scale, "trainner/qat")
+    )
+    assert command and command.groups() == (gan, calibrated)
+
+
+def test_overrides_carry_along_what_follows_from_them():
+    opt = yaml.safe_load(render("tiny", 2, "trainner/fidelity", total_iter=1000, lr=1e-3, grad_clip=None, amp="bf16"))
+    assert opt["train"]["scheduler"]["periods"] == [1000]
+    assert opt["train"]["optim_g"]["lr"] == 1e-3, "a given rate replaces that of Muon's AdamW part"
+    assert opt["train"]["grad_clip"] is False
+    assert opt["use_amp"] is opt["amp_bf16"] is True
+
+
+@pytest.mark.parametrize(
+    ("stage", "override", "message"),
+    [
+        ("trainner/fidelity", {"optimizer": "Muon"}, r"trainner/fidelity recipe has no field 'optimizer'"),
+        ("neosr", {"grad_clip": 0.5}, r"neosr recipe has no field 'grad_clip': known are batch, total_iter, lr"),
+        ("trainner/test", {}, r"stage 'trainner/test': use one of train, gan, qat, test, trainner/fidelity"),
+    ],
+)
+def test_what_a_trainer_cannot_do_is_refused(stage, override, message):
+    with pytest.raises(OptionError, match=message):
+        render("tiny", 4, stage, **override)
+
+
+@pytest.mark.parametrize("value", [True, False, 0, 1.0, 2e-3, 1.5e-4, 64])
+def test_scalars_survive_toml(value):
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
+    loaded = tomllib.loads(f"key = {to_toml(value)}")["key"]
+    assert loaded == value and type(loaded) is type(value)
+
+
+@pytest.mark.parametrize(("stage", "suffix"), [("trainner/qat", "yml"), ("neosr", "toml")])
+def test_command_writes_a_copy_that_names_itself(stage, suffix, tmp_path):
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    options_command.configure(parser)
+    path = tmp_path / f"mine.{suffix}"
+    assert options_command.run(parser.parse_args(["small", "2", stage, "-o", str(path)])) == 0
+    assert path.read_text() == render("small", 2, stage, path=path.as_posix())
+    assert f"python train.py -opt {path.as_posix()}\n" in path.read_text()
+
+
+@pytest.mark.skipif(
+    not os.environ.get("AETHERNET_TRAINNER_TREE"), reason="AETHERNET_TRAINNER_TREE names no source tree"
+)
+def test_every_file_passes_the_schema_of_a_real_tree():
+    tree = os.environ["AETHERNET_TRAINNER_TREE"]
+    files = [str(ROOT / file_name(*each)) for each in TRAINNER]
+    code = f"""
+import sys
+sys.path[:0] = [{str(ROOT / "archs")!r}, {tree!r}]
+from aethernet.integrations.basicsr import compat
+compat.apply()
+from traiNNer.utils.options import yaml_load
+for file in {files}:
+    print(yaml_load(file)[0].name)
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [load(*each)["name"] for each in TRAINNER]
