@@ -10,6 +10,8 @@ from aethernet.release.crops import CropCollector
 from aethernet.release.records import Check, EngineLine, FileRecord, Mean, Report, SpeedRecord
 from aethernet.release.tensorrt import Shapes, engine_lines
 
+PRODUCTS = tuple(product for product in plan.PRODUCTS if product is not plan.INT8)
+"""The files of a network that was calibrated, or fine-tuned, here."""
 PICTURES = ("set/<one>", "set/two", "set/three")
 
 
@@ -22,7 +24,7 @@ def agreement(drops: tuple[float, ...], error: float = 0.01, decibel: float = 50
 def sample_report(failed: tuple[plan.Product, ...] = (), name: str = "net_x2", **changes) -> Report:
     """Every product; those of `failed` did not pass."""
     files = []
-    for number, product in enumerate(plan.PRODUCTS):
+    for number, product in enumerate(PRODUCTS):
         figures = (
             agreement((0.0, 0.0, 0.0), 0.0, float("inf")) if number == 0 else agreement((0.01 * number, -0.02, 0.03))
         )
@@ -31,7 +33,7 @@ def sample_report(failed: tuple[plan.Product, ...] = (), name: str = "net_x2", *
         remarks = [product.remark] if product.remark else []
         files.append(FileRecord(f"{name}{product.suffix}", product.precision, product.purpose, 1000 * (number + 1),
                                 f"{number:064x}", "a budget", checks, remarks, passed))  # fmt: skip
-    held = [product for product in plan.PRODUCTS if product not in failed]
+    held = [product for product in PRODUCTS if product not in failed]
     speed = [
         SpeedRecord(f"{name}{product.suffix}", plan.ONNXRUNTIME, product.precision, Timing("", 10.0 - n, 9.0, 11.0, 1 - n / 10, 7))
         for n, product in enumerate((plan.FP32, plan.FP16, plan.INT8_ORT)) if product in held

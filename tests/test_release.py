@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bundles import PRODUCTS, agreement
 from networks import picture, randomise
 from training import ARCHS, needs_basicsr
 
@@ -37,7 +38,6 @@ pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 
 PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
-PRODUCTS = [product for product in plan.PRODUCTS if product is not plan.INT8]  # those of a network of stage qat
 SUFFIXES = [product.suffix for product in PRODUCTS]
 QUICK = ["--size", "16x24", "--rounds", "2", "--threads", "1"]
 
@@ -82,7 +82,7 @@ def quick(made, tmp_path, monkeypatch):
             shutil.copy(root / "out" / f"aether_custom_x2{product.suffix}", folder / f"{name}{product.suffix}")
             if product in tmp_harm:
                 _damage(folder / f"{name}{product.suffix}")
-        return PRODUCTS
+        return list(PRODUCTS)
 
     tmp_harm: list[plan.Product] = []
     monkeypatch.setattr(bundle, "write_files", copied)
@@ -451,8 +451,6 @@ def test_a_wrong_fusion_is_never_released(made, monkeypatch):
 
 
 def test_a_value_that_is_no_number_passes_no_gate():
-    from bundles import agreement
-
     nothing = agreement((float("nan"),) * 3, float("nan"), float("nan"))
     for precision in ("float32", "float16", "int8"):
         assert not plan.budget(precision, 100.0).holds(nothing)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from bundles import PICTURES, sample_crops, sample_report
+from bundles import PICTURES, PRODUCTS, sample_crops, sample_report
 
 from aethernet.release import plan
 from aethernet.release.card import card_markdown, signed
@@ -138,7 +138,7 @@ def test_what_failed_is_named_and_offered_nowhere():
     assert "Not in this bundle, for they failed their gate: net_x2_int8_ort.onnx" in card
     assert "net_x2_int8" not in card.split("## Files")[1]
     assert "net_x2_fp32.onnx" in card.split("ONNX Runtime:")[1]  # the snippet takes the next best file
-    nothing = sample_report(plan.PRODUCTS)
+    nothing = sample_report(PRODUCTS)
     Page(page_html(nothing, []))
     assert "No file for TensorRT passed" in page_html(nothing, [])
     assert "## TensorRT" not in card_markdown(nothing, ORIGIN)
