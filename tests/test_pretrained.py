@@ -79,8 +79,9 @@ def test_fused_equals_unfused(name):
 
 @int8_in_the_box
 def test_the_int8_network_is_near_its_float_network(name, tmp_path):
-    """On a photograph of the package: 0.1 dB is twice what the cards of both measured on their sets."""
-    write_png(tmp_path / "set" / "photograph.png", next(iter(embedded_pictures("val").values()))[:200, :240])
+    """0.1 dB is the default budget of `aethernet verify`; measured on these photographs: 0.06 (x2) and 0.04 dB (x4)."""
+    for title, photograph in embedded_pictures("val").items():
+        write_png(tmp_path / "set" / f"{title}.png", photograph[:200, :240])
     scores = measure_quality([name, name.removesuffix(pretrained.INT8)], [tmp_path / "set"]).scores
     assert scores[0].mean.psnr > scores[1].mean.psnr - 0.1
     assert scores[0].mean.psnr != scores[1].mean.psnr
