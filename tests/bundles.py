@@ -5,6 +5,7 @@ import numpy as np
 from aethernet.bench.agreement import Agreement
 from aethernet.bench.timing import Timing
 from aethernet.bench.witness import take_witness
+from aethernet.export.half_range import HalfReport, LayerRange
 from aethernet.release import plan
 from aethernet.release.crops import CropCollector
 from aethernet.release.records import Check, EngineLine, FileRecord, Mean, Report, SpeedRecord
@@ -12,6 +13,9 @@ from aethernet.release.tensorrt import Shapes, engine_lines
 
 PRODUCTS = tuple(product for product in plan.PRODUCTS if product is not plan.INT8)
 """The files of a network that was calibrated, or fine-tuned, here."""
+HALF = HalfReport(
+    [LayerRange("shallow", "Conv2d", 2.0, 0.5, 0.0), LayerRange("stages.0.<1>", "Conv2d", 16.0, 0.25, 0.0)], 3
+)
 PICTURES = ("set/<one>", "set/two", "set/three")
 
 
@@ -44,7 +48,7 @@ def sample_report(failed: tuple[plan.Product, ...] = (), name: str = "net_x2", *
         "name": name, "title": "aether_custom x2 (stage train)", "variant": "custom", "scale": 2, "in_channels": 3,
         "parameters": 1234, "receptive_radius": 8, "passed": not failed, "network": Mean(30.0, 0.9),
         "bicubic": Mean(28.0, 0.85), "pictures": PICTURES, "max_drop": 0.1, "int8": "Calibrated & <not> fine-tuned.",
-        "files": files, "speed": speed, "input_size": (16, 24), "tensorrt": lines, "notes": ["A note."],
+        "files": files, "speed": speed, "half": HALF, "input_size": (16, 24), "tensorrt": lines, "notes": ["A note."],
         "witness": witness, "speed_witness": witness,
     }  # fmt: skip
     return Report(**fields | changes)

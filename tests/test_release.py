@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ pytestmark = needs_basicsr
 pytest.importorskip("onnx", reason="ONNX export is an extra")
 pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
+MISSING = [name for name in ("openvino", "spandrel") if importlib.util.find_spec(name) is None]
 
 PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
 SUFFIXES = [product.suffix for product in PRODUCTS]
@@ -124,7 +126,8 @@ def test_the_bundle_is_whole(made):
 def test_the_console_shows_progress_and_nothing_else(made):
     _, done = made
     lines = [line for line in re.split(r"[\r\n]+", done.stderr) if line.strip()]
-    assert {re.match(r"(\w+): ", line)[1] for line in lines} == {
+    assert {re.match(r"([\w ]+): ", line)[1] for line in lines} == {
+        "float16 ranges",
         "proving",
         "calibrating",
         "writing",
@@ -200,12 +203,12 @@ def test_the_snippets_of_the_card_run(made, monkeypatch):
     monkeypatch.chdir(root / "out")
     card = Path("README.md").read_text()
     programs = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    assert len(programs) == 3
+    assert len(programs) == 4
     x = picture(1, 3, 12, 10)
     with torch.no_grad():
         expected = aethernet.load_network(root / "net.safetensors")(x).clamp(0, 1).numpy()
     for program in programs:
-        if "openvino" in program and not HAS_OPENVINO:
+        if any(f"import {name}" in program or f"from {name} " in program for name in MISSING):
             continue
         values = {"picture": x.numpy()}
         exec(program, values)
@@ -317,6 +320,22 @@ def test_a_file_that_a_runtime_refuses_fails(quick, monkeypatch):
     failed = [record["file"] for record in report["files"] if not record["passed"]]
     assert failed == [f"aether_custom_x2{suffix}" for suffix in ("_fp32.onnx", "_fp16.onnx", "_int8_openvino.onnx")]
     assert "OpenVINO refuses the exported graph: because" in (root / "out/report.html").read_text()
+
+
+def test_a_float16_file_that_overflows_fails(quick, monkeypatch):
+    root, _ = quick
+    real = bundle.half_ranges
+
+    def overflowing(*arguments, **options):
+        report = real(*arguments, **options)
+        return replace(report, layers=[replace(report.layers[0], activation=7e4), *report.layers[1:]])
+
+    monkeypatch.setattr(bundle, "half_ranges", overflowing)
+    assert main([*arguments(root), *QUICK]) == 1
+    report = json.loads((root / "out/report.json").read_text())
+    assert [record["file"] for record in report["files"] if not record["passed"]] == ["aether_custom_x2_fp16.onnx"]
+    assert "fp16 overflows in 1 of" in (root / "out/report.html").read_text()
+    assert not any("fp16" in line["command"] for line in report["tensorrt"])
 
 
 def test_a_file_that_breaks_while_it_runs_fails(quick, monkeypatch):

@@ -91,12 +91,12 @@ def test_everything_has_a_name(page):
     targets = [link["href"][1:] for link in page.all("a")]
     assert targets and set(targets) <= set(identifiers)
     regions = [attributes for attributes in page.all("div") if attributes.get("role") == "region"]
-    assert len(regions) == 3 and all(region["tabindex"] == "0" and region["aria-label"] for region in regions)
+    assert len(regions) == 4 and all(region["tabindex"] == "0" and region["aria-label"] for region in regions)
 
 
 def test_the_tables_hold_the_records(page):
     report = sample_report()
-    files, checks, speed = page.tables
+    files, checks, speed, half = page.tables
     assert [row[0] for row in files[1:]] == [record.file for record in report.files]
     assert [button["data-copy"] for button in page.all("button") if "data-copy" in button] == [
         record.sha256 for record in report.files
@@ -109,6 +109,7 @@ def test_the_tables_hold_the_records(page):
     assert by_file["net_x2.safetensors"]["Agreement"] == "equal"
     assert by_file["bicubic"]["PSNR (Y), dB"] == "28.00"
     assert [row[3] for row in speed[1:]] == ["10.0", "9.0", "8.0"]
+    assert half[1:] == [["stages.0.<1>", "Conv2d", "16", "0.25", "4,094"], ["shallow", "Conv2d", "2", "0.5", "32,752"]]
 
 
 def test_each_crop_has_all_pictures_and_a_slider(page):

@@ -14,6 +14,13 @@ import torch
 network = aethernet.load_network("{fused.file}")  # in eval mode
 with torch.inference_mode():
     output = network(torch.from_numpy(picture)).clamp(0, 1).numpy()"""
+        found["spandrel"] = f"""import torch
+from aethernet.integrations.spandrel import install
+from spandrel import ModelLoader
+
+install()  # from here on, every ModelLoader of this process knows AetherNet
+model = ModelLoader("cpu").load_from_file("{fused.file}")
+output = model(torch.from_numpy(picture)).numpy()"""
     if graph := report.find(plan.INT8_ORT.suffix) or report.find(plan.FP32.suffix):
         found["ONNX Runtime"] = f"""import onnxruntime
 
