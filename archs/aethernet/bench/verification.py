@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from aethernet import pretrained
 from aethernet.bench import Progress
 from aethernet.bench.agreement import Run, hold_against, network_run
 from aethernet.bench.models import Subject, resolve_model
@@ -116,7 +117,7 @@ def verify_files(
                 worst_drop=agreement.worst_drop,
                 integers=integers,
                 convolutions=convolutions,
-                file_bytes=Path(subject.spec).stat().st_size if Path(subject.spec).is_file() else 0,
+                file_bytes=_bytes(subject.spec),
                 passed=bool(agreement.drop <= max_drop),  # False for a PSNR that is not a number
             )
         )
@@ -143,6 +144,11 @@ def middle(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     picture = np.pad(picture, borders, mode="symmetric")
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     return picture[top : top + height, left : left + width]
+
+
+def _bytes(spec: str) -> int:
+    file = pretrained.path(spec) if spec in pretrained.available() else Path(spec)
+    return file.stat().st_size if file.is_file() else 0
 
 
 def _integers(subject: Subject) -> tuple[int, int] | tuple[None, None]:
