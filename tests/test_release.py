@@ -513,6 +513,8 @@ def test_a_command_is_told_without_folders(tmp_path):
         "CC-BY/4.0",
     ]
     assert command_for_others(argv) == "aethernet release 'a b.pth' --data Set5 --data-note CC-BY/4.0"
+    note = "such and/or such, " * 500  # longer than any name of a file may be
+    assert command_for_others(["aethernet", "release", note]) == f"aethernet release '{note}'"
 
 
 def test_settings_are_checked_once():
