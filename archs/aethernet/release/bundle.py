@@ -272,7 +272,9 @@ def _report(
 def command_for_others(argv: Sequence[str]) -> str:
     """A command line without the folders of this machine: paths shrink to their names."""
     program, *arguments = argv
-    is_path = [os.sep in text and os.path.isdir(os.path.dirname(text)) for text in arguments]  # a note is no name of a file
+    is_path = [
+        os.sep in text and os.path.isdir(os.path.dirname(text)) for text in arguments
+    ]  # a note is no name of a file
     names = [Path(text).name if path else text for text, path in zip(arguments, is_path, strict=True)]
     return own_command([program, *names])
 
