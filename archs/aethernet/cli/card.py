@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-HELP = "write a trained network as .safetensors, in both forms, with a model card of measured figures"
+HELP = "write a trained network as .safetensors, in both float forms or in int8, with a model card of measured figures"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
