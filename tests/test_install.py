@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from networks import randomise
 from training import ARCHS, environment, needs_basicsr, tiny_options, write_options, write_pairs
 
-from aethernet import cli
+from aethernet import AetherNet, aether_custom, calibrate, cli, write_checkpoint
+from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import EnvironmentProblem
 from aethernet.integrations import install
 
@@ -161,6 +163,31 @@ def test_the_unmodified_trainer_trains(real_tree, tmp_path):
     run_in(real_tree, "basicsr/train.py", "-opt", file)
     weights = torch.load(real_tree / "experiments/tiny/models/net_g_latest.pth", weights_only=True)
     assert weights["params"]["fusion.norm.iterations"] == 2
+
+
+@needs_basicsr
+def test_the_unmodified_trainer_fine_tunes_for_int8(real_tree, tmp_path):
+    """The stock SRModel, from a calibrated file."""
+    write_pairs(tmp_path)
+    torch.manual_seed(0)
+    network = randomise(aether_custom(2, width=8, depths=[1, 1], kernel_size=5)).eval()
+    calibrated = calibrate(network, CalibrationInputs([tmp_path / "gt"], 2, 3, 4))
+    write_checkpoint(tmp_path / "qat.pth", calibrated)
+    changes = {
+        "name": "qat",
+        "model_type": "SRModel",
+        "network_g:stage": "qat",
+        "path:pretrain_network_g": str(tmp_path / "qat.pth"),
+        "path:param_key_g": "params",
+        "train:total_iter": 2,
+    }
+    run_in(real_tree, "basicsr/train.py", "-opt", write_options(tiny_options(tmp_path, **changes), tmp_path / "x.yml"))
+    trained = AetherNet.from_state_dict(
+        torch.load(real_tree / "experiments/qat/models/net_g_latest.pth", weights_only=True)["params"]
+    )
+    assert trained.config.stage == "qat"
+    assert not torch.equal(trained.shallow.weight, calibrated.shallow.weight)
+    trained.convert_to_quantized()
 
 
 @needs_basicsr
