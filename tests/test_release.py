@@ -447,7 +447,7 @@ def test_weights_that_cannot_be_released(made, tmp_path, capsys):
     with torch.no_grad():
         network.shallow.weight[0, 0, 0, 0] = float("nan")
     write_checkpoint(tmp_path / "nan.pth", network)
-    assert "shallow.weight holds values that are no finite numbers" in refused(tmp_path / "nan.pth")
+    assert "holds numbers that are NaN or infinite, in shallow.weight" in refused(tmp_path / "nan.pth")
     (tmp_path / "page.pth").write_text("<!doctype html>")
     assert "is not a file of plain tensors" in refused(tmp_path / "page.pth")
     (tmp_path / "cut.safetensors").write_bytes((root / "net.safetensors").read_bytes()[:-9])

@@ -5,8 +5,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
 from aethernet.bench import Progress
 from aethernet.calibration import calibrate
 from aethernet.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -29,7 +27,7 @@ def read_float(weights: str | Path, key: str | None, progress: Progress) -> Chec
     """The float weights of a release, proven to fuse exactly.
 
     Raises:
-        CheckpointError: unreadable, of a quantised stage, or not finite.
+        CheckpointError: unreadable, of a quantised stage, not whole, or not finite.
     """
     checkpoint = read_checkpoint(weights, key)
     if checkpoint.config.quantized:
@@ -37,11 +35,7 @@ def read_float(weights: str | Path, key: str | None, progress: Progress) -> Chec
             f"{weights} is of stage {checkpoint.config.stage}: give the float weights that it was made from, and this "
             "file with --qat (stage qat)"
         )
-    for name, tensor in checkpoint.state_dict.items():
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(
-                f"{weights}: {name} holds values that are no finite numbers: look at the training log"
-            )
+    checkpoint.require_sound()
     if checkpoint.config.stage == "train":
         _prove_fusion(checkpoint, progress)
     return checkpoint
