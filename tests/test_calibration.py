@@ -15,6 +15,7 @@ from aethernet.data.degrade import bicubic_downsample
 from aethernet.data.pictures import write_png
 from aethernet.errors import DataError, StageError
 from aethernet.quantization import quantizers
+from aethernet.quantization.settings import QuantizationConfig
 
 PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
 
@@ -55,6 +56,13 @@ def test_presets_travel(tmp_path, pictures, weights):
     arguments = ["calibrate", str(weights), "--data", str(pictures), "-o", str(out), "--preset", "quality"]
     assert main([*arguments, "--percentile", "100"]) == 0
     assert aethernet.load_network(out).config.quantization.residual == "float"
+
+
+def test_single_parts_can_stay_float(tmp_path, pictures, weights):
+    out = tmp_path / "qat.pth"
+    assert main(["calibrate", str(weights), "--data", str(pictures), "-o", str(out), "--float", "last", "gate"]) == 0
+    quantization = aethernet.load_network(out).config.quantization
+    assert quantization == QuantizationConfig(last="float", gate="float")
 
 
 @pytest.mark.parametrize(

@@ -233,11 +233,23 @@ def test_float_places_have_float_weights_and_fewer_grids():
     rest = 1 + 3 * 3 + 1 + 1 + 1 + 1  # centre, 3 x (sigmoid, product, sum), concat, merge, 2 activations
     assert counts[None] == (convs, 0, convs + rest)
     assert counts["first"] == (convs - 1, 1, convs + rest - 1)
-    assert counts["last"] == (convs - 1, 0, convs + rest - 1)
+    assert counts["last"] == (convs - 1, 0, convs + rest - 2)  # nor is what it reads rounded
     assert counts["depthwise"] == (convs - 3, 3, convs + rest)
     assert counts["gate"] == (convs, 0, convs + rest - 3)
     # The stream's readers round it themselves: two mixers (the first reads a grid), transitions, reconstruction.
     assert counts["residual"] == (convs, 0, convs + rest - 4 + 2 + 2 + 1)
+
+
+@pytest.mark.parametrize(("tail", "unrounded"), [("direct", "activation"), ("stepwise", "upsample.2")])
+def test_a_float_last_convolution_reads_what_is_not_rounded(tail, unrounded):
+    grids = {}
+    for last in ("int8", "float"):
+        network = aether_custom(4, width=8, depths=[1], kernel_size=3, block="plain", norm_type="none", tail=tail)
+        network.prepare_qat({"last": last})
+        grids[last] = {name for name, module in network.named_modules() if isinstance(module, FakeQuantizer)}
+    last_conv = "upsample.0" if tail == "direct" else "upsample.3"
+    assert grids["int8"] - grids["float"] == {f"{unrounded}.quantizer", f"{last_conv}.quantizer"}
+    assert not grids["float"] - grids["int8"]
 
 
 def test_sums_of_integers_are_exact():

@@ -1,7 +1,8 @@
 """Where AetherNet is quantised: which module of the fused network becomes which module of stage `qat`.
 
 Three rules, all for the runtimes' sake: a convolution's output is rounded right behind it, or it runs in float; both
-inputs of a sum are on grids; PixelShuffle and the activations before it share a grid.
+inputs of a sum are on grids; PixelShuffle and the activations before it share a grid. And one for quality: what only the
+last convolution reads is not rounded where that one is float.
 """
 
 from typing import TYPE_CHECKING, cast
@@ -58,7 +59,9 @@ class _Placement:
         merged = self.conv(network, "fusion", joined)
         merged = None if self.float_stream else self.operation(network, "merge", merged)
         rebuilt = self.conv(network, "reconstruction", merged)
-        self.upsample(network.upsample, self.operation(network, "activation", rebuilt))
+        if self.config.last == "int8" or network.upsample[0] is not network.upsample.last_conv:
+            rebuilt = self.operation(network, "activation", rebuilt)
+        self.upsample(network.upsample, rebuilt)
 
     def entry(self, network: "AetherNet") -> FakeQuantizer | None:
         """The first convolution and what follows it in front of the blocks."""
@@ -90,9 +93,12 @@ class _Placement:
         return self.operation(block, "1", self.conv(block, "0", stream))
 
     def upsample(self, upsample: AdaptiveUpsample, source: FakeQuantizer | None) -> None:
-        last = upsample.last_conv
-        for name, layer in list(upsample.named_children()):
-            if isinstance(layer, nn.Conv2d) and (layer is not last or self.config.last == "int8"):
+        layers = list(upsample.named_children())
+        if self.config.last == "float":
+            position = [layer for _, layer in layers].index(upsample.last_conv)
+            layers = layers[: max(0, position - 1)]  # without the activation in front of it
+        for name, layer in layers:
+            if isinstance(layer, nn.Conv2d):
                 source = self.conv(upsample, name, source)
             elif isinstance(layer, nn.LeakyReLU):
                 source = self.operation(upsample, name, source)

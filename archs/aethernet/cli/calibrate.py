@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from aethernet.cli import weights_file
+from aethernet.quantization.settings import PARTS
 
 HELP = "Set the ranges of activations on real pictures: a qat-stage checkpoint to train or to convert to int8."
 
@@ -24,6 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset", default="ort", help="what is int8: ort, openvino, tensorrt or quality (default: ort)"
     )
+    parser.add_argument(
+        "--float",
+        nargs="+",
+        default=[],
+        choices=PARTS,
+        metavar="PART",
+        help=f"parts to leave in float beside those of the preset: {', '.join(PARTS)}",
+    )
     weights_file.add_arguments(parser)
 
 
@@ -41,7 +50,11 @@ def run(args: argparse.Namespace) -> int:
     inputs = CalibrationInputs(args.data, network.config.scale, network.config.in_channels, args.number)
     with tqdm(total=len(inputs), desc="calibrating", unit="", leave=False) as bar:
         calibrate(
-            network, inputs, quantization=args.preset, percentile=args.percentile, progress=lambda _: bar.update()
+            network,
+            inputs,
+            quantization={"preset": args.preset, **dict.fromkeys(args.float, "float")},
+            percentile=args.percentile,
+            progress=lambda _: bar.update(),
         )
     write_checkpoint(args.out, network)
     ranges = sorted(quantizer.range.item() for _, quantizer in quantizers(network))

@@ -17,8 +17,8 @@ class QuantizationConfig:
 
     Args:
         first: the convolution that reads the picture. It has few inputs, so float costs little.
-        last: the convolution that makes the picture's pixels. int8 costs no quality that shows (docs/int8.md), and it
-            works on the largest tensors of the network.
+        last: the convolution that makes the picture's pixels, with the activation in front of it. Its input is what
+            rounding harms most (docs/int8.md): float halves the loss of tiny x2. Its cost grows with scale squared.
         depthwise: the large depthwise kernels. In float, their output is rounded all the same, and ONNX Runtime then
             rounds the weights by itself and runs them in integers; other runtimes keep them float.
         gate: the sigmoid of the gated parts. int8 makes it a table of 256 entries in runtimes that know one.
@@ -60,6 +60,8 @@ class QuantizationConfig:
         return dataclasses.replace(PRESETS[name], **fields)
 
 
+PARTS = tuple(field.name for field in dataclasses.fields(QuantizationConfig) if field.name != "ranges")
+"""What can be int8 or float."""
 PRESETS: dict[str, QuantizationConfig] = {}
 PRESETS |= {
     "ort": QuantizationConfig(),
