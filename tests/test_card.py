@@ -214,6 +214,14 @@ def test_what_the_command_line_changed_counts(experiment, tmp_path):
     assert (training.planned, training.seed) == (9, 3)
 
 
+def test_settings_in_the_recipe_read_as_words(experiment, tmp_path):
+    options = tiny_options(tmp_path, **{"train:warmup_iter": 1, "network_g:quantization": {"last": "float"}})
+    write_options(options, experiment / "a.yml")
+    recipe = read_training(experiment / "models" / "net_g_latest.pth").recipe
+    assert recipe["warm-up"] == "1 iteration"
+    assert "quantization (last float)" in recipe["network"]
+
+
 def test_a_command_line_is_noted_without_quotes(experiment):
     note_command(experiment, "train.py -opt bob's.yml --force_yml train:scheduler:milestones=[4, 5] train:total_iter=1e5 "
                  "train:optim_g:lr=2e-3 --auto_resume")  # fmt: skip

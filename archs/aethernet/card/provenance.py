@@ -159,7 +159,8 @@ def _recipe(opt: Mapping) -> dict[str, str]:
         facts["patches"] = f"{data['batch_size_per_gpu']} of {side}x{side} low-resolution pixels a GPU{turned}{chosen}"
     facts["optimizer"] = _arguments(train["optim_g"])
     facts["schedule"] = _arguments(train.get("scheduler", {}))
-    facts["warm-up"] = f"{train['warmup_iter']} iterations" if int(train.get("warmup_iter") or 0) > 0 else ""
+    warmup = int(train.get("warmup_iter") or 0)
+    facts["warm-up"] = f"{warmup} iteration{'s' * (warmup > 1)}" if warmup > 0 else ""
     losses = {key.removesuffix("_opt"): value for key, value in train.items() if key.endswith("_opt") and value}
     facts["losses"] = "; ".join(f"{name}: {_arguments(value)}" for name, value in losses.items())
     facts["weight average"] = f"decay {train['ema_decay']}" if train.get("ema_decay") else "none"
@@ -180,4 +181,6 @@ def _arguments(section: Mapping) -> str:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"({', '.join(f'{key} {_plain(part)}' for key, part in value.items())})"
     return f"{value:g}" if isinstance(value, float) else str(value)
