@@ -105,7 +105,7 @@ def _int8_usage(facts: Facts) -> str:
 import aethernet
 from aether_arch import export_onnx
 
-network = aethernet.load_network("{file}")  # a path; sums of integers in PyTorch, the reference
+network = aethernet.load_network("{file}")  # a path; the reference, in integers
 for target in ("ort", "openvino", "tensorrt"):
     export_onnx(network, scale={facts.config.scale}, precision="int8", target=target)
 ```
