@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from torch import nn
 
-from aethernet.blocks import AdaptiveUpsample, AetherBlock, ChannelAttention, SpatialAttention
+from aethernet.blocks import AetherBlock, ChannelAttention, SpatialAttention
 from aethernet.norms import LayerNorm2d
 from aethernet.operations import Add, Centre, Concat, ImageSkip, Multiply
 from aethernet.quantization.fake import FakeQuantizer, QuantConv2d, QuantizedOperation, RoundedConv2d
@@ -58,10 +58,7 @@ class _Placement:
         joined = self.operation(network, "concat", joined)
         merged = self.conv(network, "fusion", joined)
         merged = None if self.float_stream else self.operation(network, "merge", merged)
-        rebuilt = self.conv(network, "reconstruction", merged)
-        if self.config.last == "int8" or network.upsample[0] is not network.upsample.last_conv:
-            rebuilt = self.operation(network, "activation", rebuilt)
-        self.upsample(network.upsample, rebuilt)
+        self.tail(network, self.conv(network, "reconstruction", merged))
 
     def entry(self, network: "AetherNet") -> FakeQuantizer | None:
         """The first convolution and what follows it in front of the blocks."""
@@ -92,16 +89,19 @@ class _Placement:
     def plain_block(self, block: nn.Module, stream: FakeQuantizer | None) -> FakeQuantizer | None:
         return self.operation(block, "1", self.conv(block, "0", stream))
 
-    def upsample(self, upsample: AdaptiveUpsample, source: FakeQuantizer | None) -> None:
-        layers = list(upsample.named_children())
+    def tail(self, network: "AetherNet", source: FakeQuantizer | None) -> None:
+        """The activation behind the reconstruction, and the upsampler."""
+        upsample = network.upsample
+        places: list[tuple[nn.Module, str, nn.Module]] = [(network, "activation", network.activation)]
+        places += ((upsample, name, layer) for name, layer in upsample.named_children())
         if self.config.last == "float":
-            position = [layer for _, layer in layers].index(upsample.last_conv)
-            layers = layers[: max(0, position - 1)]  # without the activation in front of it
-        for name, layer in layers:
+            last = [layer for *_, layer in places].index(upsample.last_conv)
+            places = places[: last - 1]  # nor is the activation in front of it rounded
+        for parent, name, layer in places:
             if isinstance(layer, nn.Conv2d):
-                source = self.conv(upsample, name, source)
+                source = self.conv(parent, name, source)
             elif isinstance(layer, nn.LeakyReLU):
-                source = self.operation(upsample, name, source)
+                source = self.operation(parent, name, source)
 
     def conv(self, parent: nn.Module, name: str, source: FakeQuantizer | None) -> FakeQuantizer | None:
         """The convolution `parent.name` in integers. A layernorm that could not fold is rounded behind it."""
