@@ -2,6 +2,9 @@
 than they win, and ten times their time where another program has one of the cores."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, here and in child processes
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Jobs that a shell starts in the background ignore SIGINT, and so would the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)

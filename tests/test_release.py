@@ -18,7 +18,7 @@ import pytest
 import torch
 from bundles import PRODUCTS, agreement
 from networks import picture, randomise
-from training import ARCHS, needs_basicsr
+from training import ARCHS, PATIENCE, needs_basicsr
 
 import aethernet
 from aethernet import aether_custom
@@ -285,11 +285,11 @@ def test_a_running_release_can_be_stopped(made, tmp_path, number):
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     command = [sys.executable, "-m", "aethernet", *arguments(root), *QUICK, "-o", str(tmp_path / "out")]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while not list(tmp_path.glob(".out.*.part/*.onnx")) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(number)
-        code = process.wait(60)
+        code = process.wait(PATIENCE)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     if number != signal.SIGKILL:
         assert code == 130 and names(tmp_path) == {"out"}
