@@ -253,7 +253,9 @@ def test_sums_of_integers_are_exact():
     for channels, kernel in ((8, 3), (160, 3)):  # 160 * 9 * 127 * 128 is beyond what float32 counts
         source = FakeQuantizer()
         source.range.data.fill_(1.27)
-        integer = IntegerConv2d(QuantConv2d(nn.Conv2d(channels, 4, kernel, padding=kernel // 2), source=source, levels=127))
+        integer = IntegerConv2d(
+            QuantConv2d(nn.Conv2d(channels, 4, kernel, padding=kernel // 2), source=source, levels=127)
+        )
         levels = torch.randint(-128, 128, (1, channels, 6, 5), generator=generator, dtype=torch.int8)
         columns = F.unfold(levels.double(), kernel, padding=kernel // 2).long()
         total = (integer.weight.long().flatten(1) @ columns).view(1, 4, 6, 5) + integer.bias.view(1, -1, 1, 1)

@@ -162,7 +162,9 @@ class _Graph:
         name = node.input[place]
         if name not in self.constants:
             title = node.name or node.op_type
-            raise CheckpointError(f"{self.title}: {name!r}, the weight of {title}, is no constant: nothing can be said of it")
+            raise CheckpointError(
+                f"{self.title}: {name!r}, the weight of {title}, is no constant: nothing can be said of it"
+            )
         return self.constants[name]
 
     def maker(self, name: str) -> str:
