@@ -75,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.cli.bench import ProgressBars
     from aethernet.export.files import export_files, planned_files
     from aethernet.export.form import Form
+    from aethernet.export.onnx import require_exporter
 
+    require_exporter()
     form = Form(static=args.static, batch=args.batch, pixels=args.pixels)
     network = read_checkpoint(args.weights, args.key).network()
     precisions = args.precision or (["int8"] if network.config.quantized else ["fp32", "fp16"])
