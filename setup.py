@@ -15,7 +15,7 @@ TRAIN = ["torchvision>=0.19", "scipy>=1.8,<2", "lmdb>=1.3", "requests>=2.27", "t
 PLOT = ["matplotlib>=3.6"]
 EXPORT = ["torch>=2.8", "onnx>=1.17", "onnxscript>=0.6.1", "onnxruntime>=1.18"]
 BENCH = [*EXPORT, *PLOT, "openvino>=2024.0", "spandrel>=0.4"]
-TEST = ["pytest>=8", *BENCH]
+TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH]
 DEV = [*TEST, "ruff==0.17.*", "mypy"]
 
 setup(

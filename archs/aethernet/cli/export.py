@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.export.files import export_files, planned_files
     from aethernet.export.form import Form
     from aethernet.export.onnx import require_exporter
+    from aethernet.export.saturation import on_every_x86
 
     require_exporter()
     form = Form(static=args.static, batch=args.batch, pixels=args.pixels)
@@ -115,7 +116,8 @@ def run(args: argparse.Namespace) -> int:
         print(verification_markdown(report), end="\n\n")
     _print_half(half, "fp16" in precisions)
     for path in written:
-        print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+        verdict = on_every_x86(path)
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB){verdict and f', {verdict}'}")
     for file in planned:
         if file.path not in written:
             reason = "it lost too much" if file.path.name in refused else "float16 overflows"
