@@ -1,6 +1,7 @@
 """The doctor finds what is broken, names the remedy, and its exit code tells."""
 
 import importlib
+import importlib.metadata
 import importlib.util
 import json
 import re
@@ -9,6 +10,7 @@ import types
 
 import pytest
 from networks import picture, randomise
+from packaging.specifiers import SpecifierSet
 
 import aethernet
 from aethernet import aether_custom, cli, doctor
@@ -115,16 +117,76 @@ def test_torchvision_imports_with_compat_or_natively(monkeypatch, problem, statu
     assert found in check.found
 
 
-def test_scipy_that_basicsr_cannot_use(monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy", types.SimpleNamespace(__version__="2.0.1"))
-    check = doctor.check_package("scipy", "scipy")
-    assert check.status == "error"
-    assert re.search(r'pip install "scipy<2"', check.remedy)
+def requires(monkeypatch: pytest.MonkeyPatch, *texts: str) -> None:
+    """Makes the installed package ask for these."""
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: list(texts))
+
+
+def test_what_is_needed_is_read_from_the_installed_package(monkeypatch):
+    requires(monkeypatch, "torch>=2.4", "pillow", 'scipy<2,>=1.8; extra == "train"', 'torch>=2.8; extra == "export"')
+    assert doctor.requirements() == {"torch": SpecifierSet(">=2.4"), "pillow": SpecifierSet()}
+    assert doctor.requirements("train") == {"scipy": SpecifierSet("<2,>=1.8")}
+    assert doctor.requirements("export") == {"torch": SpecifierSet(">=2.8")}
+
+
+def test_a_checkout_that_is_not_installed(monkeypatch):
+    def unknown(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", unknown)
+    check = doctor.check_aethernet()
+    assert check.status == "warning"
+    assert re.search(r"pip install .*-e ", check.remedy)
+    assert {check.name for check in doctor.diagnose()} >= {"python", "torch", "basicsr"}
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "remedy"),
+    [
+        ("2.3.1+cu121", "error", 'pip install --upgrade "torch>=2.4"'),
+        ("2.7.1+cpu", "warning", 'pip install --upgrade "torch>=2.8"'),
+        ("2.8.0", "ok", ""),
+        ("2.16.0a0+git1234", "ok", ""),
+    ],
+)
+def test_torch_that_is_too_old_for_all_or_for_export(monkeypatch, version, status, remedy):
+    import torch
+
+    requires(monkeypatch, "torch>=2.4", 'torch>=2.8; extra == "export"')
+    monkeypatch.setattr(torch, "__version__", version)
+    check = next(doctor.check_torch())
+    assert (check.status, check.remedy) == (status, remedy)
+
+
+@pytest.mark.parametrize(("version", "status"), [("1.7.3", "error"), ("1.17.1", "ok"), ("2.0.1", "error")])
+def test_a_package_of_a_version_that_cannot_be_used(monkeypatch, version, status):
+    monkeypatch.setitem(sys.modules, "scipy", types.SimpleNamespace(__version__=version))
+    check = doctor.check_package("scipy", SpecifierSet(">=1.8,<2"))
+    assert check.status == status
+    assert check.remedy == ("" if status == "ok" else 'pip install "scipy<2,>=1.8"')
+
+
+def test_what_training_does_not_need_is_no_error(monkeypatch):
+    requires(
+        monkeypatch, 'lmdb>=1.3; extra == "train"', 'onnx>=1.17; extra == "export"', 'onnx>=1.17; extra == "bench"'
+    )
+    hide(monkeypatch, "lmdb", "onnx")
+    checks = {check.name: check for check in doctor.diagnose()}
+    assert checks["lmdb"].status == "error"
+    assert (checks["onnx"].status, checks["onnx"].found) == ("ok", "absent (optional, for ONNX export)")
+
+
+def test_an_optional_package_that_is_too_old(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.16.2")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: types.SimpleNamespace(origin="/x/onnx/__init__.py"))
+    check = doctor.check_optional("onnx", SpecifierSet(">=1.17"), "export")
+    assert check.status == "warning"
+    assert check.remedy == 'pip install "onnx>=1.17"'
 
 
 def test_opencv_without_the_system_library(monkeypatch):
     fail(monkeypatch, "cv2", ImportError("libGL.so.1: cannot open shared object file: No such file or directory"))
-    check = doctor.check_package("cv2", "opencv-python-headless")
+    check = doctor.check_package("opencv-python-headless", SpecifierSet())
     assert re.search(r"opencv-python-headless .*apt-get install libgl1", check.remedy)
 
 
