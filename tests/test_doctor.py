@@ -7,13 +7,16 @@ import json
 import re
 import sys
 import types
-from pathlib import Path
 
 import pytest
+from networks import picture, randomise
 from packaging.specifiers import SpecifierSet
 
-from aethernet import cli, doctor
+import aethernet
+from aethernet import aether_custom, cli, doctor
+from aethernet.export.onnx import export_onnx
 from aethernet.integrations.basicsr import compat
+from aethernet.machine import Cpu
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -210,15 +213,33 @@ def test_a_folder_that_cannot_be_written(monkeypatch):
     assert re.search(r"^cd to", check.remedy)
 
 
-def test_the_processor_is_read_from_cpuinfo(tmp_path):
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("processor\t: 0\nmodel name\t: Fast 9000\nflags\t\t: fpu avx2 avx512f avx_vnni amx_tile\n")
-    assert doctor.read_cpu(cpuinfo) == ("Fast 9000", ["AVX2", "AVX512", "VNNI", "AMX"])
+@pytest.mark.parametrize(
+    ("features", "found"),
+    [
+        (("AVX2", "AVX512", "VNNI"), "fastest"),
+        (("AVX2", "AVX512"), "files with weights on 8 bits go wrong here"),
+        (("AVX2",), "files with weights on 8 bits go wrong here"),
+        ((), "take fp32"),
+        (None, "nothing is known"),
+    ],
+)
+def test_every_processor_is_told_what_int8_is_worth(features, found):
+    check = doctor.check_int8(Cpu("Some CPU", features, is_x86=True))
+    assert check.status == "ok" and found in check.found
+    assert "nothing is known" in doctor.check_int8(Cpu("Some ARM", (), is_x86=False)).found
 
 
-def test_the_processor_is_named_where_there_is_no_cpuinfo():
-    name, flags = doctor.read_cpu(Path("no such file"))
-    assert isinstance(name, str) and flags == []
+def test_int8_files_are_looked_at(tmp_path, capsys):
+    pytest.importorskip("onnx", reason="ONNX export is an extra")
+    network = randomise(aether_custom(2, width=8, depths=[1], kernel_size=3, block="plain", norm_type="none")).eval()
+    aethernet.calibrate(network, [picture(1, 3, 9, 8)], quantization={"weight_bits": 8})
+    path = export_onnx(network.convert_to_quantized(), 2, "int8", tmp_path / "net.onnx")
+    check = doctor.check_file(path)
+    assert (check.name, check.status) == ("net.onnx", "warning") and "right only with VNNI" in check.found
+    (tmp_path / "page.onnx").write_text("<html>")
+    assert doctor.check_file(tmp_path / "page.onnx").status == "error"
+    cli.main(["doctor", str(path)])
+    assert "right only with VNNI" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("version", "requirement"), [("2.4.1+cu121", "torchvision==0.19.*"), ("", "torchvision")])
@@ -229,7 +250,7 @@ def test_torchvision_matches_torch(version, requirement):
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("warning", 0), ("error", 1)])
 def test_the_exit_code_tells_errors_only(monkeypatch, capsys, status, code):
     command = importlib.import_module("aethernet.cli.doctor")
-    monkeypatch.setattr(doctor, "diagnose", lambda: [doctor.Check("thing", status, "as found", "mend it")])
+    monkeypatch.setattr(doctor, "diagnose", lambda _: [doctor.Check("thing", status, "as found", "mend it")])
     parser = cli.argparse.ArgumentParser()
     command.configure(parser)
     assert command.run(parser.parse_args([])) == code

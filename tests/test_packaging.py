@@ -21,7 +21,14 @@ ARCHS = ROOT / "archs"
 FILES = sorted(path for path in ARCHS.rglob("*.py"))
 
 LAYERS = (
-    ("aethernet.errors", "aethernet.version", "aethernet.files", "aethernet.weights_files", "aethernet.pretrained"),
+    (
+        "aethernet.errors",
+        "aethernet.version",
+        "aethernet.files",
+        "aethernet.machine",
+        "aethernet.weights_files",
+        "aethernet.pretrained",
+    ),
     (
         "aethernet.reparam",
         "aethernet.operations",

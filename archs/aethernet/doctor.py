@@ -7,13 +7,12 @@ setup.py alone, and is read from the installed package.
 import importlib
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +23,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
 import aethernet
+from aethernet import machine
+from aethernet.errors import AetherError
+from aethernet.export.saturation import saturation
 from aethernet.integrations.basicsr import compat
 from aethernet.version import __version__
 
@@ -33,13 +35,6 @@ REINSTALL_OPENCV = (
     "pip uninstall -y opencv-python opencv-python-headless; pip install opencv-python-headless "
     "(or, on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0)"
 )
-CPU_FLAGS = {
-    "AVX2": {"avx2"},
-    "AVX512": {"avx512f"},
-    "VNNI": {"avx512_vnni", "avx_vnni"},
-    "BF16": {"avx512_bf16", "amx_bf16"},
-    "AMX": {"amx_tile"},
-}
 MODELS = ("AetherModel", "AetherGANModel")
 
 
@@ -60,17 +55,23 @@ PURPOSES = {"plot": "plots", "export": "ONNX export", "bench": "measurements"}
 TREES = ("traiNNer", "neosr")
 
 
-def diagnose() -> list[Check]:
-    """Every check, in the order in which one problem explains the next."""
+def diagnose(files: Sequence[Path] = ()) -> list[Check]:
+    """Every check, in the order in which one problem explains the next; then those of int8 files."""
     needed = requirements() | requirements("train")
     optional = {
         name: (versions, extra) for extra in reversed(PURPOSES) for name, versions in requirements(extra).items()
     }
     checks = [check_python(), check_aethernet(), *check_torch(), check_torchvision()]
     checks += [check_package(*entry) for entry in needed.items() if entry[0] not in ("torch", "torchvision")]
-    checks += check_basicsr()
-    checks += [check_optional(name, *entry) for name, entry in optional.items() if name not in needed]
-    return [*checks, *(check_optional(tree) for tree in TREES), check_cpu(), check_folder()]
+    checks += [
+        *check_basicsr(),
+        *(check_optional(name, *entry) for name, entry in optional.items() if name not in needed),
+        *(check_optional(tree) for tree in TREES),
+        check_cpu(),
+        check_int8(machine.cpu()),
+        check_folder(),
+    ]
+    return [*checks, *map(check_file, files)]
 
 
 def requirements(extra: str = "") -> dict[str, SpecifierSet]:
@@ -223,22 +224,32 @@ def check_optional(distribution: str, versions: SpecifierSet | None = None, extr
 
 
 def check_cpu() -> Check:
-    model, flags = read_cpu()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = f"{model}, {cores} cores, {' '.join(flags) if flags else 'no known vector extensions'}"
+    found = f"{machine.cpu().title}, {machine.cores()} cores"
     if torch := sys.modules.get("torch"):
         found += f"; torch uses {torch.get_num_threads()} threads"
     return Check("cpu", "ok", found)
 
 
-def read_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, list[str]]:
-    """The processor's name and its extensions that matter here; the architecture and none where they are not told."""
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
-    present = set(flags[1].split()) if flags else set()
-    name = model[1] if model else platform.processor() or platform.machine()
-    return name, [label for label, names in CPU_FLAGS.items() if names & present]
+def check_int8(cpu: machine.Cpu) -> Check:
+    """What int8 files are worth on a CPU (times: tiny x4 in ONNX Runtime, docs/int8.md)."""
+    if not cpu.is_x86 or cpu.features is None:
+        return Check("int8", "ok", "nothing is known of int8 on this processor: compare with `aethernet bench speed`")
+    if "VNNI" in cpu.features:
+        return Check("int8", "ok", "VNNI: int8 files are right and fastest, about 3 times as fast as fp32")
+    if "AVX2" in cpu.features:
+        found = "no VNNI: our int8 files are right and about 1.8 times as fast as fp32; files with weights on 8 bits go wrong here"
+        return Check("int8", "ok", found, "`aethernet doctor FILE.onnx` tells of a file whether it is right here")
+    return Check("int8", "ok", "no AVX2: our int8 files are right, but slower than fp32: take fp32")
+
+
+def check_file(path: Path) -> Check:
+    """Whether an int8 ONNX file is right on every x86 CPU."""
+    try:
+        found = saturation(path)
+    except AetherError as error:
+        return Check(path.name, "error", str(error), "give an .onnx file")
+    remedy = "calibrate and export it anew: `aethernet calibrate` keeps weights on 7 bits by default"
+    return Check(path.name, "warning" if found.possible else "ok", found.sentence(), remedy if found.possible else "")
 
 
 def check_folder() -> Check:
