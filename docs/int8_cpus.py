@@ -18,14 +18,14 @@ from aethernet import machine
 from aethernet.bench.metrics import y_psnr_ssim
 from aethernet.bench.onnx_files import inspect_onnx
 from aethernet.bench.quality import as_rgb, from_batch, to_batch
-from aethernet.bench.sets import PictureFolder
+from aethernet.bench.sets import PictureFolders
 from aethernet.data.degrade import bicubic_downsample, modcrop
 from aethernet.export.saturation import saturation
 
 pictures, *files = sys.argv[1:]
 for file in map(Path, files):
     scale = inspect_onnx(file).scale
-    hr = [modcrop(as_rgb(picture), scale) for _, picture in PictureFolder(pictures)]
+    hr = [modcrop(as_rgb(picture), scale) for _, picture in PictureFolders([pictures])]
     inputs = [to_batch(bicubic_downsample(picture, scale), 3) for picture in hr]
     jobs = {number: (file, x) for number, x in enumerate(inputs)}
     print(f"{file.name}: {saturation(file).sentence()}", flush=True)
