@@ -10,6 +10,8 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 STAMP   := $(VENV)/.installed-$(TORCH)
 BASICSR := basicsr==1.4.2
+# A process a core, four at most, for each takes up to 1 GB; the tests of a file stay together, for they share what is slow.
+PYTEST  := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 ifeq ($(filter $(TORCH),cpu cuda),)
   $(error TORCH=$(TORCH) is not known: use TORCH=cpu (the default) or TORCH=cuda)
@@ -63,10 +65,10 @@ demo: venv
 	$(BIN)/aethernet demo --out results/demo
 
 test: venv
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 slow: venv
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: venv
 	$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ TRAIN = ["torchvision", "scipy<2", "lmdb", "requests", "tensorboard"]
 PLOT = ["matplotlib"]
 EXPORT = ["onnx", "onnxscript", "onnxruntime"]
 BENCH = [*EXPORT, *PLOT, "openvino", "spandrel"]
-TEST = ["pytest>=8", *BENCH]
+TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH]
 DEV = [*TEST, "ruff==0.17.*", "mypy"]
 
 setup(

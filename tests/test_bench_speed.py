@@ -238,7 +238,8 @@ def test_command_speed(command, checkpoint, tmp_path):
     code, out, err = command("speed", checkpoint, "aether_tiny_x2", "--size", "8x12", "--engines", "eager", "bf16",
                              "--rounds", 2, "--warmup", 1, "--no-memory", "--json", file)  # fmt: skip
     assert code == 0, err
-    assert re.search(r"^\| net\.pth +\| +eager \| +fp32 \| .*\| 1\.000 \|", out, re.M)
+    # The column is wider where a ratio is: bf16 takes some processors more than ten times as long.
+    assert re.search(r"^\| net\.pth +\| +eager \| +fp32 \| .*\| +1\.000 \|", out, re.M)
     assert re.search(r"^- .*1 thread of .*input 8x12, torch", out, re.M)
     assert "timing" in err
     content = json.loads(file.read_text())

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from networks import picture
-from torch import multiprocessing, nn
-from training import environment, needs_basicsr, tiny_options, write_options, write_pairs
+from torch import nn
+from training import PATIENCE, environment, needs_basicsr, start_ranks, tiny_options, write_options, write_pairs
 
 from aethernet import aether_custom
 from aethernet.errors import EnvironmentProblem, OptionError
@@ -20,10 +20,9 @@ from aethernet.norms import DeploymentNorm
 pytestmark = needs_basicsr
 
 STEPS = 5
-START_METHOD = "forkserver" if hasattr(os, "fork") else "spawn"
 
 
-def torchrun(file: Path, *flags: str, timeout: float = 600) -> str:
+def torchrun(file: Path, *flags: str, timeout: float = PATIENCE) -> str:
     """Trains in two processes and returns what they wrote to the terminal."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command += ["-m", "aethernet", "train", "-opt", str(file), "--launcher", "pytorch", *flags]
@@ -121,7 +120,7 @@ def work(rank: int, folder: str) -> None:
 def results(tmp_path_factory) -> list[dict]:
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("ranks")
-    multiprocessing.start_processes(work, args=(str(folder),), nprocs=2, start_method=START_METHOD)
+    start_ranks(work, folder)
     return [torch.load(folder / f"{rank}.pth", weights_only=True) for rank in range(2)]
 
 

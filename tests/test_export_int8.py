@@ -54,7 +54,7 @@ CASES = {
     "gated": (GATED, "ort"),
     "gated, float sums": (GATED, "quality"),
     "attention, float gate": (ATTENTION, "openvino"),
-    "attention, float depthwise": (ATTENTION, {"depthwise": "float"}),
+    "attention, float depthwise": ({**ATTENTION, "depths": [1]}, {"depthwise": "float"}),
 }
 
 
@@ -105,7 +105,7 @@ def test_targets_and_operator_sets_hold_the_same_function(tmp_path, target, opse
 
 
 def test_int8_files_are_small_and_tell_nothing_of_the_machine(tmp_path):
-    fields = {**PLAIN, "width": 64}
+    fields = {**PLAIN, "width": 64, "depths": [1]}
     integers = prepared(fields).convert_to_quantized()
     paths = [
         export_onnx(net, 4, precision, tmp_path / f"{precision}.onnx")
@@ -130,7 +130,8 @@ def test_openvino_equals_the_reference(tmp_path, fields):
 
 def test_the_file_says_what_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = export_onnx(prepared(PLAIN).convert_to_quantized(), precision="int8", target="tensorrt")
+    network = prepared({**PLAIN, "depths": [1]})
+    path = export_onnx(network.convert_to_quantized(), precision="int8", target="tensorrt")
     assert path.name == "aether_custom_x4_int8_tensorrt.onnx"
     properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert (properties["stage"], properties["precision"], properties["target"]) == ("int8", "int8", "tensorrt")

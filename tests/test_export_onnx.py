@@ -31,7 +31,7 @@ def run(path, x: torch.Tensor) -> np.ndarray:
         (aether_tiny(2, skip="bilinear", in_channels=1), set()),
         (aether_custom(2, width=8, depths=[1], channel_attention=True, spatial_attention=True),
          {"ReduceMean", "ReduceMax"}),
-        (aether_medium(1, stage="fused"), {"ReduceMean", "ReduceMax"}),
+        pytest.param(aether_medium(1, stage="fused"), {"ReduceMean", "ReduceMax"}, marks=pytest.mark.slow),
     ],
     ids=lambda value: value.config.title if hasattr(value, "config") else "",
 )  # fmt: skip

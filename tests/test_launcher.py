@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from training import (
+    PATIENCE,
     environment,
     needs_basicsr,
     run_aethernet,
@@ -179,7 +180,7 @@ def test_interrupted_training_says_how_to_go_on(tmp_path):
     while process.is_alive() and not (tmp_path / "experiments/tiny/training_states/3.state").exists():
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
-    process.join()
+    process.join(PATIENCE)
     text = (tmp_path / "stderr").read_text()
     assert process.exitcode == 130, text
     assert text.endswith("interrupted; the same command with --auto_resume goes on from the newest checkpoint\n")

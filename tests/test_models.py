@@ -1,17 +1,17 @@
 """The model classes for BasicSR: optimisers, clipping, mixed precision, the guard, files, and the GAN model."""
 
 import logging
-import subprocess
-import sys
 
 import pytest
 import safetensors.torch
 import torch
 from model_helpers import PICTURES, STATISTICS, build_model, copy_of, gan_options, models, options, train
-from torch import nn
+from torch import distributed, nn
+from training import start_ranks
 
 from aethernet.checkpoint import read_checkpoint
 from aethernet.errors import AetherError, CheckpointError, OptionError, StageError
+from aethernet.integrations.basicsr.guard import StepGuard
 from aethernet.norms import DeploymentNorm
 
 
@@ -205,34 +205,24 @@ def test_training_stops_after_too_many_in_a_row_and_not_before(log):
     assert_equal(copy_of(model.net_g), before, but=("iterations", *STATISTICS))
 
 
-RANK_SCRIPT = """
-import sys, torch
-from torch import distributed, nn
-from aethernet.integrations.basicsr.guard import StepGuard
-rank, store = int(sys.argv[1]), sys.argv[2]
-distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-net = nn.Linear(1, 1)
-guard = StepGuard("net_g", torch.optim.SGD(net.parameters(), 0.1), grad_clip=None, max_nonfinite=3)
-taken = []
-for damaged in (None, 1, 0):
-    loss = net(torch.ones(1, 1)).sum()
-    loss.backward()
-    taken.append(guard.step(loss * float("nan") if rank == damaged else loss, 1))
-distributed.destroy_process_group()
-sys.exit(0 if taken == [True, False, False] else f"rank {rank}: {taken}")
-"""
+def take_steps(rank: int, folder: str) -> None:
+    """One of two processes; it leaves in a file which of three steps it took."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    net = nn.Linear(1, 1)
+    guard = StepGuard("net_g", torch.optim.SGD(net.parameters(), 0.1), grad_clip=None, max_nonfinite=3)
+    taken = []
+    for damaged in (None, 1, 0):
+        loss = net(torch.ones(1, 1)).sum()
+        loss.backward()
+        taken.append(guard.step(loss * float("nan") if rank == damaged else loss, 1))
+    distributed.destroy_process_group()
+    torch.save(taken, f"{folder}/{rank}.pth")
 
 
 def test_ranks_decide_alike(tmp_path):
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", RANK_SCRIPT, str(rank), str(tmp_path / "store")], stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    for rank in ranks:
-        _, errors = rank.communicate(timeout=120)
-        assert rank.returncode == 0, errors
+    start_ranks(take_steps, tmp_path)
+    assert [torch.load(tmp_path / f"{rank}.pth") for rank in range(2)] == [[True, False, False]] * 2
 
 
 # The norm's freezing

@@ -7,7 +7,7 @@ from networks import picture, randomise
 from aethernet import AetherConfig, aether_custom, aether_large, aether_medium, aether_small, aether_tiny
 from aethernet.errors import ConfigError
 
-VARIANTS = [aether_tiny, aether_small, aether_medium, aether_large]
+VARIANTS = [aether_tiny, aether_small, aether_medium, pytest.param(aether_large, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("factory", VARIANTS, ids=lambda factory: factory.__name__)

@@ -33,6 +33,16 @@ def test_statistics_are_a_plain_mean_at_first_and_a_moving_average_later():
     assert torch.allclose(norm.running_mean, expected, atol=1e-6)
 
 
+def test_a_compiled_norm_counts_and_averages_as_it_is():
+    norm = DeploymentNorm(3, freeze_iter=3)
+    compiled = torch.compile(copy.deepcopy(norm), backend="eager")
+    for x in batches(5):
+        assert torch.allclose(compiled(x), norm(x), atol=1e-6)
+    assert norm.frozen
+    for expected, found in zip(norm.parameters(), compiled.parameters(), strict=True):
+        assert torch.equal(expected, found)
+
+
 def test_after_the_freeze_training_is_evaluation():
     norm = DeploymentNorm(3, freeze_iter=3).train()
     for x in batches(3):

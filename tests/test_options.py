@@ -257,7 +257,10 @@ def data_folder(tmp_path_factory) -> Path:
     return root
 
 
-@every_file
+@pytest.mark.parametrize(
+    ("variant", "scale", "stage"),
+    [pytest.param(*each, marks=pytest.mark.slow if each[::2] == ("large", "qat") else ()) for each in FILES],
+)
 def test_preflight_finds_no_problem(variant, scale, stage, data_folder, monkeypatch):
     from aethernet.integrations.basicsr import datasets, models, preflight
 

@@ -2,6 +2,7 @@
 
 import ast
 import fnmatch
+import functools
 import os
 import runpy
 import subprocess
@@ -62,12 +63,17 @@ def layer(name: str) -> str | None:
     return unit if unit in RANK else None
 
 
+@functools.cache
+def parts(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path) -> Iterator[str]:
     """The modules that a file imports anywhere in it, also inside functions, with relative imports resolved."""
     package = module_name(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in parts(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -79,43 +85,43 @@ def imports(path: Path) -> Iterator[str]:
                 yield f"{source}.{alias.name}" if is_module else source
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_a_module_imports_no_higher_layer(path):
-    name = module_name(path)
-    own = layer(name)
-    assert own, f"{name} has no place in LAYERS of {Path(__file__).name}: add it to the layer it belongs to"
-    for imported in imports(path):
-        if imported.split(".")[0] not in ("aethernet", "aether_arch"):
-            continue
-        other = layer(imported)
-        assert other, f"{name} imports {imported}, which has no place in LAYERS"
-        assert RANK[other] <= RANK[own], f"{name} (layer {RANK[own]}) imports {imported} of layer {RANK[other]}"
+def test_a_module_imports_no_higher_layer():
+    for path in FILES:
+        name = module_name(path)
+        own = layer(name)
+        assert own, f"{name} has no place in LAYERS of {Path(__file__).name}: add it to the layer it belongs to"
+        for imported in imports(path):
+            if imported.split(".")[0] not in ("aethernet", "aether_arch"):
+                continue
+            other = layer(imported)
+            assert other, f"{name} imports {imported}, which has no place in LAYERS"
+            assert RANK[other] <= RANK[own], f"{name} (layer {RANK[own]}) imports {imported} of layer {RANK[other]}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_inference_knows_no_training_framework(path):
-    if RANK.get(layer(module_name(path)) or "", 0) >= BASICSR_FROM:
-        return
+def test_inference_knows_no_training_framework():
     frameworks = {"basicsr", "traiNNer", "neosr", "torchvision"}
-    found = {name for name in imports(path) if name.split(".")[0] in frameworks}
-    assert not found, f"{module_name(path)} stands below data and integrations, but imports {found}"
+    for path in FILES:
+        if RANK.get(layer(module_name(path)) or "", 0) < BASICSR_FROM:
+            found = {name for name in imports(path) if name.split(".")[0] in frameworks}
+            assert not found, f"{module_name(path)} stands below data and integrations, but imports {found}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_only_the_command_line_prints(path):
-    if layer(module_name(path)) == "aethernet.cli":
-        return
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    lines = [
-        node.lineno
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
-    ]
-    assert not lines, f"{module_name(path)} prints in lines {lines}: use logging, or return the value"
+def test_only_the_command_line_prints():
+    for path in FILES:
+        if layer(module_name(path)) == "aethernet.cli":
+            continue
+        lines = [
+            node.lineno
+            for node in parts(path)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+        ]
+        assert not lines, f"{module_name(path)} prints in lines {lines}: use logging, or return the value"
 
 
 def test_importing_the_package_imports_no_training_framework():
-    code = "import sys, aethernet; print({'basicsr', 'torchvision', 'traiNNer', 'neosr'} & set(sys.modules))"
+    """Nor torch's compiler, which would take a second of every command."""
+    unwanted = {"basicsr", "torchvision", "traiNNer", "neosr", "torch._dynamo"}
+    code = f"import sys, aethernet; print({unwanted} & set(sys.modules))"
     environment = {**os.environ, "PYTHONPATH": str(Path(aethernet.__file__).parents[1])}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert result.stdout.strip() == "set()"

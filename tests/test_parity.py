@@ -13,8 +13,21 @@ from aethernet.norms import DeploymentNorm, LayerNorm2d
 from aethernet.operations import Add, Centre, Concat, ImageSkip, Multiply
 from aethernet.reparam import Fusible
 
-VARIANTS = [aether_tiny, aether_small, aether_medium, aether_large]
+VARIANTS = [aether_tiny, aether_small, aether_medium, pytest.param(aether_large, marks=pytest.mark.slow)]
 SCALES = [1, 2, 3, 4, 8]
+
+
+def is_quick(factory, scale: int) -> bool:
+    return factory in (aether_tiny, aether_small) or (factory is aether_medium and scale == 4)
+
+
+SIZES = [
+    pytest.param(
+        factory, scale, id=f"{factory.__name__} x{scale}", marks=() if is_quick(factory, scale) else pytest.mark.slow
+    )
+    for factory in (aether_tiny, aether_small, aether_medium, aether_large)
+    for scale in SCALES
+]
 
 # The outputs are of order 1 and pass through up to 40 blocks. Folding reorders roundings of 6e-8 (float32) and
 # 1e-16 (float64) each; the bounds are those that users are promised.
@@ -30,8 +43,7 @@ def outputs_before_and_after(network: nn.Module, x: torch.Tensor) -> tuple[torch
 
 
 @pytest.mark.parametrize("dtype", BOUND, ids=str)
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("factory", VARIANTS, ids=lambda factory: factory.__name__)
+@pytest.mark.parametrize(("factory", "scale"), SIZES)
 def test_fused_equals_unfused(factory, scale, dtype):
     network = randomise(factory(scale)).to(dtype)
     before, after = outputs_before_and_after(network, picture(2, 3, 7, 13, dtype=dtype))

@@ -87,7 +87,13 @@ def test_a_trainner_that_does_not_import_is_named(trainner_tree, monkeypatch, ca
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
-@pytest.mark.parametrize("factory", trainner.NETWORKS, ids=NAMES)
+@pytest.mark.parametrize(
+    "factory",
+    [
+        pytest.param(factory, id=name, marks=pytest.mark.slow if name == "aether_large" else ())
+        for name, factory in zip(NAMES, trainner.NETWORKS, strict=True)
+    ],
+)
 def test_every_network_trains_and_infers_from_a_scale_alone(factory, scale):
     """What traiNNer-redux asks of every network in its registry (tests/test_archs)."""
     picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))

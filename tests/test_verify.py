@@ -57,13 +57,15 @@ def test_figures_are_those_of_bench_quality(folder):
     assert qat.agreement == pytest.approx(int8.agreement, abs=0.5) and 30 < qat.agreement < 70
     assert qat.drop == pytest.approx(report.psnr - qat.psnr) and qat.worst_drop >= qat.drop
     assert (int8.integers, int8.convolutions) == (5, 5)
+    assert [row.x86 != "" for row in report.rows] == [False, False, True]
 
 
 def test_the_command_passes_and_fails(folder, tmp_path, capsys):
     base = ["--against", str(folder / "float.pth"), "--data", str(folder / "pictures"), "--threads", "1"]
     records = tmp_path / "x.json"
     assert main(["verify", str(folder / "int8.onnx"), *base, "--max-drop", "3", "--json", str(records)]) == 0
-    assert "5 of 5" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "5 of 5" in printed and "int8.onnx: right on every x86 CPU" in printed
     (row,) = json.loads(records.read_text())["rows"]
     assert row["passed"] and row["integers"] == 5
     assert main(["verify", str(folder / "int8.onnx"), str(folder / "other.pth"), *base, "--max-drop", "3"]) == 1

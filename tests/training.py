@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing
 import yaml
 
 import aethernet
@@ -109,6 +111,10 @@ def write_options(opt: dict, path: Path) -> Path:
     return path
 
 
+PATIENCE = 900.0
+"""Seconds after which a process hangs: none takes a hundredth of it on an idle machine."""
+
+
 def environment(**changes: str) -> dict[str, str]:
     """The environment for a child process: this checkout's sources first, one thread."""
     paths = [str(ARCHS), os.environ.get("PYTHONPATH", "")]
@@ -117,7 +123,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def run_aethernet(
-    *args: object, cwd: Path, check: bool = True, env: dict[str, str] | None = None, timeout: float = 300
+    *args: object, cwd: Path, check: bool = True, env: dict[str, str] | None = None, timeout: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """Runs `aethernet ARGS` in a process of its own; with `check`, a failure fails the test with its output.
 
@@ -143,16 +149,28 @@ def run_aethernet(
     return result
 
 
-def start_aethernet(*args: object, cwd: Path, logs: Path) -> BaseProcess:
-    """Starts `aethernet ARGS`; it writes the files `stdout` and `stderr` in the folder `logs`."""
+PRELOADED = ["aether_arch", "torch._dynamo", "training"]
+"""What the server of forks imports; torch's compiler is what every optimiser imports."""
+
+
+def start_aethernet(*args: object, cwd: Path, logs: Path, prepare: Callable[[], None] | None = None) -> BaseProcess:
+    """Starts `aethernet ARGS` behind a call of `prepare`; it writes `stdout` and `stderr` in the folder `logs`."""
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["aether_arch", "training"])
-    process = server.Process(target=_main, args=([*map(str, args)], cwd, logs))
+    server.set_forkserver_preload(PRELOADED)
+    process = server.Process(target=_main, args=([*map(str, args)], cwd, logs, prepare))
     process.start()
     return process
 
 
-def _main(args: list[str], cwd: Path, logs: Path) -> None:
+def start_ranks(work: Callable[[int, str], None], folder: Path) -> None:
+    """Runs `work(rank, folder)` in two processes and waits for both; a failure of one is raised here."""
+    if hasattr(os, "fork"):
+        multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    method = "forkserver" if hasattr(os, "fork") else "spawn"
+    torch.multiprocessing.start_processes(work, args=(str(folder),), nprocs=2, start_method=method)
+
+
+def _main(args: list[str], cwd: Path, logs: Path, prepare: Callable[[], None] | None) -> None:
     """The process itself, made to look like one that was started from a terminal."""
     for stream, name in ((sys.stdout, "stdout"), (sys.stderr, "stderr")):
         stream.flush()
@@ -160,4 +178,6 @@ def _main(args: list[str], cwd: Path, logs: Path) -> None:
     multiprocessing.set_start_method(None, force=True)
     torch.set_num_threads(1)
     os.chdir(cwd)
+    if prepare is not None:
+        prepare()
     sys.exit(cli.main(args))

@@ -30,6 +30,9 @@ CONFIG_KEY = "config"
 VERSION_FIELD = "arch_version"
 """Name of `ARCH_VERSION` beside the arguments in that text."""
 
+BITS_BEFORE_THE_FIELD = 8
+"""Of weights on int8 grids whose configuration does not say."""
+
 TRAINING_ONLY = ("drop_path", "norm_freeze_iter")
 """Fields that may differ between a checkpoint and the network that loads it: they shape training, not tensors."""
 
@@ -156,6 +159,8 @@ class AetherConfig:
                 f"the weights have arch_version {version}, this release reads {ARCH_VERSION}: "
                 "use the release of aethernet that wrote them, or a newer one"
             )
+        if isinstance(grids := fields.get("quantization"), dict):
+            grids.setdefault("weight_bits", BITS_BEFORE_THE_FIELD)
         try:
             config = cls.from_fields(fields)
             return config if config.quantized else dataclasses.replace(config, quantization=QuantizationConfig())

@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor, distributed, nn
+from torch._compile import _disable_dynamo
 from torch.nn import functional as F
 
 from aethernet.errors import EnvironmentProblem
@@ -60,7 +61,7 @@ class DeploymentNorm(nn.Module):
         scale = self.weight.double() * torch.rsqrt(self.running_var.double() + self.eps)
         return scale, self.bias.double() - self.running_mean.double() * scale
 
-    @torch.compiler.disable
+    @_disable_dynamo  # torch.compiler.disable, without importing the compiler before it is needed: a second
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor) -> None:
         """Counts one iteration and averages its statistics; the count is mirrored in Python to spare a device sync.

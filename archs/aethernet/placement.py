@@ -112,7 +112,8 @@ class _Placement:
             module.append(FakeQuantizer(learnt=self.learnt))
             self.conv(module, "0", source)
             return cast(FakeQuantizer, module[-1])
-        conv = QuantConv2d(cast(nn.Conv2d, module), source=source, learnt=self.learnt)
+        levels = self.config.weight_levels
+        conv = QuantConv2d(cast(nn.Conv2d, module), source=source, levels=levels, learnt=self.learnt)
         setattr(parent, name, conv)
         return conv.quantizer
 

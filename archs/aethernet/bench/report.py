@@ -132,6 +132,7 @@ def verification_markdown(report: VerificationReport) -> str:
         f"{report.pictures} pictures; gate: at most {report.max_drop:g} dB of PSNR less than {report.reference} on the mean",
         "agreement: PSNR between the outputs of the file and of the network, before rounding to 8 bits",
     ]
+    notes += [f"{row.label}: {row.x86}" for row in report.rows if row.x86]
     return "\n\n".join([markdown_table(header, rows), _foot(notes, [report.witness])])
 
 

@@ -17,6 +17,7 @@ from aethernet.bench.sets import PictureFolders
 from aethernet.bench.timing import fixed_threads
 from aethernet.bench.witness import Witness, take_witness
 from aethernet.errors import ConfigError
+from aethernet.export.saturation import on_every_x86
 
 INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 
@@ -26,6 +27,7 @@ class Verified:
     """One file against the network that it comes from: the figures of `Agreement`, and what the file is.
 
     `integers` of `convolutions` run in integers; None for a file that PyTorch runs in float anyway, or that is for TensorRT.
+    `x86` says whether other CPUs compute the same, for int8 ONNX files; empty for others.
     """
 
     label: str
@@ -39,6 +41,7 @@ class Verified:
     integers: int | None
     convolutions: int | None
     file_bytes: int
+    x86: str
     passed: bool
 
 
@@ -118,6 +121,7 @@ def verify_files(
                 integers=integers,
                 convolutions=convolutions,
                 file_bytes=_bytes(subject.spec),
+                x86=on_every_x86(subject.onnx) if subject.onnx is not None else "",
                 passed=bool(agreement.drop <= max_drop),  # False for a PSNR that is not a number
             )
         )

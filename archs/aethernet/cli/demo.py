@@ -59,4 +59,6 @@ def run(args: argparse.Namespace) -> int:
     print("fused equals unfused: the same figures, see release/release.log for the largest differences")
     for kind, path in result.files.items():
         print(f"{kind + ':':<12}{path}")
-    return 0
+    for problem in result.problems:
+        print(f"FAILED: {problem}")
+    return 1 if result.problems else 0

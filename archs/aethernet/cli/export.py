@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.cli.bench import ProgressBars
     from aethernet.export.files import export_files, planned_files
     from aethernet.export.form import Form
+    from aethernet.export.saturation import on_every_x86
 
     form = Form(static=args.static, batch=args.batch, pixels=args.pixels)
     network = read_checkpoint(args.weights, args.key).network()
@@ -113,7 +114,8 @@ def run(args: argparse.Namespace) -> int:
         print(verification_markdown(report), end="\n\n")
     _print_half(half, "fp16" in precisions)
     for path in written:
-        print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+        verdict = on_every_x86(path)
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB){verdict and f', {verdict}'}")
     for file in planned:
         if file.path not in written:
             reason = "it lost too much" if file.path.name in refused else "float16 overflows"

@@ -80,8 +80,10 @@ def run(args: argparse.Namespace) -> int:
     width = max(len(record.file) for record in report.files)
     for record in report.files:
         runtimes = ", ".join(check.runtime for check in record.checks)
-        verdict = "passed" if record.passed else "FAILED, not in the bundle"
-        print(f"{record.file:<{width}}  {record.bytes / 1e6:6.2f} MB  {verdict} ({record.budget}; {runtimes})")
+        verdict = (
+            f"passed ({record.budget}; {runtimes})" if record.passed else f"FAILED, not in the bundle: {record.problem}"
+        )
+        print(f"{record.file:<{width}}  {record.bytes / 1e6:6.2f} MB  {verdict}")
     print(f"\n{len(report.held)} of {len(report.files)} files passed on {len(report.pictures)} pictures")
     print(f"report: {released.folder / 'report.html'}")
     if not report.passed:

@@ -15,6 +15,7 @@ def run_command(
     *arguments: str,
     progress: Callable[[str, float], None],
     iterations: int | None = None,
+    succeeded: Callable[[int], bool] = lambda code: code == 0,
 ) -> None:
     """Runs `python -m aethernet ARGUMENTS` in `folder`; its output goes to `folder/logs/TITLE.txt`.
 
@@ -22,6 +23,7 @@ def run_command(
         title: names the log and the step for `progress`.
         progress: called with the title and the part that is done, 0 to 1.
         iterations: of a training, whose lines `iter: N` then give the progress.
+        succeeded: whether an exit code is that of a command that did its work.
 
     Raises:
         EnvironmentProblem: the command failed; the message holds its last lines and the log's path.
@@ -34,5 +36,5 @@ def run_command(
 
     progress(title, 0.0)
     log = folder / "logs" / f"{title.replace(' ', '_')}.txt"
-    process.run_command(*arguments, folder=folder, log=log, watch=watch)
+    process.run_command(*arguments, folder=folder, log=log, watch=watch, succeeded=succeeded)
     progress(title, 1.0)

@@ -16,21 +16,24 @@ from aethernet.demo import figures, pictures
 from aethernet.demo.commands import run_command
 from aethernet.demo.int8 import MAX_DROP, quantize_and_release
 from aethernet.demo.options import EXPERIMENT, test_options, train_options, write_yaml
-from aethernet.errors import EnvironmentProblem
 from aethernet.files import atomic_path
 
 CROP_SIZE, CROP_STEP = 144, 96
 """Pixels of a training sub-image: decoding whole photographs would cost more than training."""
+SAME_PSNR = 1e-3
+"""dB between figures of the same function, computed in another order."""
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo leaves behind: the rows of its table, what they were measured on, and the files it wrote."""
+    """What the demo leaves behind: the rows of its table, what they were measured on, the files it wrote, and what is not
+    as it should be."""
 
     rows: list[figures.Row]
     pictures: list[str]
     witness: Witness
     files: dict[str, Path]
+    problems: list[str]
 
 
 def run_demo(
@@ -45,8 +48,8 @@ def run_demo(
         progress: called with the step's title and the part of it that is done, 0 to 1.
 
     Raises:
-        EnvironmentProblem: a command failed (its last lines are in the message), or the trained network does not
-            beat bicubic, or the fused network is not the trained one.
+        EnvironmentProblem: a command failed (its last lines are in the message). Table, curve and comparison of what was
+            trained until then are there.
     """
     out = Path(out).resolve()
     started = time.time()
@@ -68,45 +71,64 @@ def run_demo(
     run_command(out, "test", "test", "-opt", "test.yml", progress=progress)
     tested = tested_figures(out / "results" / EXPERIMENT)
 
-    release = quantize_and_release(
-        out, data, trained, scale=scale, iterations=max(20, iterations // 9), progress=progress
-    )
-    fused = release.file("_fused.safetensors")
-
-    progress("measure", 0.0)
     held_out = {path.stem: read_rgb(path)[0] for path in find_pictures(data / "embedded" / "val" / "HR")}
-    rows = figures.measure(
-        {"half-way": halfway, "trained": trained, "fused": fused},
-        {
-            "fp32 ONNX": release.file("_fp32.onnx"),
-            "int8 ONNX, PTQ": release.ptq,
-            "int8 ONNX, QAT": release.file("_int8_ort.onnx"),
-        },
-        held_out, scale, tested,
-    )  # fmt: skip
+    weights = {"half-way": halfway, "trained": trained}
+    progress("measure", 0.0)
+    table = Table(out / "table.json", scale, iterations, list(held_out), started)
+    table.write(rows := figures.measure(weights, {}, held_out, scale, tested))
     files = {
-        "table": out / "table.json",
+        "table": table.path,
         "curve": pictures.training_curve(
             out / "tb_logger" / EXPERIMENT, out / "curve.png", bicubic=rows[0], resumed=half
         ),
-        "comparison": pictures.comparison(fused, held_out, scale, out / "comparison.png"),
-        "release": release.folder,
-        "report": release.folder / "report.html",
+        "comparison": pictures.comparison(trained, held_out, scale, out / "comparison.png"),
     }
-    witness = take_witness(threads=torch.get_num_threads(), precision="float32", size="256x256")
-    record = {
-        "witness": dataclasses.asdict(witness),
-        "scale": scale,
-        "iterations": iterations,
-        "seconds": round(time.time() - started, 1),
-        "pictures": list(held_out),
-        "rows": [dataclasses.asdict(row) for row in rows],
-    }
-    with atomic_path(files["table"]) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     progress("measure", 1.0)
-    check(rows)
-    return DemoResult(rows, list(held_out), witness, files)
+
+    release = quantize_and_release(
+        out, data, trained, scale=scale, iterations=max(20, iterations // 9), progress=progress
+    )
+    progress("measure all", 0.0)
+    fused = release.file("_fused.safetensors")
+    onnx = {
+        "fp32 ONNX": release.file("_fp32.onnx"),
+        "int8 ONNX, PTQ": release.ptq,
+        "int8 ONNX, QAT": release.file("_int8_ort.onnx"),
+    }
+    rows = figures.measure(
+        weights | ({"fused": fused} if fused.exists() else {}),
+        {stage: path for stage, path in onnx.items() if path.exists()},
+        held_out, scale, tested,
+    )  # fmt: skip
+    witness = table.write(rows)
+    files |= {"release": release.folder, "report": release.folder / "report.html"}
+    progress("measure all", 1.0)
+    return DemoResult(rows, list(held_out), witness, files, [*problems(rows), *release.problems])
+
+
+@dataclass(frozen=True)
+class Table:
+    """The demo's table as a file, written as soon as there are rows and again when there are more."""
+
+    path: Path
+    scale: int
+    iterations: int
+    pictures: list[str]
+    started: float
+
+    def write(self, rows: list[figures.Row]) -> Witness:
+        witness = take_witness(threads=torch.get_num_threads(), precision="float32", size="256x256")
+        record = {
+            "witness": dataclasses.asdict(witness),
+            "scale": self.scale,
+            "iterations": self.iterations,
+            "seconds": round(time.time() - self.started, 1),
+            "pictures": self.pictures,
+            "rows": [dataclasses.asdict(row) for row in rows],
+        }
+        with atomic_path(self.path) as temporary:
+            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        return witness
 
 
 def prepare_data(out: Path, scale: int, progress: Callable[[str, float], None]) -> Path:
@@ -128,22 +150,21 @@ def tested_figures(results: Path) -> tuple[float, float]:
     return psnr, ssim
 
 
-def check(rows: list[figures.Row]) -> None:
-    """What a user may rely on: the network beats bicubic, fusing changed nothing that a metric can see, and int8 little."""
+def problems(rows: list[figures.Row]) -> list[str]:
+    """What a user may rely on and is not so: the network beats bicubic, fusing changes nothing that a metric can see, and
+    int8 little."""
     by_stage = {row.stage: row for row in rows}
-    trained, fused, bicubic = by_stage["trained"], by_stage["fused"], by_stage["bicubic"]
+    trained, bicubic, found = by_stage["trained"], by_stage["bicubic"], []
     if trained.psnr <= bicubic.psnr:
-        raise EnvironmentProblem(
-            f"the network reached {trained.psnr:.2f} dB, bicubic {bicubic.psnr:.2f} dB: train longer"
+        found.append(
+            f"the network reached {trained.psnr:.2f} dB, bicubic {bicubic.psnr:.2f} dB: more --iterations help"
         )
     for row in rows:
         if "ONNX" in row.stage and not trained.psnr - row.psnr <= MAX_DROP:
-            raise EnvironmentProblem(
+            found.append(
                 f"{row.stage} gives {row.psnr:.2f} dB, the trained network {trained.psnr:.2f} dB: more than {MAX_DROP} dB "
                 "are lost"
             )
-    for other in (fused, by_stage["aethernet test"]):
-        if abs(trained.psnr - other.psnr) > 1e-3:
-            raise EnvironmentProblem(
-                f"{other.stage} gives {other.psnr:.4f} dB, the trained network {trained.psnr:.4f} dB"
-            )
+        if row.stage in ("fused", "aethernet test") and abs(trained.psnr - row.psnr) > SAME_PSNR:
+            found.append(f"{row.stage} gives {row.psnr:.4f} dB, the trained network {trained.psnr:.4f} dB")
+    return found

@@ -5,8 +5,8 @@
     integer.py      modules that deploy: int8 weights, sums of integers
     settings.py     which parts are int8 and which stay float
 
-Weights: int8 in [-127, 127], one step for each output channel. Activations: int8 in [-128, 127], one step for a tensor,
-symmetric around 0 (no zero point). Biases: int32, on the grid of the sums of
+Weights: int8 in [-63, 63] (with `weight_bits: 8` [-127, 127]), one step for each output channel. Activations: int8 in
+[-128, 127], one step for a tensor, symmetric around 0 (no zero point). Biases: int32, on the grid of the sums of
 products that they join. Rounding is half to even, as ONNX rounds.
 """
 

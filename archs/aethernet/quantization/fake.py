@@ -13,9 +13,9 @@ from torch import Tensor, distributed, nn
 from aethernet.errors import StageError
 
 LEVELS = 127
-"""The level of the largest magnitude. Weights use -127 to 127."""
+"""The level of the largest magnitude of activations."""
 LOWEST = -128
-"""The lowest level of activations: where runtimes cut off, so that theirs is the grid that was trained."""
+"""Their lowest level: where runtimes cut off, so that theirs is the grid that was trained."""
 WATCHED_BATCHES = 16
 """How many training batches set the ranges, where nothing has calibrated them before."""
 
@@ -49,13 +49,13 @@ class RoundWeight(torch.autograd.Function):
     """Weights on their channels' grids; nothing is cut off, so the gradient goes straight through."""
 
     @staticmethod
-    def forward(ctx, weight: Tensor) -> Tensor:
-        step = weight_step(weight)
+    def forward(ctx, weight: Tensor, levels: int) -> Tensor:
+        step = weight_step(weight, levels)
         return torch.round(weight / step).mul_(step)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        return gradient
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return gradient, None
 
 
 class RoundBias(torch.autograd.Function):
@@ -70,10 +70,10 @@ class RoundBias(torch.autograd.Function):
         return gradient, None
 
 
-def weight_step(weight: Tensor) -> Tensor:
-    """The (O, 1, 1, 1) steps that bring the largest weight of each output channel to level 127."""
+def weight_step(weight: Tensor, levels: int) -> Tensor:
+    """The (O, 1, 1, 1) steps that bring the largest weight of each output channel to level `levels`, 63 or 127."""
     largest = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True)
-    return torch.where(largest > 0, largest, LEVELS) / LEVELS
+    return torch.where(largest > 0, largest, levels) / levels
 
 
 class FakeQuantizer(nn.Module):
@@ -171,17 +171,19 @@ class QuantConv2d(RoundedConv2d):
 
     Args:
         source: the quantiser of the tensor that comes in; None for a float tensor, which is rounded here.
+        levels: the level of a channel's largest weight, 63 or 127.
     """
 
-    def __init__(self, conv: nn.Conv2d, *, source: FakeQuantizer | None, learnt: bool = True) -> None:
+    def __init__(self, conv: nn.Conv2d, *, source: FakeQuantizer | None, levels: int, learnt: bool = True) -> None:
         super().__init__(conv, learnt=learnt)
+        self.levels = levels
         self.input_quantizer = nn.Identity() if source else FakeQuantizer(learnt=learnt)
         self._source = (source or self.input_quantizer,)  # a tuple, because the source belongs to another module
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.input_quantizer(x)
         bias = RoundBias.apply(self.bias, self.sum_step) if self.source.rounds else self.bias
-        return self.quantizer(self._conv_forward(x, RoundWeight.apply(self.weight), bias))
+        return self.quantizer(self._conv_forward(x, RoundWeight.apply(self.weight, self.levels), bias))
 
     @property
     def source(self) -> FakeQuantizer:
@@ -191,9 +193,14 @@ class QuantConv2d(RoundedConv2d):
         return source
 
     @property
+    def weight_step(self) -> Tensor:
+        """The (O, 1, 1, 1) steps of the weights."""
+        return weight_step(self.weight, self.levels)
+
+    @property
     def sum_step(self) -> Tensor:
         """The (O,) steps of the sums of integers, on whose grid the bias lies."""
-        return self.source.step * weight_step(self.weight).flatten()
+        return self.source.step * self.weight_step.flatten()
 
 
 class QuantizedOperation(nn.Module):

@@ -19,7 +19,6 @@ from aethernet.quantization.fake import (
     QuantizedOperation,
     RoundedConv2d,
     geometry,
-    weight_step,
 )
 
 EXACT_IN_FLOAT32 = 2**24
@@ -92,7 +91,7 @@ class IntegerConv2d(IntegerModule):
         super().__init__()
         assert isinstance(conv.padding, tuple) and conv.bias is not None
         self.padding, self.groups = conv.padding, conv.groups
-        step, sum_step = weight_step(conv.weight), conv.sum_step
+        step, sum_step = conv.weight_step, conv.sum_step
         self.register_buffer("weight", torch.round(conv.weight.detach() / step).to(torch.int8))
         self.register_buffer("weight_step", step.flatten().clone())
         self.register_buffer("bias", torch.round(conv.bias.detach() / sum_step).to(torch.int32))

@@ -9,6 +9,7 @@ from aethernet.errors import ConfigError
 
 PRECISIONS = ("int8", "float")
 RANGES = ("learnt", "fixed")
+WEIGHT_BITS = (7, 8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,10 @@ class QuantizationConfig:
         gate: the sigmoid of the gated parts. int8 makes it a table of 256 entries in runtimes that know one.
         residual: the sums of the residual stream. In float, no rounding adds up from block to block.
         ranges: `learnt` ranges of activations are trained along (LSQ), `fixed` ones stay as calibrated.
+        weight_bits: 7 (levels -63 to 63) or 8 (-127 to 127). x86 CPUs without VNNI add two products of an activation
+            (0 to 255) and a weight in int16, which ends at 32767: 2 x 255 x 63 fits, 2 x 255 x 127 does not, and dense
+            convolutions then go wrong in ONNX Runtime and OpenVINO. 8 is for TensorRT, ARM, and machines that all have
+            VNNI.
     """
 
     first: str = "int8"
@@ -32,15 +37,22 @@ class QuantizationConfig:
     gate: str = "int8"
     residual: str = "int8"
     ranges: str = "learnt"
+    weight_bits: int = 7
 
     def __post_init__(self) -> None:
+        choices: dict[str, tuple] = {"ranges": RANGES, "weight_bits": WEIGHT_BITS}
         for field in dataclasses.fields(self):
-            value, allowed = getattr(self, field.name), RANGES if field.name == "ranges" else PRECISIONS
-            if value not in allowed:
+            value, allowed = getattr(self, field.name), choices.get(field.name, PRECISIONS)
+            if value not in allowed or type(value) is not type(allowed[0]):  # 7.0 and True equal whole numbers
                 raise ConfigError(
-                    f"quantization: {field.name} must be {' or '.join(allowed)}, not {value!r}; "
+                    f"quantization: {field.name} must be {' or '.join(map(str, allowed))}, not {value!r}; "
                     f"presets: {', '.join(PRESETS)}"
                 )
+
+    @property
+    def weight_levels(self) -> int:
+        """The level of a channel's largest weight."""
+        return 2 ** (self.weight_bits - 1) - 1
 
     @classmethod
     def read(cls, value: "str | Mapping[str, Any] | QuantizationConfig") -> "QuantizationConfig":
@@ -60,7 +72,7 @@ class QuantizationConfig:
         return dataclasses.replace(PRESETS[name], **fields)
 
 
-PARTS = tuple(field.name for field in dataclasses.fields(QuantizationConfig) if field.name != "ranges")
+PARTS = ("first", "last", "depthwise", "gate", "residual")
 """What can be int8 or float."""
 PRESETS: dict[str, QuantizationConfig] = {}
 PRESETS |= {

@@ -16,6 +16,7 @@ from aethernet.checkpoint import Checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import ConfigError
 from aethernet.export.half_range import HalfReport, half_ranges
+from aethernet.export.saturation import saturation
 from aethernet.files import atomic_path
 from aethernet.network import AetherNet
 from aethernet.quantization.settings import QuantizationConfig
@@ -35,6 +36,7 @@ from aethernet.release.write import calibrated, read_float, read_tuned, write_fi
 logger = logging.getLogger(__name__)
 
 TIMED_THREADS = 1
+SEVEN_BITS = "`aethernet calibrate` and options/qat keep weights on 7 bits, unless weight_bits: 8 is asked for"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +167,7 @@ def _fill(
     for record in files:
         if not record.passed:
             (folder / record.file).unlink()
-            logger.warning("%s failed its gate (%s) and was removed", record.file, record.budget)
+            logger.warning("%s failed its gate and was removed: %s", record.file, record.problem)
     passed = {record.file for record in files if record.passed}
     held = [verdict.product for verdict in gated.verdicts if f"{name}{verdict.product.suffix}" in passed]
     speed = measure_latency(
@@ -205,18 +207,33 @@ def _quantized(
 
 
 def _record(folder: Path, name: str, verdict: Verdict, max_drop: float, half: HalfReport) -> FileRecord:
-    path = folder / f"{name}{verdict.product.suffix}"
-    is_half = verdict.product is FP16
+    product = verdict.product
+    path, allowed, remarks = folder / f"{name}{product.suffix}", budget(product.precision, max_drop), [*verdict.remarks]
+    problems = [
+        f"{check.problem or (check.figures and allowed.found(check.figures))} in {check.runtime}, {allowed.text}"
+        for check in verdict.checks
+        if not check.passed
+    ]
+    if product is FP16:
+        remarks.insert(0, half.sentence())
+        if half.overflowing:
+            problems.append(half.sentence())
+    if product.precision == "int8" and path.suffix == ".onnx":
+        pairs = saturation(path)
+        remarks.append(f"Int8: {pairs.sentence()}.")
+        if pairs.possible and product.for_x86:
+            problems.append(f"{pairs.sentence()}. {SEVEN_BITS}")
     return FileRecord(
         file=path.name,
-        precision=verdict.product.precision,
-        purpose=verdict.product.purpose,
+        precision=product.precision,
+        purpose=product.purpose,
         bytes=path.stat().st_size,
         sha256=places.sha256(path),
-        budget=budget(verdict.product.precision, max_drop).text,
+        budget=allowed.text,
         checks=verdict.checks,
-        remarks=[half.sentence(), *verdict.remarks] if is_half else verdict.remarks,
-        passed=verdict.passed and not (is_half and half.overflowing),
+        remarks=remarks,
+        passed=not problems,
+        problem="; ".join(problems),
     )
 
 

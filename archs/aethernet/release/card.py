@@ -48,8 +48,8 @@ def _summary(report: Report) -> str:
         if radius is not None
         else "It looks at the whole picture: tiles differ from it."
     )
-    missing = [record.file for record in report.files if not record.passed]
-    failed = f" Not in this bundle, for they failed their gate: {', '.join(missing)}." if missing else ""
+    missing = [f"{record.file} ({record.problem})" for record in report.files if not record.passed]
+    failed = f" Not in this bundle, for they failed their gate: {'; '.join(missing)}." if missing else ""
     return (
         f"AetherNet `{report.variant}` for single-image super-resolution by a factor of {report.scale}: {colours} "
         f"(N, {report.in_channels}, H, W) in [0, 1] -> (N, {report.in_channels}, {report.scale}H, {report.scale}W), any "

@@ -55,11 +55,11 @@ def _lead(report: Report) -> str:
 
 
 def _verdict(report: Report) -> str:
-    failed = [record.file for record in report.files if not record.passed]
+    failed = [record for record in report.files if not record.passed]
     if not failed:
         return f'<p class="verdict passed">All {len(report.files)} files passed their gate.</p>'
-    names = ", ".join(f"<code>{escape(name)}</code>" for name in failed)
-    return f'<p class="verdict failed">Not in this bundle, for they failed their gate: {names}.</p>'
+    names = "; ".join(f"<code>{escape(record.file)}</code>: {escape(record.problem)}" for record in failed)
+    return f'<p class="verdict failed">Not in this bundle, for they failed their gate. {names}.</p>'
 
 
 def _facts(report: Report) -> str:

@@ -35,6 +35,11 @@ class Product:
     engine: str = ""
     remark: str = ""
 
+    @property
+    def for_x86(self) -> bool:
+        """Whether the file is made to run on CPUs, and not as it is written."""
+        return AS_WRITTEN not in self.runtimes
+
 
 TRAINING = Product(".safetensors", "float32", "training form: train on, or fuse", (PYTORCH,))
 FUSED = Product("_fused.safetensors", "float32", "PyTorch: the plain graph", (PYTORCH,), "eager")
@@ -67,10 +72,11 @@ PRODUCTS = (TRAINING, FUSED, FUSED_PTH, FP32, FP16, QAT, INT8, INT8_ORT, INT8_OP
 
 @dataclass(frozen=True)
 class Budget:
-    """What a file may differ from the network, as a text and as a test."""
+    """What a file may differ from the network, as a text, as a test, and as the figure that was found."""
 
     text: str
     holds: Callable[[Agreement], bool]
+    found: Callable[[Agreement], str]
 
 
 def budget(precision: str, max_drop: float) -> Budget:
@@ -80,7 +86,19 @@ def budget(precision: str, max_drop: float) -> Budget:
         max_drop: the PSNR in dB (Y, mean over pictures) that an int8 file may lose.
     """
     if precision == "float32":
-        return Budget(f"max error at most {FLOAT_ERROR:g}", lambda found: found.max_error <= FLOAT_ERROR)
+        return Budget(
+            f"max error at most {FLOAT_ERROR:g}",
+            lambda found: found.max_error <= FLOAT_ERROR,
+            lambda found: f"max error {found.max_error:.1e}",
+        )
     if precision == "float16":
-        return Budget(f"agreement at least {HALF_AGREEMENT:g} dB", lambda found: found.agreement >= HALF_AGREEMENT)
-    return Budget(f"mean drop at most {max_drop:g} dB", lambda found: found.drop <= max_drop)
+        return Budget(
+            f"agreement at least {HALF_AGREEMENT:g} dB",
+            lambda found: found.agreement >= HALF_AGREEMENT,
+            lambda found: f"agreement {found.agreement:.1f} dB",
+        )
+    return Budget(
+        f"mean drop at most {max_drop:g} dB",
+        lambda found: found.drop <= max_drop,
+        lambda found: f"mean drop {found.drop:.3f} dB, {found.worst_drop:.2f} dB on {found.worst}",
+    )

@@ -26,7 +26,8 @@ class Check:
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file of the bundle. One that did not pass is not in it; its size and checksum are those it had."""
+    """A file of the bundle. One that did not pass is not in it, and `problem` says why; its size and checksum are those it
+    had."""
 
     file: str
     precision: str
@@ -37,6 +38,7 @@ class FileRecord:
     checks: Sequence[Check]
     remarks: Sequence[str]
     passed: bool
+    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ def run_command(
     log: Path,
     environment: Mapping[str, str] | None = None,
     watch: Callable[[str], None] = lambda line: None,
+    succeeded: Callable[[int], bool] = lambda code: code == 0,
 ) -> None:
     """Runs `python -m aethernet ARGUMENTS` in `folder` and waits for its end.
 
@@ -25,6 +26,7 @@ def run_command(
         log: file to which the output is added, line by line.
         environment: variables to change.
         watch: called with each line.
+        succeeded: whether an exit code is that of a command that did its work.
 
     Raises:
         EnvironmentProblem: the command failed; the message holds its last lines and the log's path.
@@ -53,8 +55,7 @@ def run_command(
         except BaseException:  # Ctrl-C above all: the process must not go on alone
             process.terminate()
             raise
-    if process.returncode:
+    if not succeeded(process.returncode):
         raise EnvironmentProblem(
-            f"`aethernet {' '.join(arguments)}` ended with exit code {process.returncode}; the last lines of {log}:\n"
-            f"{''.join(last)}"
+            f"`aethernet {arguments[0]}` ended with exit code {process.returncode}; the last lines of {log}:\n{''.join(last)}"
         )
