@@ -35,7 +35,8 @@ def root(tmp_path_factory) -> Path:
 
 def command(*arguments: object, root: Path, start: tuple[str, ...] = ("-m", "aethernet")) -> str:
     """Runs `aethernet ARGUMENTS` in a process that sees the GPU; returns what it wrote to the terminal."""
-    changes = {"CUDA_VISIBLE_DEVICES": "0"} if ON_GPU else {}
+    # cuDNN takes the fastest algorithm of the moment. Without TF32, whose factors have 11 bits, all are float32.
+    changes = {"CUDA_VISIBLE_DEVICES": "0", "NVIDIA_TF32_OVERRIDE": "0"} if ON_GPU else {}
     words = [sys.executable, *start, *map(str, arguments)]
     result = subprocess.run(
         words, cwd=root, env=environment(**changes), capture_output=True, text=True, timeout=300, check=False
@@ -73,9 +74,9 @@ def train(root: Path, name: str, *flags: str, start: tuple[str, ...] = ("-m", "a
 def assert_equal(actual: dict, expected: dict) -> None:
     """The same weights: bit for bit on a CPU.
 
-    On a GPU gradients are summed in an order that changes from run to run, about 1e-6 of their size in float32, and
-    tensor cores round the factors to 11 bits alike in both runs. Eight SGD steps keep that below 1e-4 of weights whose
-    size is about 0.1 and which move by 1e-2; another patch or another random number would show in the second digit.
+    On a GPU the algorithm of a convolution and the order of its sums change from run to run; in float32 (`command`)
+    that is about 1e-6 of a gradient. Eight SGD steps keep it below 1e-4 of weights whose size is about 0.1 and which
+    move by 1e-2; another patch or another random number would show in the second digit.
     """
     for key, weights in expected.items():
         for name, value in weights.items():
@@ -100,29 +101,21 @@ def loss_of(network: nn.Module, root: Path) -> float:
 
 
 @needs_basicsr
-@pytest.mark.parametrize(
-    "how",
-    [
-        {},
-        {"train:amp": "bf16"},
-        {"train:channels_last": True},
-        {"train:amp": "bf16", "train:channels_last": True, "network_g:drop_path": 0.2},
-    ],
-    ids=["fp32", "bf16", "fp32-channels_last", "bf16-channels_last"],
-)
-def test_the_trainer_learns(root, how):
+@pytest.mark.parametrize("amp", [None, "bf16"])
+def test_the_trainer_learns(root, amp):
     """With Muon, workers and pinned memory; the network that starts is the picture, enlarged by nearest neighbours."""
-    name = "learns_" + "_".join(str(value) for value in how.values())
+    name = f"learns_{amp or 'fp32'}"
     changes = {
         "train:optim_g": {"type": "Muon", "lr": 0.02},
         "train:total_iter": 60,
         "network_g:norm_freeze_iter": 20,
         "train:grad_clip": 1.0,
+        "train:amp": amp,
         "datasets:train:num_worker_per_gpu": 2,
         "datasets:train:pin_memory": True,
         "datasets:train:prefetch_mode": "cuda" if ON_GPU else None,
     }
-    content = train(root, name, **changes, **how)
+    content = train(root, name, **changes)
     assert all(torch.isfinite(value).all() for value in content["params"].values())
     assert {value.dtype for value in content["params"].values() if value.is_floating_point()} <= {
         torch.float32,
@@ -258,4 +251,4 @@ def test_bench_measures_on_the_device(root):
         file = root / f"{device}.json"
         command("bench", "quality", network, "--sets", root / "gt", "--device", device, "--json", file, root=root)
         psnr[device] = json.loads(file.read_text())["scores"][0]["mean"]["psnr"]
-    assert psnr[DEVICE] == pytest.approx(psnr["cpu"], abs=0.01)  # tensor cores round factors to 11 bits
+    assert psnr[DEVICE] == pytest.approx(psnr["cpu"], abs=0.01)  # float32 in other orders, rounded to 8 bits

@@ -132,16 +132,6 @@ def test_mixed_precision_reaches_the_layers_but_neither_loss_weights_nor_validat
     assert seen == [torch.float32]
 
 
-def test_channels_last_reaches_the_network():
-    model = build_model(options(channels_last=True))
-    seen = []
-    model.net_g.shallow.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].stride()[1]))
-    model.net_g.train = lambda mode=True: model.net_g  # a CPU in training mode would turn them by itself
-    model.net_g.training = False
-    train(model, 1, 2)
-    assert set(seen) == {1}
-
-
 @pytest.mark.parametrize(
     ("train_options", "message"),
     [
@@ -150,7 +140,6 @@ def test_channels_last_reaches_the_network():
         ({"grad_clip": 0}, "grad_clip must be a positive norm"),
         ({"max_nonfinite": 0}, "max_nonfinite must be a whole number of at least 1, not 0"),
         ({"norm_freeze_iter": 0.3}, "norm_freeze_iter must be a whole number"),
-        ({"channels_last": "yes"}, "channels_last must be true or false, not 'yes'"),
         ({"ema_warmup": 5}, "ema_warmup must be true or false"),
     ],
 )

@@ -80,10 +80,10 @@ class Muon(Optimizer):
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
         momenta = [self.state[parameter]["momentum"] for parameter in parameters]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        directions = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
         by_shape = defaultdict(list)  # matrices of one shape are orthogonalised together, which spares small kernels
-        for parameter, direction in zip(parameters, directions, strict=True):
-            by_shape[direction.shape].append((parameter, direction.reshape(len(direction), -1)))
+        for parameter, direction in zip(parameters, ahead, strict=True):
+            by_shape[parameter.shape].append((parameter, direction.reshape(len(parameter), -1)))
         for (rows, *_), members in by_shape.items():
             directions = orthogonalized(torch.stack([direction for _, direction in members]))
             columns = directions.shape[-1]

@@ -9,10 +9,12 @@ small numbers. What came of it stands in docs/measurements.md.
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,7 @@ PEERS = (
     "spandrel:SPAN(num_in_ch=3, num_out_ch=3, feature_channels=48, upscale={scale})",
     "spandrel:SAFMN(dim=36, n_blocks=8, ffn_scale=2.0, upscaling_factor={scale})",
 )
+SLOW = ("aether_medium", "aether_large")
 SIZES = ((4, "256x256"), (2, "720x1280"), (2, "1080x1920"))
 
 
@@ -59,13 +62,17 @@ class Run:
         """Runs one process with a time limit; how it ended. Its output goes to `STEP.txt`."""
         began = time.monotonic()
         with (self.out / f"{step}.txt").open("w", encoding="utf-8") as log:
+            process = subprocess.Popen(words, cwd=ROOT, env=self.env, stdout=log, stderr=subprocess.STDOUT)
             try:
-                process = subprocess.run(
-                    words, cwd=ROOT, env=self.env, stdout=log, stderr=subprocess.STDOUT, timeout=seconds, check=False
-                )
-                outcome = "finished" if process.returncode == 0 else f"exit {process.returncode}"
+                code = process.wait(seconds)
+                outcome = "finished" if code == 0 else f"exit {code}"
             except subprocess.TimeoutExpired:
                 outcome = f"stopped after {seconds:.0f} s"
+                process.send_signal(signal.SIGINT)  # pytest then tells what failed so far
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(15)
+                process.kill()
+                process.wait()
         return {"outcome": outcome, "seconds": round(time.monotonic() - began, 1)}
 
     def install(self, wheels: Path, target: str) -> None:
@@ -103,7 +110,7 @@ def environment(run: Run) -> None:
 
 def tests(run: Run) -> None:
     """tests/test_device.py, with one line for each test in the report."""
-    words = [sys.executable, "-m", "pytest", "-rA", "-q", "--tb=short", "-p", "no:cacheprovider"]
+    words = [sys.executable, "-m", "pytest", "-rA", "-v", "--tb=short", "-p", "no:cacheprovider"]
     result = run.command("tests", [*words, "tests/test_device.py"], run.args.tests_minutes * 60)
     lines = (run.out / "tests.txt").read_text(encoding="utf-8").splitlines()
     result["tests"] = [line for line in lines if line.startswith(("PASSED", "FAILED", "ERROR", "SKIPPED"))]
@@ -158,15 +165,16 @@ class LatencyWorker:
         self.log.close()
 
 
-def latency(run: Run, beside: Callable[[], None]) -> None:
-    """Every network at every size. On a GPU all compile side by side, and `beside` runs meanwhile; then one by one."""
+def latency(run: Run) -> None:
+    """Every network at every size. On a GPU all compile side by side; then they are measured one by one."""
     began, limit, quick = time.monotonic(), run.args.latency_minutes * 60, run.args.quick
     jobs = [
         (spec.format(scale=scale), "16x16" if quick else size)
         for scale, size in (SIZES[:1] if quick else SIZES)
         for spec in ([f"aether_{each}_x{{scale}}" for each in VARIANTS] + list(PEERS))
     ]
-    jobs = [jobs[0], jobs[len(VARIANTS)]] if quick else jobs
+    jobs.sort(key=lambda job: job[0].startswith(SLOW))  # where time runs out, they are what is missing
+    jobs = jobs[:: len(jobs) // 2][:2] if quick else jobs
 
     def left(share: float = 1.0) -> float:
         return max(0.1, share * limit - (time.monotonic() - began))
@@ -174,14 +182,11 @@ def latency(run: Run, beside: Callable[[], None]) -> None:
     workers: dict[tuple[str, str], LatencyWorker] = {}
     if run.args.device == "cuda":
         started = {job: LatencyWorker(run, *job, 0.4 * limit) for job in jobs}
-        beside()
         for job, worker in started.items():
             if worker.ready(left(0.5)):
                 workers[job] = worker
             else:  # it would compile on while others are measured
                 worker.end()
-    else:
-        beside()
     records: list[dict] = []
     for job in jobs:
         record: dict = {"model": job[0], "size": job[1]}
@@ -229,22 +234,18 @@ def main() -> None:
         if args.wheels:
             run.install(args.wheels, site)
         environment(run)
-        run_tests = (lambda: tests(run)) if "tests" in args.steps else (lambda: None)
-        if "latency" in args.steps:
-            guarded(run, "latency", lambda: latency(run, run_tests))
-        else:
-            run_tests()
-        if "training" in args.steps:
-            guarded(run, "training", lambda: training(run))
+        for step in (tests, latency, training):
+            if step.__name__ in args.steps:
+                guarded(run, step)
     print(json.dumps({step: {**each, "records": "..."} for step, each in run.report.items() if isinstance(each, dict)}))
 
 
-def guarded(run: Run, step: str, work: Callable[[], None]) -> None:
+def guarded(run: Run, step: Callable[[Run], None]) -> None:
     """A step whose failure is noted and stops nothing."""
     try:
-        work()
+        step(run)
     except Exception as error:
-        run.note(f"{step}_failure", {"error": f"{type(error).__name__}: {error}"})
+        run.note(f"{step.__name__}_failure", {"error": f"{type(error).__name__}: {error}"})
 
 
 if __name__ == "__main__":

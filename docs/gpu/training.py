@@ -2,14 +2,13 @@
 
     python docs/gpu/training.py --data T91 BSDS500 --val Set5 Set14 --minutes 15 -o OUT
 
-The precision and the layout are the fastest ones of a short trial on the device; the number of iterations follows
+The precision is the faster one of a short trial on the device; the number of iterations follows
 from the pace of a short run, so that the cosine ends in time. OUT gets the weights, the option file, the log and
 `training.json`.
 """
 
 import argparse
 import datetime
-import itertools
 import json
 import os
 import re
@@ -74,7 +73,6 @@ def option_file(
         },
         "val": {**memory, "name": "val", "dataroot_gt": str(args.val[0])},
     }  # fmt: skip
-    opt["train"]["channels_last"] = how["channels_last"]
     del opt["val"]["metrics"]["ssim"]
     frequency = max(1, total_iter // checks)
     opt["val"]["val_freq"] = frequency
@@ -85,7 +83,7 @@ def option_file(
 
 
 def fastest(args: argparse.Namespace, numbers: dict) -> tuple[dict, list[dict]]:
-    """The precision and layout of the fastest iteration, and the times of all."""
+    """The precision of the faster iteration, and the times of both."""
     from aethernet.integrations.basicsr.launcher import load_basicsr
 
     load_basicsr(is_train=True)
@@ -96,8 +94,8 @@ def fastest(args: argparse.Namespace, numbers: dict) -> tuple[dict, list[dict]]:
     side, batch = numbers["lq_size"], numbers["batch"]
     data = {"lq": torch.rand(batch, 3, side, side), "gt": torch.rand(batch, 3, side * SCALE, side * SCALE)}
     found: list[dict] = []
-    for amp, channels_last in itertools.product((None, "bf16") if gpu else (None,), (False, True)):
-        how = {"amp": amp, "channels_last": channels_last}
+    for amp in (None, "bf16") if gpu else (None,):
+        how = {"amp": amp}
         opt = option_file(args.work / "trial.yml", args, {**how, "prefetch": None}, numbers, 1000, 1)
         model = build_model({**opt, "dist": False, "is_train": True, "path": {}})
         model.feed_data(data)
@@ -115,7 +113,7 @@ def fastest(args: argparse.Namespace, numbers: dict) -> tuple[dict, list[dict]]:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
     best = min(found, key=lambda each: each["ms"] * (GAIN if each["amp"] else 1))
-    return {"amp": best["amp"], "channels_last": best["channels_last"]}, found
+    return {"amp": best["amp"]}, found
 
 
 def train(file: Path, seconds: float) -> tuple[bool, str]:

@@ -34,7 +34,6 @@ class AetherModel(WholeCheckpoints, SRModel):
             weight_decay: 0      # default of torch's class; spares parameters of one dimension
           grad_clip: 1.0         # largest gradient norm of a network; default ~ (no clipping)
           amp: bf16              # mixed precision; default ~ (float32)
-          channels_last: true    # pictures as (N, H, W, C) in memory, for GPUs; default false (AetherNet does it on CPUs)
           max_nonfinite: 10      # stop after so many steps in a row that were not finite; default 10
           ema_decay: 0.999       # as in SRModel: 0 is off and the default
           ema_warmup: true       # decay min(ema_decay, (1 + n) / (10 + n)) in iteration n; default true
@@ -101,8 +100,6 @@ class AetherModel(WholeCheckpoints, SRModel):
 
     def run_mixed(self, net: nn.Module, x: Tensor) -> Tensor:
         """The network's output in float32, computed under autocast if `amp` says so."""
-        if self.train_options.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
         with self.autocast():
             out = net(x)
         return out.float()

@@ -12,7 +12,6 @@ class TrainOptions:
 
     Args:
         amp: `bf16` runs the networks under `torch.autocast`; losses, weights and validation stay in float32.
-        channels_last: hand the networks their pictures with the channels last in memory; the function is the same.
         grad_clip: largest norm of all gradients of a network together, such as 1.0; None does not clip.
         max_nonfinite: training stops after this many steps in a row with a loss or gradient that is not finite.
         norm_freeze_iter: replaces the network's own `norm_freeze_iter`, which stands below `network_g:` and works
@@ -22,7 +21,6 @@ class TrainOptions:
     """
 
     amp: str | None = None
-    channels_last: bool = False
     grad_clip: float | None = None
     max_nonfinite: int = 10
     norm_freeze_iter: int | None = None
@@ -33,7 +31,6 @@ class TrainOptions:
         """Picks the keys out of the `train` section; a wrong value raises `OptionError`."""
         return cls(
             amp=_amp(train.get("amp")),
-            channels_last=_switch("channels_last", train.get("channels_last", cls.channels_last)),
             grad_clip=_grad_clip(train.get("grad_clip")),
             max_nonfinite=_count("max_nonfinite", train.get("max_nonfinite", cls.max_nonfinite), least=1),
             norm_freeze_iter=None
