@@ -29,12 +29,13 @@ setup(
     package_dir={"": "archs"},
     packages=find_packages("archs"),
     py_modules=["aether_arch"],
-    package_data={"aethernet": ["recipes/templates/*", "weights/*", "data/*/*", "release/template/*"]},
+    package_data={"aethernet": ["recipes/templates/*", "weights/*", "data/*/*", "release/template/*", "*.pyi"]},
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.5",
         "numpy>=1.22",
         "opencv-python-headless>=4.5.5.64",  # the plain build needs libGL, which servers lack
+        "lazy-loader>=0.3",
         "packaging>=24.2",
         "pillow>=9.0",
         "pyyaml>=6.0",

@@ -8,7 +8,7 @@ from model_helpers import PICTURES, STATISTICS, build_model, copy_of, options, t
 
 from aethernet import calibrate
 from aethernet.norms import DeploymentNorm
-from aethernet.quantization import quantizers
+from aethernet.quantization.fake import quantizers
 
 ITERATIONS = 300
 FREEZE = 90

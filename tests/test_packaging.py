@@ -51,8 +51,9 @@ LAYERS = (
         "aethernet.upscale",
     ),
     ("aethernet.data", "aethernet.integrations", "aether_arch"),
-    ("aethernet.recipes", "aethernet.bench", "aethernet.doctor", "aethernet.demo", "aethernet.card"),
+    ("aethernet.recipes", "aethernet.bench", "aethernet.doctor", "aethernet.card"),
     ("aethernet.release",),
+    ("aethernet.demo",),
     ("aethernet.cli", "aethernet.__main__"),
 )
 """A module imports from its own layer and from those above it in this table. `aethernet` is the bare package."""
@@ -201,3 +202,26 @@ def test_every_file_below_archs_is_packaged(monkeypatch):
             assert any(fnmatch.fnmatch(below, pattern) for pattern in patterns), (
                 f"{relative} is not installed: add it to package_data in setup.py"
             )
+
+
+def test_help_and_names_import_no_torch():
+    """What takes seconds is imported when it is used."""
+    program = """
+import contextlib, io, sys
+import aethernet, aethernet.cli
+with contextlib.redirect_stdout(io.StringIO()) as printed:
+    assert aethernet.cli.main([]) == 0
+    for command in aethernet.cli.COMMANDS:
+        try:
+            aethernet.cli.main([command, "--help"])
+        except SystemExit as end:
+            assert end.code == 0
+assert all(command in printed.getvalue() for command in aethernet.cli.COMMANDS)
+heavy = {"torch", "numpy", "cv2", "onnx", "basicsr"} & set(sys.modules)
+assert not heavy, heavy
+assert aethernet.AetherNet.__name__ in dir(aethernet)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

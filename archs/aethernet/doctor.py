@@ -63,14 +63,9 @@ def diagnose(files: Sequence[Path] = ()) -> list[Check]:
     }
     checks = [check_python(), check_aethernet(), *check_torch(), check_torchvision()]
     checks += [check_package(*entry) for entry in needed.items() if entry[0] not in ("torch", "torchvision")]
-    checks += [
-        *check_basicsr(),
-        *(check_optional(name, *entry) for name, entry in optional.items() if name not in needed),
-        *(check_optional(tree) for tree in TREES),
-        check_cpu(),
-        check_int8(machine.cpu()),
-        check_folder(),
-    ]
+    checks += check_basicsr()
+    checks += [check_optional(name, *entry) for name, entry in optional.items() if name not in needed]
+    checks += [*(check_optional(tree) for tree in TREES), check_cpu(), check_int8(machine.cpu()), check_folder()]
     return [*checks, *map(check_file, files)]
 
 

@@ -65,6 +65,8 @@ class Muon(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not parameters:
+                continue
             if group["matrices"]:
                 self._step_matrices(parameters, group)
             else:
@@ -72,15 +74,16 @@ class Muon(Optimizer):
         return loss
 
     def _step_matrices(self, parameters: list[Tensor], group: dict) -> None:
-        by_shape = defaultdict(list)  # matrices of one shape are orthogonalised together, which spares small kernels
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         for parameter in parameters:
-            assert parameter.grad is not None
-            gradient, state = parameter.grad, self.state[parameter]
-            if not state:
-                state["momentum"] = torch.zeros_like(parameter)
-            state["momentum"].lerp_(gradient, 1 - group["momentum"])
-            direction = gradient.lerp(state["momentum"], group["momentum"])
-            by_shape[direction.shape].append((parameter, direction.reshape(len(direction), -1)))
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        by_shape = defaultdict(list)  # matrices of one shape are orthogonalised together, which spares small kernels
+        for parameter, direction in zip(parameters, ahead, strict=True):
+            by_shape[parameter.shape].append((parameter, direction.reshape(len(parameter), -1)))
         for (rows, *_), members in by_shape.items():
             directions = orthogonalized(torch.stack([direction for _, direction in members]))
             columns = directions.shape[-1]
@@ -89,17 +92,24 @@ class Muon(Optimizer):
                 parameter.add_(direction.reshape(parameter.shape), alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
 
     def _step_adamw(self, parameters: list[Tensor], group: dict) -> None:
+        """AdamW for all parameters at once: one by one, a GPU would wait for ten small kernels of each."""
         beta1, beta2 = group["betas"]
-        for parameter in parameters:
-            assert parameter.grad is not None
-            gradient, state = parameter.grad, self.state[parameter]
+        states = [self.state[parameter] for parameter in parameters]
+        for parameter, state in zip(parameters, states, strict=True):
             if not state:
                 state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
             state["step"] += 1
-            state["mean"].lerp_(gradient, 1 - beta1)
-            state["square"].lerp_(gradient.square(), 1 - beta2)
-            spread = (state["square"] / (1 - beta2 ** state["step"])).sqrt_().add_(group["eps"])
-            parameter.addcdiv_(state["mean"], spread, value=-group["lr"] / (1 - beta1 ** state["step"]))
+        by_step = defaultdict(list)  # parameters that had no gradient for a while have fewer steps behind them
+        for parameter, state in zip(parameters, states, strict=True):
+            by_step[state["step"]].append((parameter, parameter.grad, state["mean"], state["square"]))
+        for step, members in by_step.items():
+            values, gradients, means, squares = (list(column) for column in zip(*members, strict=True))
+            torch._foreach_lerp_(means, gradients, 1 - beta1)
+            torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - beta2)
+            spreads = torch._foreach_div(squares, 1 - beta2**step)
+            torch._foreach_sqrt_(spreads)
+            torch._foreach_add_(spreads, group["eps"])
+            torch._foreach_addcdiv_(values, means, spreads, value=-group["lr"] / (1 - beta1**step))
 
 
 def is_matrix(parameter: Tensor) -> bool:

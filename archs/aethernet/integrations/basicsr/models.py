@@ -131,11 +131,14 @@ class AetherModel(WholeCheckpoints, SRModel):
         """
         net_g = self.get_bare_model(self.net_g)
         current = dict(net_g.named_parameters())
+        averages, targets = [], []
         for name, average in self.net_g_ema.named_parameters():
             if average.ndim == 0 and not average.requires_grad:
                 average.copy_(current[name])
             else:
-                average.lerp_(current[name], 1.0 - decay)
+                averages.append(average)
+                targets.append(current[name])
+        torch._foreach_lerp_(averages, targets, 1.0 - decay)  # together: one by one, a GPU would wait for each
         buffers = dict(net_g.named_buffers())
         for name, buffer in self.net_g_ema.named_buffers():
             buffer.copy_(buffers[name])
