@@ -123,8 +123,8 @@ def requires(monkeypatch: pytest.MonkeyPatch, *texts: str) -> None:
 
 
 def test_what_is_needed_is_read_from_the_installed_package(monkeypatch):
-    requires(monkeypatch, "torch>=2.4", "pillow", 'scipy<2,>=1.8; extra == "train"', 'torch>=2.8; extra == "export"')
-    assert doctor.requirements() == {"torch": SpecifierSet(">=2.4"), "pillow": SpecifierSet()}
+    requires(monkeypatch, "torch>=2.5", "pillow", 'scipy<2,>=1.8; extra == "train"', 'torch>=2.8; extra == "export"')
+    assert doctor.requirements() == {"torch": SpecifierSet(">=2.5"), "pillow": SpecifierSet()}
     assert doctor.requirements("train") == {"scipy": SpecifierSet("<2,>=1.8")}
     assert doctor.requirements("export") == {"torch": SpecifierSet(">=2.8")}
 
@@ -143,7 +143,7 @@ def test_a_checkout_that_is_not_installed(monkeypatch):
 @pytest.mark.parametrize(
     ("version", "status", "remedy"),
     [
-        ("2.3.1+cu121", "error", 'pip install --upgrade "torch>=2.4"'),
+        ("2.4.1+cu121", "error", 'pip install --upgrade "torch>=2.5"'),
         ("2.7.1+cpu", "warning", 'pip install --upgrade "torch>=2.8"'),
         ("2.8.0", "ok", ""),
         ("2.16.0a0+git1234", "ok", ""),
@@ -152,7 +152,7 @@ def test_a_checkout_that_is_not_installed(monkeypatch):
 def test_torch_that_is_too_old_for_all_or_for_export(monkeypatch, version, status, remedy):
     import torch
 
-    requires(monkeypatch, "torch>=2.4", 'torch>=2.8; extra == "export"')
+    requires(monkeypatch, "torch>=2.5", 'torch>=2.8; extra == "export"')
     monkeypatch.setattr(torch, "__version__", version)
     check = next(doctor.check_torch())
     assert (check.status, check.remedy) == (status, remedy)
