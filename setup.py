@@ -41,7 +41,7 @@ setup(
         "packaging>=24.2",
         "pillow>=9.0",
         "pyyaml>=6.0",
-        "safetensors>=0.3",
+        "safetensors>=0.3.1",
         "scikit-image>=0.19",  # its photographs are the embedded test pictures
         "tqdm>=4.62",
     ],

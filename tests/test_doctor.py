@@ -129,6 +129,11 @@ def test_what_is_needed_is_read_from_the_installed_package(monkeypatch):
     assert doctor.requirements("export") == {"torch": SpecifierSet(">=2.8")}
 
 
+def test_every_needed_package_is_found_here():
+    for name, versions in doctor.requirements().items():
+        assert doctor.check_package(name, versions).status == "ok", name
+
+
 def test_a_checkout_that_is_not_installed(monkeypatch):
     def unknown(name):
         raise importlib.metadata.PackageNotFoundError(name)

@@ -49,7 +49,7 @@ class Check:
 
 
 MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
-"""Distribution -> the module that it brings, where the names differ."""
+"""Distribution -> the module that it brings, where the names differ in more than dashes."""
 PURPOSES = {"plot": "plots", "export": "ONNX export", "bench": "measurements"}
 """The extras that training can do without. The larger ones repeat the packages of the smaller."""
 TREES = ("traiNNer", "neosr")
@@ -150,7 +150,7 @@ def check_torchvision() -> Check:
 
 def check_package(distribution: str, versions: SpecifierSet) -> Check:
     remedy = f'pip install "{distribution}{versions}"'
-    module = _import(MODULES.get(distribution, distribution))
+    module = _import(_module(distribution))
     if isinstance(module, str):
         library = distribution == "opencv-python-headless" and re.search(r"lib(GL|gthread|glib)", module)
         return Check(distribution, "error", module, REINSTALL_OPENCV if library else remedy)
@@ -207,7 +207,7 @@ def check_registries() -> Iterator[Check]:
 def check_optional(distribution: str, versions: SpecifierSet | None = None, extra: str = "") -> Check:
     """Looks without importing: some of these parse the command line or load gigabytes at import."""
     purpose = f", for {PURPOSES[extra]}" if extra else ""
-    spec = importlib.util.find_spec(MODULES.get(distribution, distribution))
+    spec = importlib.util.find_spec(_module(distribution))
     if spec is None:
         return Check(distribution, "ok", f"absent (optional{purpose})")
     folder = Path(spec.origin).parent if spec.origin else Path(next(iter(spec.submodule_search_locations or ["."])))
@@ -255,6 +255,10 @@ def check_folder() -> Check:
     except OSError as error:
         remedy = "cd to a folder of yours: experiments/ and results/ are written to the current one"
         return Check("folder", "error", f"{folder} is not writable ({error.strerror})", remedy)
+
+
+def _module(distribution: str) -> str:
+    return MODULES.get(distribution, distribution.replace("-", "_"))
 
 
 def _import(name: str) -> ModuleType | str:
