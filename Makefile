@@ -24,6 +24,13 @@ ifeq ($(TORCH),cpu)
 else
   INSTALL_TORCH = $(PIP) install $(PIP_FLAGS) torch torchvision
 endif
+# OpenCV's headless build in the place of the other, into the environment whose bin/ is $(1): servers lack libGL. Both lie
+# in one folder, so that both go before one comes, and pip is not asked for what the package requires.
+define HEADLESS_OPENCV
+version=$$($(1)/python -c 'from importlib.metadata import version; print(version("opencv-python"))') && \
+  $(1)/python -m pip uninstall --yes opencv-python opencv-python-headless && \
+  $(1)/python -m pip install $(PIP_FLAGS) --no-deps opencv-python-headless==$$version
+endef
 
 .PHONY: help venv demo test slow floor floor-train floor-test lint format types options clean
 .DEFAULT_GOAL := help
@@ -67,6 +74,7 @@ $(STAMP): setup.py pyproject.toml constraints-cpu.txt
 	$(PIP) install $(PIP_FLAGS) --upgrade pip "setuptools>=77" wheel
 	$(INSTALL_TORCH)
 	$(PIP) install $(PIP_FLAGS) --no-build-isolation --editable ".[train,dev]"
+	$(call HEADLESS_OPENCV,$(BIN))
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
 	  set -x; $(PIP) install $(PIP_FLAGS) --use-pep517 --no-build-isolation --no-deps $(BASICSR); \
 	else echo "$(VENV) is without BasicSR, which does not build on Python 3.13 or newer: all works but training"; fi
@@ -95,6 +103,7 @@ floor-train floor-test:
 	$(UV) --resolution lowest-direct --editable ".[$(EXTRAS)]"
 	$(UV) "setuptools>=77" wheel pytest pytest-xdist
 	$(UV) --no-build-isolation --no-deps $(BASICSR)
+	$(call HEADLESS_OPENCV,$(FLOOR))
 	$(FLOOR)/$(PYTEST)
 
 lint: venv

@@ -36,7 +36,7 @@ setup(
     install_requires=[
         "torch>=2.5",
         "numpy>=1.22",
-        "opencv-python-headless>=4.5.5.64",  # the plain build needs libGL, which servers lack
+        "opencv-python>=4.5.5.64",  # the build that BasicSR names; where libGL is missing, the headless one does the same
         "lazy-loader>=0.3",
         "packaging>=24.2",
         "pillow>=9.0",

@@ -191,8 +191,47 @@ def test_an_optional_package_that_is_too_old(monkeypatch):
 
 def test_opencv_without_the_system_library(monkeypatch):
     fail(monkeypatch, "cv2", ImportError("libGL.so.1: cannot open shared object file: No such file or directory"))
-    check = doctor.check_package("opencv-python-headless", SpecifierSet())
-    assert re.search(r"opencv-python-headless .*apt-get install libgl1", check.remedy)
+    check = doctor.check_package("opencv-python", SpecifierSet())
+    assert check.status == "error" and "libGL.so.1" in check.found
+    assert re.search(r"pip uninstall -y .*; pip install opencv-python-headless .*apt-get install libgl1", check.remedy)
+
+
+def opencv_builds(monkeypatch: pytest.MonkeyPatch, **installed: str) -> None:
+    """Makes these builds of OpenCV look installed, and no others."""
+    version = importlib.metadata.version
+
+    def version_of(name):
+        if not name.startswith("opencv"):
+            return version(name)
+        if name.replace("-", "_") in installed:
+            return installed[name.replace("-", "_")]
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version_of)
+
+
+@pytest.mark.parametrize("build", ["opencv_python", "opencv_python_headless", "opencv_contrib_python_headless"])
+@pytest.mark.parametrize(("version", "status"), [("4.5.5.62", "error"), ("4.5.5.64", "ok")])
+def test_any_build_of_opencv_will_do(monkeypatch, build, version, status):
+    opencv_builds(monkeypatch, **{build: version})
+    check = doctor.check_package("opencv-python", SpecifierSet(">=4.5.5.64"))
+    assert check.status == status and version in check.found
+    assert (build.replace("_", "-") + ">=4.5.5.64" in check.remedy) == (status == "error")
+
+
+def test_two_builds_of_opencv_at_once(monkeypatch):
+    opencv_builds(monkeypatch, opencv_python="5.0.0.93", opencv_python_headless="5.0.0.93")
+    check = doctor.check_package("opencv-python", SpecifierSet(">=4.5.5.64"))
+    assert check.status == "warning"
+    assert re.search("opencv-python, opencv-python-headless share one folder", check.found)
+    assert re.search(
+        "pip uninstall -y opencv-python opencv-python-headless .*; pip install opencv-python-", check.remedy
+    )
+
+
+def test_opencv_that_no_package_manager_of_python_knows(monkeypatch):
+    opencv_builds(monkeypatch)
+    assert doctor.check_package("opencv-python", SpecifierSet()).status == "ok"
 
 
 def test_cpu_build_beside_an_nvidia_driver(monkeypatch):

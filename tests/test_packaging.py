@@ -109,6 +109,12 @@ def test_only_integrations_need_a_training_framework():
             assert not found, f"{module_name(path)} imports {found}: that is the business of {NEED_FRAMEWORKS}"
 
 
+def test_opencv_is_imported_in_one_place():
+    """`data.opencv`, which tells what to do where it does not load; all but training and 16-bit colour works without."""
+    for path in FILES:
+        assert "cv2" not in imports(path), f"{module_name(path)}: use aethernet.data.opencv"
+
+
 def test_only_the_command_line_prints():
     for path in FILES:
         if layer(module_name(path)) == "aethernet.cli":

@@ -139,7 +139,7 @@ def test_unusable_pictures_are_listed_and_skipped(hr_dir, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "3 pictures prepared, 0 finished before, 6 unusable" in out
     assert "grey made RGB: 1" in out
-    assert "skipped broken.png: not a picture that OpenCV can decode" in out
+    assert "skipped broken.png: not a picture that Pillow or OpenCV can decode" in out
     assert "skipped cut.jpg: the file is cut off" in out
     assert "skipped cut.png: the file is cut off" in out
     assert "skipped empty.jpg: the file is empty" in out

@@ -24,17 +24,16 @@ from packaging.version import InvalidVersion
 
 import aethernet
 from aethernet import machine
-from aethernet.errors import AetherError
+from aethernet.data import opencv
+from aethernet.errors import AetherError, EnvironmentProblem
 from aethernet.export.saturation import saturation
 from aethernet.integrations.basicsr import compat
 from aethernet.version import __version__
 
 BASICSR_PYTHON_LIMIT = (3, 13)  # from here on its setup.py ends with KeyError: '__version__'
 INSTALL_BASICSR = "pip install --use-pep517 --no-build-isolation --no-deps basicsr==1.4.2"
-REINSTALL_OPENCV = (
-    "pip uninstall -y opencv-python opencv-python-headless; pip install opencv-python-headless "
-    "(or, on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0)"
-)
+OPENCV_LIBRARIES = "(or, on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0)"
+UNKNOWN_VERSION = "unknown version"
 MODELS = ("AetherModel", "AetherGANModel")
 
 
@@ -48,7 +47,7 @@ class Check:
     remedy: str = ""
 
 
-MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
+MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
 """Distribution -> the module that it brings, where the names differ in more than dashes."""
 PURPOSES = {"plot": "plots", "export": "ONNX export", "bench": "measurements"}
 """The extras that training can do without. The larger ones repeat the packages of the smaller."""
@@ -149,15 +148,37 @@ def check_torchvision() -> Check:
 
 
 def check_package(distribution: str, versions: SpecifierSet) -> Check:
+    if distribution == "opencv-python":
+        return check_opencv(versions)
     remedy = f'pip install "{distribution}{versions}"'
     module = _import(_module(distribution))
     if isinstance(module, str):
-        library = distribution == "opencv-python-headless" and re.search(r"lib(GL|gthread|glib)", module)
-        return Check(distribution, "error", module, REINSTALL_OPENCV if library else remedy)
+        return Check(distribution, "error", module, remedy)
     version = getattr(module, "__version__", None) or _distribution_version(distribution)
     if not _allows(versions, version):
         return Check(distribution, "error", f"{version}; {distribution}{versions} is needed", remedy)
     return Check(distribution, "ok", version)
+
+
+def check_opencv(versions: SpecifierSet) -> Check:
+    """Any of its builds will do; of two, one has overwritten files of the other."""
+    here = {build: version for build in opencv.BUILDS if (version := _distribution_version(build)) != UNKNOWN_VERSION}
+    try:
+        module = opencv.opencv("training")
+    except EnvironmentProblem as problem:
+        reason = _first_line(str(problem.__cause__))
+        library = re.search(r"lib(GL|gthread|glib)", reason)
+        return Check(
+            "opencv-python", "error", reason, f"{opencv.REINSTALL} {OPENCV_LIBRARIES if library else ''}".strip()
+        )
+    if len(here) > 1:
+        found = f"{', '.join(here)} share one folder, and each has overwritten files of the other"
+        return Check("opencv-python", "warning", found, opencv.REINSTALL)
+    build, version = next(iter(here.items()), ("opencv-python", module.__version__))
+    if not _allows(versions, version):
+        found = f"{version}; {build}{versions} is needed"
+        return Check("opencv-python", "error", found, f'pip install --upgrade "{build}{versions}"')
+    return Check("opencv-python", "ok", version if build == "opencv-python" else f"{version}, as {build}")
 
 
 def check_basicsr() -> Iterator[Check]:
@@ -304,7 +325,7 @@ def _distribution_version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return "unknown version"
+        return UNKNOWN_VERSION
 
 
 def _first_line(text: str) -> str:

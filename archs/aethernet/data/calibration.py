@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from aethernet.data.degrade import bicubic_downsample, modcrop
-from aethernet.data.pictures import find_pictures, read_rgb
+from aethernet.data.pictures import find_pictures, middle, read_rgb
 from aethernet.errors import DataError
 
 LARGEST_SIDE = 192
@@ -45,13 +45,8 @@ class CalibrationInputs:
                 img, _ = read_rgb(path)
             except DataError as error:
                 raise DataError(f"{path}: {error}") from error
-            img = _middle(modcrop(img, self.scale), LARGEST_SIDE * self.scale)
+            img = middle(modcrop(img, self.scale), LARGEST_SIDE * self.scale, LARGEST_SIDE * self.scale)
             if not img.size:
                 raise DataError(f"{path} is smaller than one low-resolution pixel at scale {self.scale}")
             lq = torch.from_numpy(bicubic_downsample(img, self.scale)).permute(2, 0, 1)[None] / 255.0
             yield lq if self.channels == 3 else lq.mean(dim=1, keepdim=True)
-
-
-def _middle(img: np.ndarray, side: int) -> np.ndarray:
-    top, left = (max(0, (length - side) // 2) for length in img.shape[:2])
-    return img[top : top + side, left : left + side]

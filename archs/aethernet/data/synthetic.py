@@ -9,11 +9,13 @@ lines on top. All is drawn at twice the size and area-averaged, so edges are ant
 import string
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
+from aethernet.data.opencv import opencv
 from aethernet.data.surfaces import SUPERSAMPLING, colour_of, new_palette, ramp, surface
 from aethernet.errors import DataError
+
+cv2 = opencv("drawing synthetic pictures")
 
 COVERAGE = 0.7  # how often the small leaves together cover the picture, on average
 SMALLEST_RADIUS = 1.5  # pixels of the finished picture

@@ -4,8 +4,9 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
+
+from aethernet.data.pictures import png_bytes
 
 CROP = 168
 """Pixels of the enlarged picture: shown at twice that, a crop fits a phone."""
@@ -68,6 +69,4 @@ def most_detailed(img: np.ndarray, side: int) -> tuple[int, int]:
 
 def data_uri(img: np.ndarray) -> str:
     """(H, W, 3) RGB uint8 as the address of a PNG that holds itself."""
-    done, buffer = cv2.imencode(".png", img[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    assert done  # OpenCV encodes every uint8 picture
-    return f"data:image/png;base64,{base64.b64encode(buffer.tobytes()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(png_bytes(img, compression=9)).decode()}"

@@ -10,6 +10,7 @@ import torch
 
 from aethernet.bench.onnx_complexity import CONVOLUTIONS
 from aethernet.checkpoint import pretrained
+from aethernet.data.pictures import middle
 from aethernet.errors import ConfigError
 from aethernet.export.saturation import on_every_x86
 from aethernet.optional import optional_package
@@ -140,16 +141,14 @@ class Middles(PictureFolders):
         self.size = (height, width)
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
-        return ((title, middle(picture, *self.size)) for title, picture in super().__iter__())
+        return ((title, mirrored_middle(picture, *self.size)) for title, picture in super().__iter__())
 
 
-def middle(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+def mirrored_middle(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     """The (height, width) middle of a picture (H, W[, C]), which is mirrored at its borders where it is smaller."""
     missing = [max(0, side - own) for side, own in zip((height, width), picture.shape[:2], strict=True)]
     borders = [(count // 2, count - count // 2) for count in missing] + [(0, 0)] * (picture.ndim - 2)
-    picture = np.pad(picture, borders, mode="symmetric")
-    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-    return picture[top : top + height, left : left + width]
+    return middle(np.pad(picture, borders, mode="symmetric"), height, width)
 
 
 def _bytes(spec: str) -> int:

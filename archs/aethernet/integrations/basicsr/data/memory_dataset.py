@@ -55,7 +55,7 @@ class Pair:
 class AetherMemoryDataset(Dataset):
     """Pairs of GT patches and their LQ, cut from pictures that are read once; whole pictures outside of training.
 
-    Memory: 3 bytes for each HR pixel and its share of LR. Every picture format that OpenCV reads is taken; grey
+    Memory: 3 bytes for each HR pixel and its share of LR. Every picture format that Pillow or OpenCV reads is taken; grey
     becomes RGB, 16 bits become 8. Only pictures right inside the folders count. Those smaller than a patch are
     skipped.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
+from aethernet.data.opencv import opencv
 from aethernet.errors import EnvironmentProblem
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.basicsr.pipeline import option_file
@@ -51,7 +52,7 @@ def run(flags: Flags, *, is_train: bool, root: Path | None = None) -> None:
 
     Raises:
         OptionError: the option file is refused; nothing has been created then.
-        EnvironmentProblem: BasicSR is missing or does not import.
+        EnvironmentProblem: BasicSR, or OpenCV that it reads with, is missing or does not import.
         Interrupted: Ctrl-C.
     """
     opt = option_file.read(flags.opt, is_train=is_train)
@@ -77,6 +78,7 @@ def run(flags: Flags, *, is_train: bool, root: Path | None = None) -> None:
 
 def load_basicsr(is_train: bool) -> ModuleType:
     """Imports BasicSR, registers everything of this package, and returns its module `train` or `test`."""
+    opencv("BasicSR")
     compat.apply()
     try:
         pipeline = importlib.import_module("basicsr.train" if is_train else "basicsr.test")

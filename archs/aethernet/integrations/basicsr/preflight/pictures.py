@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
+from aethernet.data.pictures import SUFFIXES, picture_size
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.data.memory_dataset import paired_files
 
@@ -28,12 +27,6 @@ LISTS = {
     "RealESRGANDataset": "meta_info",
 }
 """The key of the text file with the names, where there is one."""
-
-NO_HEADER = {".hdr", ".exr", ".ras", ".sr"}
-"""OpenCV reads these, Pillow does not."""
-
-SUFFIXES = NO_HEADER | {".png", ".jpg", ".jpeg", ".jpe", ".jp2", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".avif"}
-SUFFIXES |= {".ppm", ".pgm", ".pbm", ".pnm"}
 
 SYNTHETIC_COUNT = 10_000
 """The default of AetherSyntheticDataset."""
@@ -81,23 +74,6 @@ def look(place: str, section: Mapping) -> Pictures:
     elif backend == "disk" and kind != "RealESRGANDataset":  # that one needs a list
         _look_into_folders(found, place, roots, folders, section)
     return found
-
-
-def picture_size(path: Path) -> Size | None:
-    """Width and height as OpenCV will see them, from the header; None where Pillow cannot tell.
-
-    Raises:
-        OSError: not a readable picture.
-    """
-    if path.suffix.lower() in NO_HEADER:
-        return None
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.format in ("JPEG", "MPO") and image.getexif().get(0x0112, 1) >= 5  # EXIF orientation
-    except Image.DecompressionBombError:
-        return None
-    return (height, width) if turned else (width, height)
 
 
 def _missing(
