@@ -32,7 +32,10 @@ def test_every_step_leaves_its_figures(tmp_path):
     measured = {record["model"]: record["modes"] for record in report["latency"]["records"]}
     assert len(measured) == 2 and "aether_tiny_x4" in measured
     for modes in measured.values():
-        assert all(mode["ms"] > 0 and mode["largest_difference"] < 0.1 for mode in modes if mode["mode"] != "compile")
+        computed = [mode for mode in modes if mode["mode"] != "compile"]  # a compiler may be missing
+        assert [mode["mode"] for mode in computed] == ["eager", "channels_last", "bf16"]
+        # bf16 has 8 bits; through SPAN's 19 layers they add up to a few units of the largest number.
+        assert all(mode["ms"] > 0 and mode["difference"] < 0.1 for mode in computed)
     training = report["training"]
     assert training["outcome"] == "finished" and training["finished"] and training["iterations"] == 8
     assert training["quality"]["gt"]["psnr"] > 10
