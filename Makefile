@@ -11,7 +11,7 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check
 STAMP   := $(VENV)/.installed-$(TORCH)
 BASICSR := basicsr==1.4.2
 # A process a core, four at most, for each takes up to 1 GB; the tests of a file stay together, for they share what is slow.
-PYTEST  := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+PYTEST  := python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 ifeq ($(filter $(TORCH),cpu cuda),)
   $(error TORCH=$(TORCH) is not known: use TORCH=cpu (the default) or TORCH=cuda)
@@ -25,7 +25,7 @@ else
   INSTALL_TORCH = $(PIP) install $(PIP_FLAGS) torch torchvision
 endif
 
-.PHONY: help venv demo test slow lint format types options clean
+.PHONY: help venv demo test slow floor floor-train floor-test lint format types options clean
 .DEFAULT_GOAL := help
 
 help:
@@ -33,23 +33,32 @@ help:
 	@echo "make demo      a small network trained, released and measured on this machine, into results/demo"
 	@echo "make test      the tests that take seconds"
 	@echo "make slow      the tests that train"
+	@echo "make floor     the tests with the least versions that setup.py allows, on Python 3.10, in .venv-floor-*; takes"
+	@echo "               gigabytes, for old torch comes as a CUDA build"
 	@echo "make lint      formatting and lint, changing nothing"
 	@echo "make format    formatting and the lint fixes that are safe"
 	@echo "make types     type check"
 	@echo "make options   render options/ anew from the recipes"
-	@echo "make clean     remove $(VENV), caches and build outputs; experiments/, results/ and datasets/ stay"
+	@echo "make clean     remove $(VENV), .venv-floor-*, caches and build outputs; experiments/, results/ and datasets/ stay"
 	@echo
-	@echo "PYTHON=python3   the interpreter for $(VENV), 3.10 to 3.12 (now: $(PYTHON))"
+	@echo "PYTHON=python3   the interpreter for $(VENV), 3.10 to 3.14 (now: $(PYTHON)); from 3.13 on without BasicSR, so that"
+	@echo "                 all works but training, and its tests are skipped"
+	@echo "VENV=.venv       the environment, such as .venv-3.14 for a second one (now: $(VENV))"
 	@echo "TORCH=cpu|cuda   cpu pins torch and torchvision as in constraints-cpu.txt; cuda takes pip's default (now: $(TORCH))"
 	@echo "PIP_FLAGS=       more arguments for every pip install, such as --extra-index-url ADDRESS: on Linux, pip's"
 	@echo "                 default torch is the large CUDA build; PyTorch's start page names the index of the CPU one"
 
 venv: $(STAMP)
+ifneq ($(origin PYTHON),file)
+	@test "$$($(PYTHON) --version)" = "$$($(BIN)/python --version)" || { \
+	  echo "error: $(VENV) has $$($(BIN)/python --version), not $$($(PYTHON) --version): give another folder, VENV=..., or" \
+	       "run make clean" >&2; exit 1; }
+endif
 
 $(STAMP): setup.py pyproject.toml constraints-cpu.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' || { \
-	  echo "error: $(PYTHON) is '$$($(PYTHON) --version 2>&1)'; Python 3.10, 3.11 or 3.12 is needed (BasicSR 1.4.2" \
-	       "does not build on 3.13): make venv PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "error: $(PYTHON) is '$$($(PYTHON) --version 2>&1)'; Python 3.10 or newer is needed, and for training at" \
+	       "most 3.12: make venv PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || { \
 	  echo "error: $(PYTHON) cannot make virtual environments: install its venv module" \
 	       "(Debian, Ubuntu: apt-get install python3-venv) and run make venv again" >&2; exit 1; }
@@ -58,17 +67,35 @@ $(STAMP): setup.py pyproject.toml constraints-cpu.txt
 	$(PIP) install $(PIP_FLAGS) --upgrade pip "setuptools>=77" wheel
 	$(INSTALL_TORCH)
 	$(PIP) install $(PIP_FLAGS) --no-build-isolation --editable ".[train,dev]"
-	$(PIP) install $(PIP_FLAGS) --use-pep517 --no-build-isolation --no-deps $(BASICSR)
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+	  set -x; $(PIP) install $(PIP_FLAGS) --use-pep517 --no-build-isolation --no-deps $(BASICSR); \
+	else echo "$(VENV) is without BasicSR, which does not build on Python 3.13 or newer: all works but training"; fi
 	@touch $@
 
 demo: venv
 	$(BIN)/aethernet demo --out results/demo
 
 test: venv
-	$(PYTEST)
+	$(BIN)/$(PYTEST)
 
 slow: venv
-	$(PYTEST) -m slow
+	$(BIN)/$(PYTEST) -m slow
+
+floor: floor-train floor-test
+
+# ONNX export needs a newer torch than all else, so that there are two sets of least versions.
+floor-train: EXTRAS := train,plot
+floor-test: EXTRAS := train,test
+floor-train floor-test: PYTHON := python3.10
+floor-train floor-test: FLOOR = .venv-$@/bin
+floor-train floor-test: UV = $(FLOOR)/uv pip install $(PIP_FLAGS) --python $(FLOOR)/python
+floor-train floor-test:
+	$(PYTHON) -m venv --clear .venv-$@
+	$(FLOOR)/python -m pip install $(PIP_FLAGS) uv
+	$(UV) --resolution lowest-direct --editable ".[$(EXTRAS)]"
+	$(UV) "setuptools>=77" wheel pytest pytest-xdist
+	$(UV) --no-build-isolation --no-deps $(BASICSR)
+	$(FLOOR)/$(PYTEST)
 
 lint: venv
 	$(BIN)/ruff format --check .
@@ -85,5 +112,5 @@ options: venv
 	$(BIN)/aethernet options --all options
 
 clean:
-	rm -rf $(VENV) build dist archs/*.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .venv-floor-* build dist archs/*.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find archs tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -37,22 +37,23 @@ np.savez(out, *found)
 
 
 def run_on(
-    cpu: str, engine: str, jobs: Mapping[Hashable, tuple[Path, np.ndarray]], folder: Path
+    cpu: str | None, engine: str, jobs: Mapping[Hashable, tuple[Path, np.ndarray]], folder: Path
 ) -> dict[Hashable, np.ndarray]:
     """The outputs of ONNX files, each with its input, by their names.
 
     Args:
-        cpu: as QEMU names them, such as `Haswell` (AVX2) or `Nehalem` (SSE4).
+        cpu: as QEMU names them, such as `Haswell` (AVX2) or `Nehalem` (SSE4); None for the one of this machine.
         engine: `onnxruntime` or `openvino`.
         folder: for what goes in and comes out.
     """
     assert QEMU is not None
+    emulator = [] if cpu is None else [QEMU, "-cpu", cpu]
     program, inputs, out = folder / "worker.py", folder / "inputs.npz", folder / "outputs.npz"
     program.write_text(WORKER)
     np.savez(inputs, *(x for _, x in jobs.values()))
     # The interpreter itself, not a link into a virtual environment, whose packages are then named by hand.
     packages = os.pathsep.join(path for path in sys.path if path.endswith(("site-packages", "dist-packages")))
-    command = [QEMU, "-cpu", cpu, os.path.realpath(sys.executable), str(program), engine, str(inputs), str(out)]
+    command = [*emulator, os.path.realpath(sys.executable), str(program), engine, str(inputs), str(out)]
     done = subprocess.run(
         [*command, *(str(path) for path, _ in jobs.values())],
         capture_output=True, text=True, env={**os.environ, "PYTHONPATH": packages, "OMP_NUM_THREADS": "1"}, check=False,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aethernet.bench.timing import Candidate, fixed_threads, time_candidates
-from aethernet.bench.witness import cpu_model, own_command, take_witness
+from aethernet.bench.witness import own_command, take_witness
 from aethernet.errors import ConfigError
 
 
@@ -85,10 +85,3 @@ def test_witness():
 def test_the_command_can_be_typed_again():
     assert own_command(["/usr/bin/aethernet", "bench", "a b"]) == "aethernet bench 'a b'"
     assert own_command(["/lib/aethernet/__main__.py", "bench"]) == "python -m aethernet bench"
-
-
-def test_cpu_model(tmp_path):
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("processor : 0\nmodel name : Some CPU @ 2 GHz\nflags : fpu avx2 avx512f avx512_vnni\n")
-    assert cpu_model(cpuinfo) == "Some CPU @ 2 GHz (AVX2 AVX512 VNNI)"
-    assert cpu_model(tmp_path / "missing")

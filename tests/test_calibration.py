@@ -14,7 +14,7 @@ from aethernet.data.calibration import LARGEST_SIDE, CalibrationInputs
 from aethernet.data.degrade import bicubic_downsample
 from aethernet.data.pictures import write_png
 from aethernet.errors import DataError, StageError
-from aethernet.quantization import quantizers
+from aethernet.quantization.fake import quantizers
 from aethernet.quantization.settings import QuantizationConfig
 
 PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}

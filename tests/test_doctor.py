@@ -1,17 +1,22 @@
 """The doctor finds what is broken, names the remedy, and its exit code tells."""
 
 import importlib
+import importlib.metadata
 import importlib.util
 import json
 import re
 import sys
 import types
-from pathlib import Path
 
 import pytest
+from networks import picture, randomise
+from packaging.specifiers import SpecifierSet
 
-from aethernet import cli, doctor
+import aethernet
+from aethernet import aether_custom, cli, doctor
+from aethernet.export.onnx import export_onnx
 from aethernet.integrations.basicsr import compat
+from aethernet.machine import Cpu
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -112,16 +117,76 @@ def test_torchvision_imports_with_compat_or_natively(monkeypatch, problem, statu
     assert found in check.found
 
 
-def test_scipy_that_basicsr_cannot_use(monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy", types.SimpleNamespace(__version__="2.0.1"))
-    check = doctor.check_package("scipy", "scipy")
-    assert check.status == "error"
-    assert re.search(r'pip install "scipy<2"', check.remedy)
+def requires(monkeypatch: pytest.MonkeyPatch, *texts: str) -> None:
+    """Makes the installed package ask for these."""
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: list(texts))
+
+
+def test_what_is_needed_is_read_from_the_installed_package(monkeypatch):
+    requires(monkeypatch, "torch>=2.5", "pillow", 'scipy<2,>=1.8; extra == "train"', 'torch>=2.8; extra == "export"')
+    assert doctor.requirements() == {"torch": SpecifierSet(">=2.5"), "pillow": SpecifierSet()}
+    assert doctor.requirements("train") == {"scipy": SpecifierSet("<2,>=1.8")}
+    assert doctor.requirements("export") == {"torch": SpecifierSet(">=2.8")}
+
+
+def test_a_checkout_that_is_not_installed(monkeypatch):
+    def unknown(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", unknown)
+    check = doctor.check_aethernet()
+    assert check.status == "warning"
+    assert re.search(r"pip install .*-e ", check.remedy)
+    assert {check.name for check in doctor.diagnose()} >= {"python", "torch", "basicsr"}
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "remedy"),
+    [
+        ("2.4.1+cu121", "error", 'pip install --upgrade "torch>=2.5"'),
+        ("2.7.1+cpu", "warning", 'pip install --upgrade "torch>=2.8"'),
+        ("2.8.0", "ok", ""),
+        ("2.16.0a0+git1234", "ok", ""),
+    ],
+)
+def test_torch_that_is_too_old_for_all_or_for_export(monkeypatch, version, status, remedy):
+    import torch
+
+    requires(monkeypatch, "torch>=2.5", 'torch>=2.8; extra == "export"')
+    monkeypatch.setattr(torch, "__version__", version)
+    check = next(doctor.check_torch())
+    assert (check.status, check.remedy) == (status, remedy)
+
+
+@pytest.mark.parametrize(("version", "status"), [("1.7.3", "error"), ("1.17.1", "ok"), ("2.0.1", "error")])
+def test_a_package_of_a_version_that_cannot_be_used(monkeypatch, version, status):
+    monkeypatch.setitem(sys.modules, "scipy", types.SimpleNamespace(__version__=version))
+    check = doctor.check_package("scipy", SpecifierSet(">=1.8,<2"))
+    assert check.status == status
+    assert check.remedy == ("" if status == "ok" else 'pip install "scipy<2,>=1.8"')
+
+
+def test_what_training_does_not_need_is_no_error(monkeypatch):
+    requires(
+        monkeypatch, 'lmdb>=1.3; extra == "train"', 'onnx>=1.17; extra == "export"', 'onnx>=1.17; extra == "bench"'
+    )
+    hide(monkeypatch, "lmdb", "onnx")
+    checks = {check.name: check for check in doctor.diagnose()}
+    assert checks["lmdb"].status == "error"
+    assert (checks["onnx"].status, checks["onnx"].found) == ("ok", "absent (optional, for ONNX export)")
+
+
+def test_an_optional_package_that_is_too_old(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.16.2")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: types.SimpleNamespace(origin="/x/onnx/__init__.py"))
+    check = doctor.check_optional("onnx", SpecifierSet(">=1.17"), "export")
+    assert check.status == "warning"
+    assert check.remedy == 'pip install "onnx>=1.17"'
 
 
 def test_opencv_without_the_system_library(monkeypatch):
     fail(monkeypatch, "cv2", ImportError("libGL.so.1: cannot open shared object file: No such file or directory"))
-    check = doctor.check_package("cv2", "opencv-python-headless")
+    check = doctor.check_package("opencv-python-headless", SpecifierSet())
     assert re.search(r"opencv-python-headless .*apt-get install libgl1", check.remedy)
 
 
@@ -148,15 +213,33 @@ def test_a_folder_that_cannot_be_written(monkeypatch):
     assert re.search(r"^cd to", check.remedy)
 
 
-def test_the_processor_is_read_from_cpuinfo(tmp_path):
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("processor\t: 0\nmodel name\t: Fast 9000\nflags\t\t: fpu avx2 avx512f avx_vnni amx_tile\n")
-    assert doctor.read_cpu(cpuinfo) == ("Fast 9000", ["AVX2", "AVX512", "VNNI", "AMX"])
+@pytest.mark.parametrize(
+    ("features", "found"),
+    [
+        (("AVX2", "AVX512", "VNNI"), "fastest"),
+        (("AVX2", "AVX512"), "files with weights on 8 bits go wrong here"),
+        (("AVX2",), "files with weights on 8 bits go wrong here"),
+        ((), "take fp32"),
+        (None, "nothing is known"),
+    ],
+)
+def test_every_processor_is_told_what_int8_is_worth(features, found):
+    check = doctor.check_int8(Cpu("Some CPU", features, is_x86=True))
+    assert check.status == "ok" and found in check.found
+    assert "nothing is known" in doctor.check_int8(Cpu("Some ARM", (), is_x86=False)).found
 
 
-def test_the_processor_is_named_where_there_is_no_cpuinfo():
-    name, flags = doctor.read_cpu(Path("no such file"))
-    assert isinstance(name, str) and flags == []
+def test_int8_files_are_looked_at(tmp_path, capsys):
+    pytest.importorskip("onnx", reason="ONNX export is an extra")
+    network = randomise(aether_custom(2, width=8, depths=[1], kernel_size=3, block="plain", norm_type="none")).eval()
+    aethernet.calibrate(network, [picture(1, 3, 9, 8)], quantization={"weight_bits": 8})
+    path = export_onnx(network.convert_to_quantized(), 2, "int8", tmp_path / "net.onnx")
+    check = doctor.check_file(path)
+    assert (check.name, check.status) == ("net.onnx", "warning") and "right only with VNNI" in check.found
+    (tmp_path / "page.onnx").write_text("<html>")
+    assert doctor.check_file(tmp_path / "page.onnx").status == "error"
+    cli.main(["doctor", str(path)])
+    assert "right only with VNNI" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("version", "requirement"), [("2.4.1+cu121", "torchvision==0.19.*"), ("", "torchvision")])
@@ -167,7 +250,7 @@ def test_torchvision_matches_torch(version, requirement):
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("warning", 0), ("error", 1)])
 def test_the_exit_code_tells_errors_only(monkeypatch, capsys, status, code):
     command = importlib.import_module("aethernet.cli.doctor")
-    monkeypatch.setattr(doctor, "diagnose", lambda: [doctor.Check("thing", status, "as found", "mend it")])
+    monkeypatch.setattr(doctor, "diagnose", lambda _: [doctor.Check("thing", status, "as found", "mend it")])
     parser = cli.argparse.ArgumentParser()
     command.configure(parser)
     assert command.run(parser.parse_args([])) == code

@@ -8,7 +8,7 @@ from model_helpers import PICTURES, STATISTICS, build_model, copy_of, options, t
 
 from aethernet import calibrate
 from aethernet.norms import DeploymentNorm
-from aethernet.quantization import quantizers
+from aethernet.quantization.fake import quantizers
 
 ITERATIONS = 300
 FREEZE = 90
@@ -84,6 +84,7 @@ def test_stock_average_of_the_last_iterations_validates_from_scratch():
     assert_average_validates(run("SRModel", lr=5e-3, decay=0.95), tolerance=0.1)
 
 
+@pytest.mark.slow
 def test_stock_average_of_a_qat_network_is_as_good_as_the_network(trained):
     """Ranges are parameters, so the average has them: with ranges in buffers it lost 13 dB in the pilot."""
     network = calibrate(copy.deepcopy(trained.net_g), [lq for lq, _ in PICTURES.train])

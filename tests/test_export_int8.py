@@ -12,7 +12,7 @@ from aethernet import AetherNet, aether_custom
 from aethernet.errors import ConfigError, StageError
 from aethernet.export.onnx import export_onnx
 from aethernet.export.qdq import TARGETS
-from aethernet.quantization import RoundedConv2d
+from aethernet.quantization.fake import RoundedConv2d
 from aethernet.quantization.ranges import set_ranges
 
 onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")

@@ -8,7 +8,7 @@ from hyperparameters import BASE, CASES, build
 from networks import picture
 
 from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
-from aethernet.quantization import QuantizationConfig
+from aethernet.quantization.settings import QuantizationConfig
 
 every_case = pytest.mark.parametrize(
     ("name", "fields"), [(name, fields) for name, cases in CASES.items() for fields in cases], ids=str

@@ -73,8 +73,9 @@ def test_the_path_stands_in_the_files_only_if_it_is_needed(tree, monkeypatch):
 def test_an_installed_package_needs_no_path(monkeypatch):
     """PYTHONPATH does not count: the next terminal may lack it."""
     monkeypatch.setenv("PYTHONPATH", str(ARCHS))
-    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('aethernet') is None)"
-    is_installed = subprocess.run([sys.executable, "-I", "-c", code], check=False).returncode == 0
+    code = "import importlib.util; spec = importlib.util.find_spec('aethernet'); print(spec and spec.origin)"
+    found = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True).stdout
+    is_installed = found.strip() == str(ARCHS / "aethernet/__init__.py")  # and not another checkout
     assert install.source_to_add() == (None if is_installed else ARCHS)
 
 

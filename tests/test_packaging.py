@@ -3,7 +3,7 @@
 import ast
 import fnmatch
 import functools
-import os
+import re
 import runpy
 import subprocess
 import sys
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from training import environment
 
 import aethernet
 from aethernet.version import __version__
@@ -20,7 +21,14 @@ ARCHS = ROOT / "archs"
 FILES = sorted(path for path in ARCHS.rglob("*.py"))
 
 LAYERS = (
-    ("aethernet.errors", "aethernet.version", "aethernet.files", "aethernet.weights_files", "aethernet.pretrained"),
+    (
+        "aethernet.errors",
+        "aethernet.version",
+        "aethernet.files",
+        "aethernet.machine",
+        "aethernet.weights_files",
+        "aethernet.pretrained",
+    ),
     (
         "aethernet.reparam",
         "aethernet.operations",
@@ -43,8 +51,9 @@ LAYERS = (
         "aethernet.upscale",
     ),
     ("aethernet.data", "aethernet.integrations", "aether_arch"),
-    ("aethernet.recipes", "aethernet.bench", "aethernet.doctor", "aethernet.demo", "aethernet.card"),
+    ("aethernet.recipes", "aethernet.bench", "aethernet.doctor", "aethernet.card"),
     ("aethernet.release",),
+    ("aethernet.demo",),
     ("aethernet.cli", "aethernet.__main__"),
 )
 """A module imports from its own layer and from those above it in this table. `aethernet` is the bare package."""
@@ -122,9 +131,44 @@ def test_importing_the_package_imports_no_training_framework():
     """Nor torch's compiler, which would take a second of every command."""
     unwanted = {"basicsr", "torchvision", "traiNNer", "neosr", "torch._dynamo"}
     code = f"import sys, aethernet; print({unwanted} & set(sys.modules))"
-    environment = {**os.environ, "PYTHONPATH": str(Path(aethernet.__file__).parents[1])}
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
     assert result.stdout.strip() == "set()"
+
+
+OLD_TORCH = """
+import torch
+del torch.export.Dim
+if hasattr(torch.onnx, "ops"):
+    del torch.onnx.ops
+import aether_arch, pkgutil, aethernet
+from importlib import import_module
+for folder in ("export", "bench", "release", "cli"):
+    package = import_module(f"aethernet.{folder}")
+    for module in pkgutil.iter_modules(package.__path__):
+        import_module(f"aethernet.{folder}.{module.name}")
+from aethernet.errors import EnvironmentProblem
+for write in (
+    lambda: aether_arch.export_onnx(aether_arch.aether_tiny(scale=2), scale=2),
+    lambda: import_module("aethernet.bench.onnx_files").export_peer(None, None, None),
+):
+    try:
+        write()
+    except EnvironmentProblem as problem:
+        print(problem)
+"""
+
+
+def test_a_torch_too_old_to_export_is_told_of_where_it_is_used(monkeypatch):
+    """Its names are looked up at use, so that all else works, and the text names what setup.py asks for."""
+    result = subprocess.run([sys.executable, "-c", OLD_TORCH], capture_output=True, text=True, env=environment())
+    (needed,) = (text for text in setup_keywords(monkeypatch)["extras_require"]["export"] if text.startswith("torch>="))
+    problem = (
+        rf"ONNX export needs torch {re.escape(needed.removeprefix('torch>='))} or newer, this is \S+: pip install "
+    )
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2
+    assert all(re.match(problem + "--upgrade torch$", line) for line in lines), lines
 
 
 def setup_keywords(monkeypatch: pytest.MonkeyPatch) -> dict:
@@ -158,3 +202,26 @@ def test_every_file_below_archs_is_packaged(monkeypatch):
             assert any(fnmatch.fnmatch(below, pattern) for pattern in patterns), (
                 f"{relative} is not installed: add it to package_data in setup.py"
             )
+
+
+def test_help_and_names_import_no_torch():
+    """What takes seconds is imported when it is used."""
+    program = """
+import contextlib, io, sys
+import aethernet, aethernet.cli
+with contextlib.redirect_stdout(io.StringIO()) as printed:
+    assert aethernet.cli.main([]) == 0
+    for command in aethernet.cli.COMMANDS:
+        try:
+            aethernet.cli.main([command, "--help"])
+        except SystemExit as end:
+            assert end.code == 0
+assert all(command in printed.getvalue() for command in aethernet.cli.COMMANDS)
+heavy = {"torch", "numpy", "cv2", "onnx", "basicsr"} & set(sys.modules)
+assert not heavy, heavy
+assert aethernet.AetherNet.__name__ in dir(aethernet)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

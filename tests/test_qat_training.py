@@ -12,7 +12,7 @@ from training import needs_basicsr, run_aethernet, tiny_options, write_options, 
 
 from aethernet import AetherNet, aether_custom, calibrate, load_network, write_checkpoint
 from aethernet.data.calibration import CalibrationInputs
-from aethernet.quantization import quantizers
+from aethernet.quantization.fake import quantizers
 
 pytestmark = needs_basicsr
 

@@ -13,10 +13,20 @@ from torch.nn import functional as F
 from aethernet import AetherNet, aether_custom, aether_tiny
 from aethernet.config import pack_fields, unpack_fields
 from aethernet.errors import CheckpointError, ConfigError, DataError, StageError
-from aethernet.quantization import PRESETS, FakeQuantizer, QuantConv2d, QuantizationConfig, RoundedConv2d, quantizers
-from aethernet.quantization.fake import WATCHED_BATCHES, Round, RoundBias, RoundWeight, weight_step
+from aethernet.quantization.fake import (
+    WATCHED_BATCHES,
+    FakeQuantizer,
+    QuantConv2d,
+    Round,
+    RoundBias,
+    RoundedConv2d,
+    RoundWeight,
+    quantizers,
+    weight_step,
+)
 from aethernet.quantization.integer import IntegerConv2d, Levels
 from aethernet.quantization.ranges import Magnitudes, set_ranges
+from aethernet.quantization.settings import PRESETS, QuantizationConfig
 
 GATED = {"width": 12, "depths": [2, 1], "kernel_size": 5}
 NETWORKS = {

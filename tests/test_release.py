@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import shutil
 import signal
@@ -18,7 +17,7 @@ import pytest
 import torch
 from bundles import PRODUCTS, agreement
 from networks import picture, randomise
-from training import ARCHS, PATIENCE, needs_basicsr
+from training import ARCHS, PATIENCE, environment, needs_basicsr, run_aethernet
 
 import aethernet
 from aethernet import aether_custom
@@ -55,9 +54,7 @@ def made(tmp_path_factory):
     torch.manual_seed(0)
     network = aether_custom(2, **PLAIN).eval()
     write_checkpoint(root / "net.safetensors", network, {"data": "Three squares.", "license": "cc0-1.0", "seed": "3"})
-    command = [sys.executable, "-m", "aethernet", *arguments(root), *QUICK]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
-    return root, done
+    return root, run_aethernet(*arguments(root), *QUICK, cwd=root, check=False)
 
 
 def arguments(root: Path, out: str = "out") -> list[str]:
@@ -65,10 +62,6 @@ def arguments(root: Path, out: str = "out") -> list[str]:
         "release", str(root / "net.safetensors"), "--data", str(root / "pictures"), "-o", str(root / out),
         "--max-drop", "3",
     ]  # fmt: skip
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ARCHS), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture

@@ -178,6 +178,7 @@ def _main(args: list[str], cwd: Path, logs: Path, prepare: Callable[[], None] | 
     multiprocessing.set_start_method(None, force=True)
     torch.set_num_threads(1)
     os.chdir(cwd)
+    sys.argv = ["aethernet", *args]
     if prepare is not None:
         prepare()
     sys.exit(cli.main(args))

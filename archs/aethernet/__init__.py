@@ -1,28 +1,9 @@
 """AetherNet: single-image super-resolution made to be deployed.
 
-Importing this package imports no training framework; `import aether_arch` registers into those at hand.
+Importing this package imports neither torch nor a training framework: a name of it is imported when it is used (the
+names stand in `__init__.pyi`). `import aether_arch` registers the networks into the frameworks at hand.
 """
 
-from aethernet.calibration import calibrate
-from aethernet.checkpoint import Checkpoint, load_network, read_checkpoint, write_checkpoint
-from aethernet.config import AetherConfig
-from aethernet.network import AetherNet
-from aethernet.variants import VARIANTS, aether_custom, aether_large, aether_medium, aether_small, aether_tiny
-from aethernet.version import __version__
+import lazy_loader
 
-__all__ = [
-    "VARIANTS",
-    "AetherConfig",
-    "AetherNet",
-    "Checkpoint",
-    "__version__",
-    "aether_custom",
-    "aether_large",
-    "aether_medium",
-    "aether_small",
-    "aether_tiny",
-    "calibrate",
-    "load_network",
-    "read_checkpoint",
-    "write_checkpoint",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

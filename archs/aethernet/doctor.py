@@ -1,41 +1,40 @@
 """What this machine and environment can do for AetherNet, as records: what was found, and what to do about it.
 
-The checks import what they check, in this process, and change nothing on disk.
+The checks import what they check, in this process, and change nothing on disk. Which versions are needed stands in
+setup.py alone, and is read from the installed package.
 """
 
 import importlib
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion
+
 import aethernet
+from aethernet import machine
+from aethernet.errors import AetherError
+from aethernet.export.saturation import saturation
 from aethernet.integrations.basicsr import compat
 from aethernet.version import __version__
 
-MINIMUM_PYTHON = (3, 10)
 BASICSR_PYTHON_LIMIT = (3, 13)  # from here on its setup.py ends with KeyError: '__version__'
 INSTALL_BASICSR = "pip install --use-pep517 --no-build-isolation --no-deps basicsr==1.4.2"
 REINSTALL_OPENCV = (
     "pip uninstall -y opencv-python opencv-python-headless; pip install opencv-python-headless "
     "(or, on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0)"
 )
-CPU_FLAGS = {
-    "AVX2": {"avx2"},
-    "AVX512": {"avx512f"},
-    "VNNI": {"avx512_vnni", "avx_vnni"},
-    "BF16": {"avx512_bf16", "amx_bf16"},
-    "AMX": {"amx_tile"},
-}
 MODELS = ("AetherModel", "AetherGANModel")
 
 
@@ -49,43 +48,51 @@ class Check:
     remedy: str = ""
 
 
-NEEDED = {
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "cv2": "opencv-python-headless",
-    "PIL": "pillow",
-    "yaml": "pyyaml",
-    "tqdm": "tqdm",
-    "requests": "requests",
-    "lmdb": "lmdb",
-    "tensorboard": "tensorboard",
-    "skimage": "scikit-image",
-    "safetensors": "safetensors",
-    "matplotlib": "matplotlib",
-}
-"""Module -> the distribution that brings it."""
-BELOW = {"scipy": 2}  # BasicSR 1.4.2 predates it
-OPTIONAL = ("traiNNer", "neosr", "spandrel", "onnx", "onnxscript", "onnxruntime", "openvino")
+MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
+"""Distribution -> the module that it brings, where the names differ."""
+PURPOSES = {"plot": "plots", "export": "ONNX export", "bench": "measurements"}
+"""The extras that training can do without. The larger ones repeat the packages of the smaller."""
+TREES = ("traiNNer", "neosr")
 
 
-def diagnose() -> list[Check]:
-    """Every check, in the order in which one problem explains the next."""
+def diagnose(files: Sequence[Path] = ()) -> list[Check]:
+    """Every check, in the order in which one problem explains the next; then those of int8 files."""
+    needed = requirements() | requirements("train")
+    optional = {
+        name: (versions, extra) for extra in reversed(PURPOSES) for name, versions in requirements(extra).items()
+    }
     checks = [check_python(), check_aethernet(), *check_torch(), check_torchvision()]
-    checks += [check_package(module, distribution) for module, distribution in NEEDED.items()]
-    checks += [*check_basicsr(), *(check_optional(name) for name in OPTIONAL), check_cpu(), check_folder()]
-    return checks
+    checks += [check_package(*entry) for entry in needed.items() if entry[0] not in ("torch", "torchvision")]
+    checks += check_basicsr()
+    checks += [check_optional(name, *entry) for name, entry in optional.items() if name not in needed]
+    checks += [*(check_optional(tree) for tree in TREES), check_cpu(), check_int8(machine.cpu()), check_folder()]
+    return [*checks, *map(check_file, files)]
+
+
+def requirements(extra: str = "") -> dict[str, SpecifierSet]:
+    """Distribution -> the versions that this package asks for, or one of its extras; empty where it is not installed."""
+    try:
+        texts = importlib.metadata.requires("aethernet") or []
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+    return {
+        requirement.name: requirement.specifier
+        for requirement in map(Requirement, texts)
+        if (requirement.marker.evaluate({"extra": extra}) if requirement.marker else not extra)
+    }
 
 
 def check_python() -> Check:
-    found = f"{platform.python_version()} at {sys.executable}"
-    if sys.version_info[:2] < MINIMUM_PYTHON:
-        return Check("python", "error", found, "make a virtual environment with Python 3.10 to 3.12")
-    return Check("python", "ok", found)
+    return Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
 
 
 def check_aethernet() -> Check:
     folder = Path(aethernet.__file__).parent
-    return Check("aethernet", "ok", f"{__version__}, {_origin(folder)}")
+    found = f"{__version__}, {_origin(folder)}"
+    if not requirements():
+        remedy = f"pip install --no-build-isolation -e {folder.parents[1]}"
+        return Check("aethernet", "warning", f"{found}, not installed: needed packages are not known", remedy)
+    return Check("aethernet", "ok", found)
 
 
 def check_torch() -> Iterator[Check]:
@@ -97,8 +104,12 @@ def check_torch() -> Iterator[Check]:
     if torch.version.hip:
         build = f"ROCm {torch.version.hip}"
     found = f"{torch.__version__}, {build} build"
-    if _version(torch.__version__) < (2, 4):
-        yield Check("torch", "error", f"{found}; 2.4 or newer is needed", 'pip install --upgrade "torch>=2.4"')
+    for extra in ("", "export"):
+        versions = requirements(extra).get("torch", SpecifierSet())
+        if not _allows(versions, torch.__version__):
+            found = f"{found}; {PURPOSES[extra] if extra else 'aethernet'} needs torch{versions}"
+            yield Check("torch", "warning" if extra else "error", found, f'pip install --upgrade "torch{versions}"')
+            break
     else:
         yield Check("torch", "ok", found)
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -137,16 +148,15 @@ def check_torchvision() -> Check:
     return Check("torchvision", "ok", f"{module.__version__}, imports natively")
 
 
-def check_package(name: str, distribution: str) -> Check:
-    bound = f"<{BELOW[name]}" if name in BELOW else ""
-    remedy = f'pip install "{distribution}{bound}"'
-    module = _import(name)
+def check_package(distribution: str, versions: SpecifierSet) -> Check:
+    remedy = f'pip install "{distribution}{versions}"'
+    module = _import(MODULES.get(distribution, distribution))
     if isinstance(module, str):
-        library = name == "cv2" and re.search(r"lib(GL|gthread|glib)", module)
+        library = distribution == "opencv-python-headless" and re.search(r"lib(GL|gthread|glib)", module)
         return Check(distribution, "error", module, REINSTALL_OPENCV if library else remedy)
     version = getattr(module, "__version__", None) or _distribution_version(distribution)
-    if bound and _version(version) >= (BELOW[name],):
-        return Check(distribution, "error", f"{version}; BasicSR 1.4.2 needs {distribution}{bound}", remedy)
+    if not _allows(versions, version):
+        return Check(distribution, "error", f"{version}; {distribution}{versions} is needed", remedy)
     return Check(distribution, "ok", version)
 
 
@@ -194,32 +204,47 @@ def check_registries() -> Iterator[Check]:
             yield Check(label, "ok", ", ".join(wanted[label]))
 
 
-def check_optional(name: str) -> Check:
+def check_optional(distribution: str, versions: SpecifierSet | None = None, extra: str = "") -> Check:
     """Looks without importing: some of these parse the command line or load gigabytes at import."""
-    spec = importlib.util.find_spec(name)
+    purpose = f", for {PURPOSES[extra]}" if extra else ""
+    spec = importlib.util.find_spec(MODULES.get(distribution, distribution))
     if spec is None:
-        return Check(name, "ok", "absent (optional)")
+        return Check(distribution, "ok", f"absent (optional{purpose})")
     folder = Path(spec.origin).parent if spec.origin else Path(next(iter(spec.submodule_search_locations or ["."])))
-    return Check(name, "ok", f"{_distribution_version(name)}, {_origin(folder)}")
+    version = _distribution_version(distribution)
+    if versions is not None and not _allows(versions, version):
+        found = f"{version}; {distribution}{versions} is needed{purpose}"
+        return Check(distribution, "warning", found, f'pip install "{distribution}{versions}"')
+    return Check(distribution, "ok", f"{version}, {_origin(folder)}")
 
 
 def check_cpu() -> Check:
-    model, flags = read_cpu()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = f"{model}, {cores} cores, {' '.join(flags) if flags else 'no known vector extensions'}"
+    found = f"{machine.cpu().title}, {machine.cores()} cores"
     if torch := sys.modules.get("torch"):
         found += f"; torch uses {torch.get_num_threads()} threads"
     return Check("cpu", "ok", found)
 
 
-def read_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, list[str]]:
-    """The processor's name and its extensions that matter here; the architecture and none where they are not told."""
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
-    present = set(flags[1].split()) if flags else set()
-    name = model[1] if model else platform.processor() or platform.machine()
-    return name, [label for label, names in CPU_FLAGS.items() if names & present]
+def check_int8(cpu: machine.Cpu) -> Check:
+    """What int8 files are worth on a CPU (times: tiny x4 in ONNX Runtime, docs/int8.md)."""
+    if not cpu.is_x86 or cpu.features is None:
+        return Check("int8", "ok", "nothing is known of int8 on this processor: compare with `aethernet bench speed`")
+    if "VNNI" in cpu.features:
+        return Check("int8", "ok", "VNNI: int8 files are right and fastest, about 3 times as fast as fp32")
+    if "AVX2" in cpu.features:
+        found = "no VNNI: our int8 files are right and about 1.8 times as fast as fp32; files with weights on 8 bits go wrong here"
+        return Check("int8", "ok", found, "`aethernet doctor FILE.onnx` tells of a file whether it is right here")
+    return Check("int8", "ok", "no AVX2: our int8 files are right, but slower than fp32: take fp32")
+
+
+def check_file(path: Path) -> Check:
+    """Whether an int8 ONNX file is right on every x86 CPU."""
+    try:
+        found = saturation(path)
+    except AetherError as error:
+        return Check(path.name, "error", str(error), "give an .onnx file")
+    remedy = "calibrate and export it anew: `aethernet calibrate` keeps weights on 7 bits by default"
+    return Check(path.name, "warning" if found.possible else "ok", found.sentence(), remedy if found.possible else "")
 
 
 def check_folder() -> Check:
@@ -261,6 +286,14 @@ def _torchvision_beside(torch_version: str) -> str:
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", text.partition("+")[0])[:2])
+
+
+def _allows(versions: SpecifierSet, version: str) -> bool:
+    """Whether a version is among them; a version that says nothing, such as that of a package without metadata, is."""
+    try:
+        return versions.contains(version, prereleases=True)
+    except InvalidVersion:
+        return True
 
 
 def _distribution_version(name: str) -> str:

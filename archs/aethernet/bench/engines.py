@@ -15,7 +15,7 @@ from aethernet.bench.models import Subject
 from aethernet.bench.onnx_files import export_peer, open_session, optional_package, session_function
 from aethernet.bench.openvino_files import compile_openvino
 from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
-from aethernet.export.onnx import export_onnx
+from aethernet.export.onnx import export_onnx, require_exporter
 from aethernet.network import AetherNet
 
 Run = Callable[[], object]
@@ -131,13 +131,13 @@ def _needs_compiler() -> None:
 
 
 def _needs_onnxruntime() -> None:
-    for package in ("onnxruntime", "onnx", "onnxscript"):
-        optional_package(package, "engine onnxruntime")
+    optional_package("onnxruntime", "engine onnxruntime")
+    require_exporter()
 
 
 def _needs_openvino() -> None:
-    for package in ("openvino", "onnx", "onnxscript"):
-        optional_package(package, "engine openvino")
+    optional_package("openvino", "engine openvino")
+    require_exporter()
 
 
 def _needs_cuda() -> None:

@@ -12,7 +12,8 @@ from torch import nn
 
 from aethernet.bench.complexity import Complexity
 from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
-from aethernet.export.onnx import DYNAMIC_SHAPE, quiet_exporter
+from aethernet.export.form import Form
+from aethernet.export.onnx import quiet_exporter, require_exporter
 
 OPSET = 18
 ELEMENT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
@@ -143,10 +144,10 @@ def export_peer(network: nn.Module, example: torch.Tensor, path: Path) -> bool:
     Returns:
         True for a file with dynamic sizes, False for one that takes the example's size only.
     """
-    optional_package("onnxscript", "writing an ONNX file")
+    require_exporter()
     two = torch.cat([example, example])  # an example of batch 1 would fix the batch
     with quiet_exporter():
-        for inputs, shapes in ((two, (DYNAMIC_SHAPE,)), (example, None)):
+        for inputs, shapes in ((two, Form().dynamic_shapes()), (example, None)):
             try:
                 program = torch.onnx.export(
                     network, (inputs,), dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, verbose=False

@@ -1,8 +1,6 @@
 """What a figure was measured on: a number without it can be neither repeated nor compared."""
 
 import datetime
-import os
-import platform
 import shlex
 import sys
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from aethernet import machine
 from aethernet.version import __version__
 
 
@@ -44,10 +43,10 @@ def take_witness(*, threads: int, precision: str, size: str, device: str = "cpu"
         device: `cpu`, or a CUDA device.
         command: the command line; by default that of this process.
     """
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else cpu_model()
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else machine.cpu().title
     return Witness(
         device=name,
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=machine.cores(),
         threads=threads,
         torch=torch.__version__,
         aethernet=__version__,
@@ -63,18 +62,3 @@ def own_command(argv: list[str]) -> str:
     program = Path(argv[0])
     start = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
     return shlex.join([*start, *argv[1:]])
-
-
-def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor's own name, with the instruction sets that decide the speed of convolutions."""
-    if not cpuinfo.is_file():
-        return platform.processor() or platform.machine()
-    fields: dict[str, str] = {}
-    for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    model = fields.get("model name") or fields.get("Model") or platform.machine()
-    flags = fields.get("flags", "").split()
-    known = {"avx2": "AVX2", "avx512f": "AVX512", "avx512_vnni": "VNNI", "avx512_bf16": "BF16", "amx_int8": "AMX"}
-    features = [title for flag, title in known.items() if flag in flags]
-    return f"{model} ({' '.join(features)})" if features else model

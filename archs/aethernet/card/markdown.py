@@ -88,7 +88,13 @@ def _summary(config: AetherConfig) -> str:
         f"AetherNet `{config.variant}` for single-image super-resolution by a factor of {config.scale}: {colours} "
         f"(N, {config.in_channels}, H, W) in [0, 1] -> (N, {config.in_channels}, {config.scale}H, {config.scale}W). "
         + (
-            "The network computes with 8-bit integers, which it was fine-tuned for."
+            "The network computes with 8-bit integers, which it was fine-tuned for, "
+            f"and its weights are on {config.quantization.weight_bits} bits"
+            + (
+                ": it is right on every x86 CPU."
+                if config.quantization.weight_bits == 7
+                else ": x86 CPUs need VNNI for it."
+            )
             if config.stage == "int8"
             else "The training form can be trained on; the fused file is the plain convolutional graph of the same function."
         )

@@ -1,7 +1,7 @@
 """The `aethernet` command: one module of this package per subcommand.
 
 A subcommand's module has `HELP` (one line), `configure(parser)` and `run(args) -> int` (the exit code), and
-imports what only it needs inside `run`.
+imports what only it needs inside `run`: nothing here may import torch, which takes seconds.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="aethernet", description="Train, fuse and measure AetherNet super-resolution networks."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name in COMMANDS:
         module = importlib.import_module(f"aethernet.cli.{name}")
         subparser = commands.add_parser(name, help=module.HELP, description=module.HELP)
@@ -44,7 +44,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand and returns its exit code: 0 done, 1 refused with a message, 2 wrong usage."""
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return 0
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # other libraries: what matters alone
     logging.getLogger("aethernet").setLevel(logging.INFO)
     try:

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.calibration import calibrate
     from aethernet.checkpoint import read_checkpoint, write_checkpoint
     from aethernet.data.calibration import CalibrationInputs
-    from aethernet.quantization import quantizers
+    from aethernet.quantization.fake import quantizers
 
     weights_file.check_out(args)
     network = read_checkpoint(args.weights, args.key).network()

@@ -4,23 +4,27 @@ import argparse
 import dataclasses
 import json
 import logging
+from pathlib import Path
 
 HELP = "check this environment and name a remedy for every problem"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="int8 .onnx files: are they right on every x86 CPU?"
+    )
     parser.add_argument("--json", action="store_true", help="print the records as JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns 1 if something that training needs is missing or broken."""
+    """Returns 1 if something that training needs is missing or broken, or a file cannot be read."""
     from aethernet.doctor import diagnose
 
     package_log = logging.getLogger("aethernet")
     level = package_log.level
     package_log.setLevel(logging.ERROR)  # what the imports warn of is in the table already
     try:
-        checks = diagnose()
+        checks = diagnose(args.files)
     finally:
         package_log.setLevel(level)
     errors = sum(check.status == "error" for check in checks)

@@ -75,8 +75,10 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.cli.bench import ProgressBars
     from aethernet.export.files import export_files, planned_files
     from aethernet.export.form import Form
+    from aethernet.export.onnx import require_exporter
     from aethernet.export.saturation import on_every_x86
 
+    require_exporter()
     form = Form(static=args.static, batch=args.batch, pixels=args.pixels)
     network = read_checkpoint(args.weights, args.key).network()
     precisions = args.precision or (["int8"] if network.config.quantized else ["fp32", "fp16"])

@@ -7,7 +7,6 @@ reading a whole 2K picture for a small patch is what slows training down. `NAME_
 import contextlib
 import itertools
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,6 +18,7 @@ from aethernet.data.manifest import Manifest, Record
 from aethernet.data.pictures import find_pictures, read_rgb, write_png
 from aethernet.data.subimages import Parameters, cut_pairs
 from aethernet.errors import DataError
+from aethernet.machine import cores
 
 logger = logging.getLogger(__name__)
 
@@ -192,5 +192,4 @@ def _remove_outputs(folders: dict[int, Path], outputs: Iterable[str]) -> None:
 
 def default_workers() -> int:
     """As many threads as there are cores for this process, at most 16: beyond that the disk is the limit."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 16)
+    return min(cores(), 16)

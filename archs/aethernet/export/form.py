@@ -15,7 +15,6 @@ from aethernet.errors import ConfigError
 PIXELS = ("float", "uint8_nchw", "uint8_nhwc")
 """(N, C, H, W) float32 in [0, 1]; bytes in the same order; bytes with the channels last, (N, H, W, C)."""
 LARGEST_BYTE = 255.0
-FREE = torch.export.Dim.DYNAMIC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +68,7 @@ class Form:
     def dynamic_shapes(self) -> tuple[dict[int, Any]] | None:
         """The free sizes, as `torch.export` wants them; None if there are none."""
         fixed = {"batch": self.batch, "height": self.static, "width": self.static}
-        free = {axis: FREE for name, axis in self.axes().items() if fixed[name] is None}
+        free = {axis: torch.export.Dim.DYNAMIC for name, axis in self.axes().items() if fixed[name] is None}
         return (free,) if free else None
 
     def metadata(self) -> dict[str, str]:

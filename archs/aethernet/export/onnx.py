@@ -31,8 +31,6 @@ OPSETS = {"fp32": 17, "fp16": 17, "int8": 21}
 LEAST_OPSET, LARGEST_OPSET = 17, 22
 """Nothing in these graphs needs a newer one, and older runtimes would not read it."""
 INPUT_NAME, OUTPUT_NAME = "input", "output"
-DYNAMIC_SHAPE = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
-"""N, H and W of an (N, C, H, W) input are free."""
 
 
 class HalfInside(nn.Module):
@@ -80,16 +78,15 @@ def export_onnx(
     Raises:
         ConfigError: an unknown precision, target or form, another scale or operator set, weights too large for fp16.
         StageError: a network of the wrong stage.
+        EnvironmentProblem: as `require_exporter`.
     """
     form = Form(static=static, batch=batch, pixels=pixels)
     opset = check_choices(precision, target, opset)
     if scale != model.config.scale:
         raise ConfigError(f"the model is {model.config.title}, but scale={scale} was given: pass its own scale")
-    try:
-        import onnx
-        import onnxscript  # noqa: F401  (torch's exporter is built on it)
-    except ImportError as error:
-        raise EnvironmentProblem(f"ONNX export needs {error.name}: `pip install onnx onnxscript`") from error
+    require_exporter()
+    import onnx
+
     path = Path(path or f"aether_{model.config.variant}_x{scale}{file_suffix(precision, target, form)}")
     network = _exportable(model, precision, target, opset)
     if form.pixels != "float":
@@ -100,6 +97,19 @@ def export_onnx(
     with atomic_path(path) as temporary:
         onnx.save(proto, temporary)
     return path
+
+
+def require_exporter() -> None:
+    """Raises `EnvironmentProblem` where onnx or onnxscript is missing, or torch too old to write these files."""
+    if not hasattr(torch.onnx, "ops"):  # 2.7 lacks what int8 files are written with, 2.6 writes other operators
+        raise EnvironmentProblem(
+            f"ONNX export needs torch 2.8 or newer, this is {torch.__version__}: pip install --upgrade torch"
+        )
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401  (torch's exporter is built on it)
+    except ImportError as error:
+        raise EnvironmentProblem(f"ONNX export needs {error.name}: pip install onnx onnxscript") from error
 
 
 def check_choices(precision: str, target: str = "ort", opset: int | None = None) -> int:

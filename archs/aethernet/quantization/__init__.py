@@ -9,16 +9,3 @@ Weights: int8 in [-63, 63] (with `weight_bits: 8` [-127, 127]), one step for eac
 [-128, 127], one step for a tensor, symmetric around 0 (no zero point). Biases: int32, on the grid of the sums of
 products that they join. Rounding is half to even, as ONNX rounds.
 """
-
-from aethernet.quantization.fake import FakeQuantizer, QuantConv2d, QuantizedOperation, RoundedConv2d, quantizers
-from aethernet.quantization.settings import PRESETS, QuantizationConfig
-
-__all__ = [
-    "PRESETS",
-    "FakeQuantizer",
-    "QuantConv2d",
-    "QuantizationConfig",
-    "QuantizedOperation",
-    "RoundedConv2d",
-    "quantizers",
-]

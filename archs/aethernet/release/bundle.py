@@ -16,6 +16,7 @@ from aethernet.checkpoint import Checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import ConfigError
 from aethernet.export.half_range import HalfReport, half_ranges
+from aethernet.export.onnx import require_exporter
 from aethernet.export.saturation import saturation
 from aethernet.files import atomic_path
 from aethernet.network import AetherNet
@@ -118,6 +119,7 @@ def release(
     Raises:
         AetherError: unusable weights, pictures or places; nothing is left of what was begun.
     """
+    require_exporter()
     out = Path(os.path.abspath(out))
     failed_out = out.with_name(out.name + places.FAILED)
     places.check_replaceable(out)

@@ -12,7 +12,7 @@ from aethernet.calibration import PERCENTILE
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.samples import seeded
 from aethernet.network import AetherNet
-from aethernet.quantization import quantizers
+from aethernet.quantization.fake import quantizers
 from aethernet.quantization.ranges import set_ranges
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run

@@ -33,6 +33,7 @@ from aethernet.data.degrade import bicubic_downsample, modcrop
 from aethernet.data.pictures import SUFFIXES, read_rgb
 from aethernet.errors import DataError, OptionError
 from aethernet.integrations.basicsr.set_options import integer, phase
+from aethernet.machine import cores
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
 
@@ -209,11 +210,6 @@ def summed_detail(lq: np.ndarray) -> np.ndarray:
     differences[:, 1:] += np.abs(np.diff(grey, axis=1))
     differences[1:] += np.abs(np.diff(grey, axis=0))
     return np.pad(differences.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _picture(path: Path) -> np.ndarray:

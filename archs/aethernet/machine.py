@@ -1,0 +1,50 @@
+"""This machine: the processor, what it can do, and how many cores of it are ours."""
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+FEATURES = {
+    "AVX2": {"avx2"},
+    "AVX512": {"avx512f"},
+    "VNNI": {"avx512_vnni", "avx_vnni"},
+    "BF16": {"avx512_bf16", "amx_bf16"},
+    "AMX": {"amx_tile"},
+}
+"""The instruction sets that decide how fast, and for int8 how right, a convolution is; and the flags that Linux shows."""
+X86 = ("x86_64", "amd64", "i386", "i686")
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """A processor. `features` are those of `FEATURES`, in their order; None where the system does not tell."""
+
+    model: str
+    features: tuple[str, ...] | None
+    is_x86: bool
+
+    @property
+    def title(self) -> str:
+        """The name with the features, such as `AMD EPYC (AVX2 AVX512 VNNI)`."""
+        return f"{self.model} ({' '.join(self.features)})" if self.features else self.model
+
+
+def cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
+    """The processor that this process runs on."""
+    machine = platform.machine()
+    is_x86 = machine.lower() in X86
+    if not cpuinfo.is_file():
+        return Cpu(platform.processor() or machine, None, is_x86)
+    fields: dict[str, str] = {}
+    for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    flags = set(fields.get("flags", fields.get("Features", "")).split())
+    features = tuple(name for name, names in FEATURES.items() if names & flags)
+    return Cpu(fields.get("model name") or fields.get("Model") or machine, features, is_x86)
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
