@@ -29,7 +29,9 @@ setup(
     package_dir={"": "archs"},
     packages=find_packages("archs"),
     py_modules=["aether_arch"],
-    package_data={"aethernet": ["recipes/templates/*", "weights/*", "data/*/*", "release/template/*", "*.pyi"]},
+    package_data={
+        "aethernet": ["training/recipes/templates/*", "weights/*", "data/*/*", "release/template/*", "*.pyi"]
+    },
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.5",

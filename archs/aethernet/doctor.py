@@ -184,15 +184,15 @@ def check_basicsr() -> Iterator[Check]:
 
 
 def check_registries() -> Iterator[Check]:
-    for name in ("aether_arch", "aethernet.integrations.basicsr.models"):
+    for name in ("aether_arch", "aethernet.integrations.basicsr.training.models"):
         module = _import(name)
         if isinstance(module, str):
             yield Check("registries", "error", f"import {name} fails: {module}", _reinstall())
             return
     from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
-    from aethernet.integrations.basicsr import models
-    from aethernet.variants import FACTORIES
+    from aethernet.integrations.basicsr.training import models
+    from aethernet.network.variants import FACTORIES
 
     models.register()  # as the launcher does
     wanted = {"ARCH_REGISTRY": [factory.__name__ for factory in FACTORIES], "MODEL_REGISTRY": MODELS}

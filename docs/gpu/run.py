@@ -88,8 +88,8 @@ def environment(run: Run) -> None:
     """What the machine is, and whether everything imports. Without that, no other step can do anything."""
     program = (
         "import json, os, platform, torch\n"
-        "from aethernet.integrations.basicsr.launcher import load_basicsr\n"
-        "from aethernet.bench.witness import cpu_model\n"
+        "from aethernet.integrations.basicsr.pipeline.launcher import load_basicsr\n"
+        "from aethernet.witness import cpu_model\n"
         "load_basicsr(is_train=True)\n"
         "import torchvision, numpy, onnx, spandrel\n"
         "gpu = torch.cuda.is_available()\n"
