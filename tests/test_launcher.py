@@ -110,11 +110,25 @@ def test_what_is_replaced_comes_back(monkeypatch):
     assert sys.argv != ["x"]
 
 
-def test_without_basicsr_the_doctor_is_named(monkeypatch):
+def without(monkeypatch, package: str, reason: str) -> None:
+    original = launcher.importlib.import_module
+
     def import_module(name: str):
-        raise ModuleNotFoundError(f"No module named {name!r}")
+        if name.partition(".")[0] == package:
+            raise ImportError(reason)
+        return original(name)
 
     monkeypatch.setattr(launcher.importlib, "import_module", import_module)
+
+
+def test_without_opencv_the_headless_build_is_named(monkeypatch):
+    without(monkeypatch, "cv2", "libGL.so.1: cannot open shared object file")
+    with pytest.raises(EnvironmentProblem, match=r"BasicSR needs OpenCV.*libGL.*pip install opencv-python-headless$"):
+        launcher.load_basicsr(True)
+
+
+def test_without_basicsr_the_doctor_is_named(monkeypatch):
+    without(monkeypatch, "basicsr", "No module named 'basicsr.train'")
     with pytest.raises(EnvironmentProblem, match=r"No module named 'basicsr.train'.*aethernet doctor"):
         launcher.load_basicsr(is_train=True)
 

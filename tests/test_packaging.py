@@ -24,7 +24,18 @@ FILES = sorted(path for path in ARCHS.rglob("*.py"))
 LAYERS = (
     tuple(
         f"aethernet.{name}"
-        for name in ("errors", "files", "machine", "optional", "progress", "tables", "threads", "version", "witness")
+        for name in [
+            "checks",
+            "errors",
+            "files",
+            "machine",
+            "optional",
+            "progress",
+            "tables",
+            "threads",
+            "version",
+            "witness",
+        ]
     ),
     ("aethernet.data", "aethernet.quantization"),
     ("aethernet.network",),

@@ -1,6 +1,7 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and their checksums."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 import stat
@@ -30,6 +31,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from aethernet.arena import values
 from aethernet.arena.recipe import ArenaRecipe
 from aethernet.arena.records import ArenaReport, Latency, NetworkRecord, Quality, RunRecord, arena_markdown
 from aethernet.arena.runs import Run, plan
 from aethernet.bench.complexity import network_complexity
 from aethernet.bench.engines import pick_engines
 from aethernet.bench.speed import measure_speed
+from aethernet.checks import did_you_mean
 from aethernet.errors import CheckpointError, EnvironmentProblem, OptionError
 from aethernet.files import atomic_path
 from aethernet.progress import Progress
@@ -63,7 +63,7 @@ def run_arena(
     names = [entry.name for entry in recipe.networks]
     unknown = [name for name in only if name not in names]
     if unknown:
-        raise OptionError(f"there is no network {unknown[0]!r} in the recipe; {values.near(unknown[0], names)}")
+        raise OptionError(f"there is no network {unknown[0]!r} in the recipe; {did_you_mean(unknown[0], names)}")
     planned = [run for run in plan(recipe, arena.out) if not only or run.entry.name in only or _is_current(run)]
     for run in planned:
         if run.entry.training.seconds is None or run.is_finished:  # else its length is not known yet

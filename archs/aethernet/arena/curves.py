@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from aethernet.integrations.basicsr.pipeline.log import reached_iterations
+
 STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \w+: (.*)")
-ITERATION = re.compile(r"\[epoch:\s*[\d,]+, iter:\s*([\d,]+),")
 RESUMED = re.compile(r"Start training from epoch: \d+, iter: (\d+)")
 PSNR = re.compile(r"\t # psnr: ([\d.]+)")
 
@@ -72,8 +73,8 @@ class _Clock:
         now, message = datetime.datetime.strptime(stamp[1], "%Y-%m-%d %H:%M:%S,%f").timestamp(), stamp[2]
         if found := RESUMED.search(message):
             self._start(int(found[1]), now)
-        elif found := ITERATION.search(message):
-            self._reach(int(found[1].replace(",", "")), now)
+        elif reached := reached_iterations(message):
+            self._reach(reached[0], now)
         elif message.startswith("End of training") and self.iteration < total:
             self._reach(total, now)
         elif message.startswith("Validation "):

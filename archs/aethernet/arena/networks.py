@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from aethernet.arena import values
+from aethernet.checks import did_you_mean
 from aethernet.errors import AetherError, ConfigError, OptionError
 from aethernet.integrations.peers import EXAMPLE, build_trainable, probe_scale
 from aethernet.network.network import AetherNet
@@ -81,7 +82,7 @@ def _ours(network_g: Mapping, place: str) -> AetherNet:
     factory = OURS.get(str(network_g["type"]))
     if factory is None:
         raise OptionError(
-            f"{place}: type: {network_g['type']!r} is none of ours; {values.near(str(network_g['type']), OURS)} "
+            f"{place}: type: {network_g['type']!r} is none of ours; {did_you_mean(str(network_g['type']), OURS)} "
             "Those of others are given as network: 'package.module:Class(argument=value)'"
         )
     with torch.random.fork_rng(devices=[]):

@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from aethernet.arena.curves import ITERATION, PSNR
+from aethernet.arena.curves import PSNR
 from aethernet.files import atomic_path
+from aethernet.integrations.basicsr.pipeline.log import reached_iterations
 from aethernet.integrations.basicsr.pipeline.process import run_command
 from aethernet.progress import Progress
 
@@ -25,8 +26,8 @@ def train_in(folder: Path, options: str, iterations: int, threads: int, progress
         nonlocal psnr
         if found := PSNR.search(line):
             psnr = f"{float(found[1]):.2f} dB"
-        if (found := ITERATION.search(line)) and progress is not None:
-            progress(min(iterations, int(found[1].replace(",", ""))), iterations, psnr)
+        if progress is not None and (reached := reached_iterations(line)):
+            progress(min(iterations, reached[0]), iterations, psnr)
 
     command = ("train", "-opt", OPTION_FILE, "--auto_resume")
     run_command(*command, folder=folder, log=folder / LOG, environment=environment(threads), watch=watch)

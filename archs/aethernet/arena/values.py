@@ -4,12 +4,12 @@ YAML reads `2e-3` (no dot) as text, so text that is a number is taken for one.
 """
 
 import copy
-import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from aethernet.checks import did_you_mean, is_number, whole_number
 from aethernet.errors import OptionError
 
 Reader = Callable[[object, str], Any]
@@ -21,7 +21,7 @@ def section(value: object, place: str, known: Collection[str] | None = None) -> 
         raise OptionError(f"{place}: must be a section of `key: value` lines, not {value!r}")
     for key in value:
         if known is not None and key not in known:
-            raise OptionError(f"{place}: there is no entry {key!r}; {near(key, known)}")
+            raise OptionError(f"{place}: there is no entry {key!r}; {did_you_mean(key, known)}")
     return value
 
 
@@ -48,7 +48,7 @@ def number(*, above: float | None = None, below: float = math.inf) -> Reader:
 
     def read(value: object, place: str) -> float:
         try:
-            result = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+            result = float(value) if is_number(value) or isinstance(value, str) else math.nan
         except ValueError:
             result = math.nan
         in_range = result >= 0 if above is None else result > above
@@ -65,9 +65,7 @@ def whole(least: int) -> Reader:
     """A whole number of at least `least`."""
 
     def read(value: object, place: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise OptionError(f"{place}: must be a whole number of at least {least}, not {value!r}")
-        return value
+        return whole_number(f"{place}:", value, least, OptionError)
 
     return read
 
@@ -103,12 +101,6 @@ def size(value: object, place: str) -> tuple[int, int]:
     if not match:
         raise OptionError(f"{place}: must be of the form HEIGHTxWIDTH, such as 128x128, not {value!r}")
     return int(match[1]), int(match[2])
-
-
-def near(name: str, known: Collection[str]) -> str:
-    """`did you mean 'this'?`, or all that is known."""
-    found = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {found[0]!r}?" if found else f"known: {', '.join(known)}"
 
 
 def merged(base: Mapping, changes: Mapping) -> dict:

@@ -6,9 +6,9 @@ the model card `NAME.md`, and one that was fine-tuned for int8, `NAME_int8.safet
 `aethernet card` writes them.
 """
 
-import difflib
 from pathlib import Path
 
+from aethernet.checks import near
 from aethernet.errors import CheckpointError
 
 FOLDER = Path(__file__).parents[1] / "weights"
@@ -29,8 +29,8 @@ def path(name: str) -> Path:
     names = available()
     if name in names:
         return FOLDER / f"{name}{SUFFIX}"
-    near = difflib.get_close_matches(name, names, n=2)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    closest = near(name, names, most=2)
+    hint = f"did you mean {' or '.join(closest)}? " if closest else ""
     raise CheckpointError(
         f"there are no packaged weights {name!r}; {hint}There are: {', '.join(names) or 'none in this installation'}. "
         "A file is given as a path with its ending"

@@ -13,6 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from aethernet.checks import is_whole
 from aethernet.errors import DataError
 
 KERNEL_WIDTH = 4  # support of the cubic kernel in input pixels, before it is stretched
@@ -57,7 +58,7 @@ def modcrop(img: np.ndarray, scale: int) -> np.ndarray:
 
 
 def _checked_scale(scale: int) -> int:
-    if isinstance(scale, bool) or not isinstance(scale, int | np.integer) or scale < 1:
+    if not is_whole(int(scale) if isinstance(scale, np.integer) else scale, 1):
         raise DataError(f"scale is {scale!r}: it must be an integer >= 1")
     return int(scale)
 

@@ -1,12 +1,10 @@
 """Running `aethernet` commands as a user would, with their output in a log and their progress read from it."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from aethernet.integrations.basicsr.pipeline import process
-
-ITERATION = re.compile(r"iter:\s*([\d,]+)")
+from aethernet.integrations.basicsr.pipeline.log import reached_iterations
 
 
 def run_command(
@@ -30,9 +28,9 @@ def run_command(
     """
 
     def watch(line: str) -> None:
-        found = ITERATION.search(line)
-        if found and iterations:
-            progress(title, int(found.group(1).replace(",", "")) / iterations)
+        reached = reached_iterations(line)
+        if reached and iterations:
+            progress(title, reached[0] / iterations)
 
     progress(title, 0.0)
     log = folder / "logs" / f"{title.replace(' ', '_')}.txt"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aethernet.checks import is_whole, one_of, whole_number
 from aethernet.errors import ConfigError
 
 PIXELS = ("float", "uint8_nchw", "uint8_nhwc")
@@ -32,12 +33,11 @@ class Form:
     pixels: str = "float"
 
     def __post_init__(self) -> None:
-        if self.pixels not in PIXELS:
-            raise ConfigError(f"pixels must be one of {', '.join(PIXELS)}, not {self.pixels!r}")
-        if self.static is not None and (len(self.static) != 2 or not all(map(_is_positive, self.static))):
+        one_of("pixels", self.pixels, PIXELS, ConfigError)
+        if self.static is not None and (len(self.static) != 2 or not all(is_whole(side, 1) for side in self.static)):
             raise ConfigError(f"static must be height and width in pixels, such as (270, 480), not {self.static!r}")
-        if self.batch is not None and not _is_positive(self.batch):
-            raise ConfigError(f"batch must be a whole number of at least 1, not {self.batch!r}")
+        if self.batch is not None:
+            whole_number("batch", self.batch, 1, ConfigError)
 
     @property
     def channels_last(self) -> bool:
@@ -102,7 +102,3 @@ class BytesAround(nn.Module):
         out = self.network(x.permute(0, 3, 1, 2) if self.channels_last else x)
         out = torch.round(out * LARGEST_BYTE).clamp(0.0, LARGEST_BYTE)
         return (out.permute(0, 2, 3, 1) if self.channels_last else out).to(torch.uint8)
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -5,7 +5,6 @@ and recipes are passed on as data, so a text calls nothing but what is declared 
 """
 
 import ast
-import difflib
 import importlib
 import inspect
 import os
@@ -22,6 +21,7 @@ import torch
 from torch import nn
 
 from aethernet.checkpoint.checkpoint import read_weights
+from aethernet.checks import near
 from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
 from aethernet.integrations.basicsr import compat
 
@@ -77,8 +77,8 @@ def parse_peer(text: str) -> tuple[Callable[..., object], dict[str, object]]:
         return _imported(source, name), arguments
     classes = _architectures()
     if name not in classes:
-        near = difflib.get_close_matches(name, classes, n=3) or sorted(classes)
-        raise ConfigError(f"spandrel has no architecture {name!r}; it has: {', '.join(near)}")
+        closest = near(name, classes) or sorted(classes)
+        raise ConfigError(f"spandrel has no architecture {name!r}; it has: {', '.join(closest)}")
     return classes[name], arguments
 
 
@@ -185,8 +185,8 @@ def _imported(module_name: str, name: str) -> Callable[..., object]:
         ) from error
     target = getattr(module, name, None)
     if not callable(target):
-        near = difflib.get_close_matches(name, dir(module), n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        closest = near(name, dir(module))
+        hint = f"; did you mean {' or '.join(closest)}?" if closest else ""
         raise ConfigError(f"{module_name} has no class or function {name!r}{hint}")
     if not is_network_maker(target):
         raise ConfigError(

@@ -1,16 +1,16 @@
 """Everything that determines an AetherNet, as one validated value that travels with the weights."""
 
 import dataclasses
-import difflib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from aethernet.checks import did_you_mean, is_number, is_whole, one_of, whole_number
 from aethernet.errors import CheckpointError, ConfigError
 from aethernet.network.blocks import AdaptiveUpsample
 from aethernet.quantization.settings import QuantizationConfig
@@ -88,38 +88,38 @@ class AetherConfig:
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "quantization", QuantizationConfig.read(self.quantization))
-        _check_int("width", self.width, 1)
-        _check_int("tail_channels", self.tail_channels, 1)
+        whole_number("width", self.width, 1, ConfigError)
+        whole_number("tail_channels", self.tail_channels, 1, ConfigError)
         if not isinstance(self.depths, tuple) or not self.depths:
             raise ConfigError(f"depths must be a list of block counts such as [4, 4, 4, 4], not {self.depths!r}")
         for depth in self.depths:
-            _check_int("every entry of depths", depth, 1)
-        _check_choice("scale", self.scale, tuple(AdaptiveUpsample.STEPS))
-        _check_choice("in_channels", self.in_channels, (1, 3))
-        _check_choice("block", self.block, BLOCKS)
-        _check_choice("tail", self.tail, TAILS)
-        _check_choice("norm_type", self.norm_type, NORM_TYPES)
-        _check_choice("skip", self.skip, SKIPS)
-        _check_choice("stage", self.stage, STAGES)
+            whole_number("every entry of depths", depth, 1, ConfigError)
+        one_of("scale", self.scale, tuple(AdaptiveUpsample.STEPS), ConfigError)
+        one_of("in_channels", self.in_channels, (1, 3), ConfigError)
+        one_of("block", self.block, BLOCKS, ConfigError)
+        one_of("tail", self.tail, TAILS, ConfigError)
+        one_of("norm_type", self.norm_type, NORM_TYPES, ConfigError)
+        one_of("skip", self.skip, SKIPS, ConfigError)
+        one_of("stage", self.stage, STAGES, ConfigError)
         for size in self.kernel_sizes:
-            if not _is_int(size) or size < 3 or size % 2 == 0:
+            if not is_whole(size) or size < 3 or size % 2 == 0:
                 raise ConfigError(f"kernel_size must be odd and at least 3 (3, 5, 7, 9, 11, ...), not {size!r}")
         if len(self.kernel_sizes) != len(self.depths):
             raise ConfigError(
                 f"kernel_size {list(self.kernel_sizes)} names {len(self.kernel_sizes)} stages, but depths "
                 f"{list(self.depths)} has {len(self.depths)}: give one size, or one for each stage"
             )
-        if not _is_number(self.expansion) or round(self.width * self.expansion) < 1:
+        if not _is_finite(self.expansion) or round(self.width * self.expansion) < 1:
             raise ConfigError(f"expansion must be a positive number such as 2.0, not {self.expansion!r}")
         for name in ("channel_attention", "spatial_attention", "drop_path"):
             if self.block == "plain" and getattr(self, name):
                 raise ConfigError(
                     f"block plain has no residual branch and no {name}: leave it out, or set block: gated"
                 )
-        if not _is_number(self.drop_path) or not 0.0 <= self.drop_path < 1.0:
+        if not _is_finite(self.drop_path) or not 0.0 <= self.drop_path < 1.0:
             raise ConfigError(f"drop_path must be in [0, 1), not {self.drop_path!r}")
         if self.norm_freeze_iter is not None:
-            _check_int("norm_freeze_iter", self.norm_freeze_iter, 0)
+            whole_number("norm_freeze_iter", self.norm_freeze_iter, 0, ConfigError)
 
     @property
     def kernel_sizes(self) -> tuple[int, ...]:
@@ -175,9 +175,7 @@ class AetherConfig:
         known = [entry.name for entry in dataclasses.fields(cls)]
         for name in fields:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-                raise ConfigError(f"AetherNet has no argument {name!r}; {hint}")
+                raise ConfigError(f"AetherNet has no argument {name!r}; {did_you_mean(name, known)}")
         missing = [name for name in ("width", "depths") if name not in fields]
         if missing:
             raise ConfigError(f"AetherNet needs {' and '.join(missing)}, such as width: 32 and depths: [2, 2, 2]")
@@ -209,7 +207,7 @@ def unpack_fields(tensor: Tensor) -> dict[str, Any]:
     """
     try:
         fields = json.loads(bytes(tensor.to(torch.uint8).tolist()))
-        if not _is_int(fields[VERSION_FIELD]):
+        if not is_whole(fields[VERSION_FIELD]):
             raise ValueError(f"{VERSION_FIELD} is no whole number")
     except (ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
         raise CheckpointError(
@@ -218,19 +216,5 @@ def unpack_fields(tensor: Tensor) -> dict[str, Any]:
     return fields
 
 
-def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _check_int(name: str, value: object, least: int) -> None:
-    if not _is_int(value) or value < least:
-        raise ConfigError(f"{name} must be a whole number of at least {least}, not {value!r}")
-
-
-def _check_choice(name: str, value: object, allowed: tuple) -> None:
-    if value not in allowed or type(value) is not type(allowed[0]):  # 4.0 and True are equal to whole numbers
-        raise ConfigError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")
+def _is_finite(value: object) -> bool:
+    return is_number(value) and math.isfinite(value)

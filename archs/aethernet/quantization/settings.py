@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aethernet.checks import is_one_of
 from aethernet.errors import ConfigError
 
 PRECISIONS = ("int8", "float")
@@ -43,7 +44,7 @@ class QuantizationConfig:
         choices: dict[str, tuple] = {"ranges": RANGES, "weight_bits": WEIGHT_BITS}
         for field in dataclasses.fields(self):
             value, allowed = getattr(self, field.name), choices.get(field.name, PRECISIONS)
-            if value not in allowed or type(value) is not type(allowed[0]):  # 7.0 and True equal whole numbers
+            if not is_one_of(value, allowed):
                 raise ConfigError(
                     f"quantization: {field.name} must be {' or '.join(map(str, allowed))}, not {value!r}; "
                     f"presets: {', '.join(PRESETS)}"

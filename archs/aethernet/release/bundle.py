@@ -14,7 +14,7 @@ from aethernet.errors import ConfigError
 from aethernet.export.half_range import HalfReport, half_ranges
 from aethernet.export.onnx import require_exporter
 from aethernet.export.saturation import saturation
-from aethernet.files import atomic_path
+from aethernet.files import atomic_path, sha256
 from aethernet.network.network import AetherNet
 from aethernet.progress import Progress
 from aethernet.quality.sets import PictureFolders
@@ -230,7 +230,7 @@ def _record(folder: Path, name: str, verdict: Verdict, max_drop: float, half: Ha
         precision=product.precision,
         purpose=product.purpose,
         bytes=path.stat().st_size,
-        sha256=places.sha256(path),
+        sha256=sha256(path),
         budget=allowed.text,
         checks=verdict.checks,
         remarks=remarks,

@@ -1,7 +1,6 @@
 """A folder that is built beside its place and put there as a whole, or not at all."""
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aethernet.errors import DataError
+from aethernet.files import sha256
 from aethernet.release.records import KIND
 
 logger = logging.getLogger(__name__)
@@ -102,10 +102,6 @@ def write_sums(folder: Path) -> None:
     """Writes SHA256SUMS of everything in the folder, for `sha256sum -c`."""
     lines = [f"{sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir()) if path.name != SUMS]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8", newline="\n")
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _recover(out: Path) -> None:

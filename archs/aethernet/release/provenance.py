@@ -13,13 +13,13 @@ from pathlib import Path
 import yaml
 
 from aethernet.errors import DataError
+from aethernet.integrations.basicsr.pipeline.log import reached_iterations
 from aethernet.integrations.basicsr.pipeline.option_file import with_numbers
 
 NUMBERED = re.compile(r"net_g_(\d+)")
 STAMP = re.compile(r"^(\d{4}-\d{2}-\d{2}) ", re.M)
 SEED = re.compile(r"^\s*manual_seed: (\d+)$", re.M)
 TORCH = re.compile(r"^\s*PyTorch: (\S+)$", re.M)
-ITERATION = re.compile(r"\biter: *([\d,]+)")
 COMMAND = re.compile(r"^# CMD:\n# (.*)$", re.M)
 FINISHED = "End of training"
 
@@ -138,7 +138,7 @@ def _iterations(checkpoint: Path, planned: int, print_freq: int, logs: str) -> i
         return int(numbered[1])
     before, finished, _ = logs.rpartition(FINISHED)
     if finished:
-        *_, last = 0, *(int(number.replace(",", "")) for number in ITERATION.findall(before))
+        *_, last = 0, *reached_iterations(before)
         return planned if last <= planned < last + print_freq else last  # what follows the last line is not logged
     numbers = [
         int(match[1]) for path in checkpoint.parent.glob("net_g_*.pth") if (match := NUMBERED.fullmatch(path.stem))

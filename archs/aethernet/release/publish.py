@@ -1,6 +1,5 @@
 """From a trained checkpoint to the files that are given away."""
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from aethernet.data.proof import proof_inputs
 from aethernet.errors import CheckpointError, ConfigError
-from aethernet.files import atomic_path
+from aethernet.files import atomic_path, sha256
 from aethernet.network.network import AetherNet
 from aethernet.network.parity import fusion_parity
 from aethernet.progress import Progress
@@ -116,7 +115,7 @@ def publish(
                     for form, network in networks.items()},
         counted_size=COUNTED_SIZE,
         quality=quality,
-        files=[File(path.name, form, path.stat().st_size, _sha256(path)) for form, path in forms.items()],
+        files=[File(path.name, form, path.stat().st_size, sha256(path)) for form, path in forms.items()],
     )  # fmt: skip
     with atomic_path(card) as temporary:
         temporary.write_text(card_markdown(facts), encoding="utf-8", newline="\n")
@@ -134,7 +133,3 @@ def _float_forms(source: Checkpoint) -> dict[str, AetherNet]:
 
 def _int8_form(source: Checkpoint) -> dict[str, AetherNet]:
     return {"int8": source.network().convert_to_quantized()}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,6 +1,5 @@
 """What may stand for MODEL on the command line, and what it becomes."""
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from torch import nn
 
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import load_network
+from aethernet.checks import near
 from aethernet.errors import CheckpointError, ConfigError, ForeignWeightsError
 from aethernet.integrations.peers import (
     EXAMPLE,
@@ -89,8 +89,10 @@ def resolve_model(spec: str) -> Subject:
 
 def _variant(spec: str, variant: str, scale: int) -> Subject:
     if variant not in VARIANTS:
-        near = difflib.get_close_matches(variant, VARIANTS, n=1) or list(VARIANTS)
-        raise ConfigError(f"there is no variant {variant!r}; known: {', '.join(near)}, as in aether_{near[0]}_x{scale}")
+        closest = near(variant, VARIANTS, most=1) or list(VARIANTS)
+        raise ConfigError(
+            f"there is no variant {variant!r}; known: {', '.join(closest)}, as in aether_{closest[0]}_x{scale}"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = AetherNet(variant_config(variant, scale))

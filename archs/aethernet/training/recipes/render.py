@@ -10,6 +10,7 @@ from string import Template
 
 import yaml
 
+from aethernet.checks import is_one_of
 from aethernet.errors import OptionError
 from aethernet.files import atomic_path
 from aethernet.network.variants import VARIANTS
@@ -50,7 +51,7 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         ("scale", scale, SCALES),
         ("stage", stage, (*STAGES, *OTHER_TRAINERS)),
     ):
-        if name not in allowed or isinstance(name, bool):
+        if not is_one_of(name, allowed):
             raise OptionError(f"there is no recipe for {kind} {name!r}: use one of {', '.join(map(str, allowed))}")
     recipe = recipe_for(variant, stage, overrides)
     values = {

@@ -22,6 +22,7 @@ batches may ask for less. Those of the larger variants follow SAFMN's and SwinIR
 import dataclasses
 from dataclasses import dataclass
 
+from aethernet.checks import is_number, one_of, whole_number
 from aethernet.errors import OptionError
 
 VARIANT_NAMES = ("tiny", "small", "medium", "large")
@@ -82,23 +83,20 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("batch", "total_iter", "lq_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise OptionError(f"{name} must be a whole number of at least 1, not {value!r}")
+            whole_number(name, getattr(self, name), 1, OptionError)
         for name in ("lr", "adamw_lr"):
             value = getattr(self, name)
-            if not _is_number(value) or not value > 0:
+            if not is_number(value) or not value > 0:
                 raise OptionError(f"{name} must be a positive number, not {value!r}")
-        if not _is_number(self.ema_decay) or not 0 <= self.ema_decay < 1:
+        if not is_number(self.ema_decay) or not 0 <= self.ema_decay < 1:
             raise OptionError(f"ema_decay must be in [0, 1), where 0 means no average, not {self.ema_decay!r}")
-        if not _is_number(self.weight_decay) or not self.weight_decay >= 0:
+        if not is_number(self.weight_decay) or not self.weight_decay >= 0:
             raise OptionError(f"weight_decay must be a number of at least 0, not {self.weight_decay!r}")
-        if self.grad_clip is not None and not (_is_number(self.grad_clip) and self.grad_clip > 0):
+        if self.grad_clip is not None and not (is_number(self.grad_clip) and self.grad_clip > 0):
             raise OptionError(f"grad_clip must be a positive norm such as 1.0, or ~ for none, not {self.grad_clip!r}")
         if self.amp not in (None, "bf16"):
             raise OptionError(f"amp must be bf16, or ~ for float32, not {self.amp!r}")
-        if self.optimizer not in OPTIMIZERS:
-            raise OptionError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {self.optimizer!r}")
+        one_of("optimizer", self.optimizer, OPTIMIZERS, OptionError)
 
     def without_muon(self) -> "Recipe":
         """The same training with AdamW for all parameters."""
@@ -116,10 +114,6 @@ class Recipe:
     def gt_size(self, scale: int) -> int:
         """Side of a patch in high-resolution pixels."""
         return self.lq_size * scale
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 RECIPES: dict[str, dict[str, Recipe]] = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from aethernet.checks import is_whole
 from aethernet.errors import OptionError
 
 PHASES = ("train", "val", "test")
@@ -16,7 +17,7 @@ def integer(opt: Mapping, name: str, *, owner: str, minimum: int, default: int |
     value = opt.get(name, default)
     if value is None:
         raise OptionError(f"{owner} needs {name}: give an integer >= {minimum}")
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+    if not is_whole(value, minimum):
         raise OptionError(f"{owner}: {name} is {value!r}: it must be an integer >= {minimum}")
     return value
 

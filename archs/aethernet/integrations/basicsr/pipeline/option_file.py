@@ -5,7 +5,6 @@ entries without a word. What the values mean is the pre-flight check's business,
 """
 
 import ast
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 
 import yaml
 
+from aethernet.checks import is_whole, near
 from aethernet.errors import OptionError
 
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
@@ -95,7 +95,7 @@ def _check_sections(opt: dict, path: Path, *, is_train: bool) -> None:
     if not isinstance(opt.get("name"), str) or not opt["name"].strip():
         raise OptionError(f"{path} needs name: a text that names the experiment, not {opt.get('name')!r}")
     gpus = opt.get("num_gpu")
-    if gpus != "auto" and (not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 0):
+    if gpus != "auto" and not is_whole(gpus, 0):
         raise OptionError(f"{path} needs num_gpu: auto, 0 (CPU) or a number of GPUs, not {gpus!r}")
     for name in ("datasets", "path", *(("train", "logger") if is_train else ())):
         if not isinstance(opt.get(name), dict):
@@ -111,12 +111,12 @@ def _unknown(opt: Mapping, section: object, path: list[str], depth: int) -> str:
     """The message for an entry that does not exist, with those that its author may have meant."""
     siblings = [str(key) for key in section] if isinstance(section, Mapping) else []
     entries = list(_entries(opt))
-    near = (
-        [":".join([*path[:depth], key]) for key in difflib.get_close_matches(path[depth], siblings)]
+    meant = (
+        [":".join([*path[:depth], key]) for key in near(path[depth], siblings)]
         or [entry for entry in entries if entry.split(":")[-1] == path[-1]]
-        or difflib.get_close_matches(":".join(path), entries, cutoff=0.8)
+        or near(":".join(path), entries, likeness=0.8)
     )
-    hint = f"did you mean {' or '.join(near[:3])}?" if near else "an entry that is new must be written into the file"
+    hint = f"did you mean {' or '.join(meant[:3])}?" if meant else "an entry that is new must be written into the file"
     return f"--force_yml {':'.join(path)}: the option file has no entry {':'.join(path[: depth + 1])}; {hint}"
 
 

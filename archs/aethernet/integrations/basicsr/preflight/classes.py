@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
+from aethernet.checks import did_you_mean
 from aethernet.integrations.basicsr.preflight import schema
-from aethernet.integrations.basicsr.preflight.context import Context, near
+from aethernet.integrations.basicsr.preflight.context import Context
 from aethernet.integrations.basicsr.preflight.registries import argument_problems, find, is_basicsr, unknown
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def scheduler(context: Context) -> Iterator[str]:
     name = SCHEDULERS.get(section["type"])
     if name is None:
         if context.model_type in schema.MODELS:
-            advice = near(section["type"], SCHEDULERS)
+            advice = did_you_mean(section["type"], SCHEDULERS)
             yield f"train: scheduler: type: BasicSR does not build {section['type']!r}; {advice}"
         return
     target = getattr(importlib.import_module("basicsr.models.lr_scheduler"), name)
@@ -95,7 +96,7 @@ def _other_optimizer(kind: str, known: Mapping[str, type]) -> str:
     ours = importlib.import_module("aethernet.integrations.basicsr.training.optimizers").OPTIMIZERS
     if kind in ours:
         return f"allowed: {', '.join(known)}; for {kind} set model_type: {' or '.join(schema.AETHER_MODELS)}"
-    return near(kind, known)
+    return did_you_mean(kind, known)
 
 
 def _optimizer_arguments(place: str, optimizer: type, section: Mapping) -> Iterator[str]:

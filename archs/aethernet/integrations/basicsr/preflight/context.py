@@ -1,11 +1,11 @@
 """What every check looks at: the options, where they will be used, and the pictures that they name."""
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from aethernet.checks import is_number
 from aethernet.integrations.basicsr.preflight.pictures import Pictures, look
 
 
@@ -63,7 +63,7 @@ def phase(place: str) -> str:
 
 def whole(value: object) -> int | None:
     """The whole number that `value` is, also when YAML read it as 5000.0; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         return None
     return int(value) if float(value).is_integer() else None
 
@@ -72,12 +72,3 @@ def positive(value: object) -> int | None:
     """Like `whole`, for numbers of at least 1."""
     number = whole(value)
     return number if number is not None and number >= 1 else None
-
-
-def near(name: object, known: Iterable[str]) -> str:
-    """`did you mean 'this'?`, or everything that is known if nothing is near."""
-    known = sorted(known)
-    lowered = {each.lower(): each for each in known}
-    given = str(name).lower()
-    match = difflib.get_close_matches(given, lowered, n=1) or [each for each in lowered if given in each]
-    return f"did you mean {lowered[match[0]]!r}?" if match else f"known: {', '.join(known) or 'none'}"

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Collection, Iterator, Mapping
 
+from aethernet.checks import did_you_mean
 from aethernet.integrations.basicsr.preflight import schema
-from aethernet.integrations.basicsr.preflight.context import Context, near, phase
+from aethernet.integrations.basicsr.preflight.context import Context, phase
 from aethernet.integrations.basicsr.preflight.registries import find
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def _advice(place: str, key: str, known: Collection[str]) -> str:
         for name, model in schema.MODELS.items()
         if (place == "train" and key in model.train) or (not place and key in {*model.top, *model.networks})
     ]
-    return f"it is read with model_type: {' or '.join(readers)}" if readers else near(key, known)
+    return f"it is read with model_type: {' or '.join(readers)}" if readers else did_you_mean(key, known)
 
 
 def _unknown_paths(context: Context) -> Iterator[str]:
@@ -102,7 +103,7 @@ def _unknown_paths(context: Context) -> Iterator[str]:
             logger.warning("path: %s: this key is not checked: BasicSR itself does not read it", key)
             continue
         effect = "and makes a folder of its value" if creates else "so it would do nothing"
-        yield f"path: {key}: BasicSR does not read this key, {effect}; {near(key, known - schema.PATH_ENTERED)}"
+        yield f"path: {key}: BasicSR does not read this key, {effect}; {did_you_mean(key, known - schema.PATH_ENTERED)}"
 
 
 def _unknown_backend(place: str, section: Mapping) -> Iterator[str]:

@@ -4,8 +4,8 @@ import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 
+from aethernet.checks import did_you_mean
 from aethernet.integrations.basicsr import compat
-from aethernet.integrations.basicsr.preflight.context import near
 from aethernet.integrations.registry import register_architectures
 
 REGISTRIES = {
@@ -46,7 +46,7 @@ def find(kind: str, name: str) -> Callable | None:
 def unknown(kind: str, place: str, name: str) -> str:
     """The problem of a name that nobody registered."""
     known = [each.removesuffix(SUFFIX) for each in entries(kind)]
-    return f"{place}: type: no {kind} of the name {name!r} is registered; {near(name, known)}"
+    return f"{place}: type: no {kind} of the name {name!r} is registered; {did_you_mean(name, known)}"
 
 
 def is_basicsr(target: Callable) -> bool:
@@ -79,7 +79,7 @@ def argument_problems(
     takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters) and not closed
     for name in given:
         if name not in allowed and name not in ignored and not takes_any:
-            yield f"{place}: {name}: {target.__name__} has no such argument; {near(name, allowed)}"
+            yield f"{place}: {name}: {target.__name__} has no such argument; {did_you_mean(name, allowed)}"
     for name in allowed:
         if named[name].default is inspect.Parameter.empty and name not in given:
             yield f"{place}: {name}: is missing; {target.__name__} needs it"

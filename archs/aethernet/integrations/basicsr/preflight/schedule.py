@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from aethernet.checks import is_number
 from aethernet.integrations.basicsr.preflight.classes import SCHEDULERS
 from aethernet.integrations.basicsr.preflight.context import Context, positive
 from aethernet.integrations.basicsr.preflight.values import is_ratio
@@ -156,6 +157,4 @@ def epoch_plan(context: Context) -> EpochPlan | None:
 
 
 def _is_numbers(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(
-        isinstance(each, int | float) and not isinstance(each, bool) for each in value
-    )
+    return isinstance(value, list | tuple) and all(map(is_number, value))

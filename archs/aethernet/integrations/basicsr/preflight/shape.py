@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from aethernet.checks import is_whole
 from aethernet.integrations.basicsr.preflight.context import Context
 
 
@@ -61,7 +62,7 @@ def sections(context: Context) -> Iterator[str]:
         if opt.get(key) is not None and not isinstance(opt[key], str):
             yield f"{key}: must be text, not {opt[key]!r}; put it into quotes"
     num_gpu = opt.get("num_gpu", 0)
-    if num_gpu is not None and (not isinstance(num_gpu, int) or isinstance(num_gpu, bool) or num_gpu < 0):
+    if num_gpu is not None and not is_whole(num_gpu, 0):
         yield f"num_gpu: must be auto or a whole number of at least 0, not {num_gpu!r}"
     for rule in (*RULES, *(TRAIN_RULES if is_train else ())):
         for place, value in _matches(opt, rule.keys):

@@ -4,9 +4,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
+from aethernet.checks import is_number, is_whole
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.preflight import schema
-from aethernet.integrations.basicsr.preflight.context import Context, phase, positive, whole
+from aethernet.integrations.basicsr.preflight.context import Context, phase, positive
 from aethernet.integrations.basicsr.training import optimizers
 from aethernet.integrations.basicsr.training.options import TrainOptions
 
@@ -32,7 +33,7 @@ def dataset_numbers(context: Context) -> Iterator[str]:
             if section.get(key) is not None and not (isinstance(section[key], int) and positive(section[key])):
                 yield f"{place}: {key}: must be a whole number of at least 1, not {section[key]!r}"
         workers = section.get("num_worker_per_gpu")
-        if workers is not None and (not isinstance(workers, int) or whole(workers) is None or workers < 0):
+        if workers is not None and not is_whole(workers, 0):
             yield f"{place}: num_worker_per_gpu: must be a whole number of at least 0, not {workers!r}"
         ratio = section.get("dataset_enlarge_ratio", 1)
         if not is_ratio(ratio):
@@ -80,7 +81,7 @@ def aether_options(context: Context) -> Iterator[str]:
 
 def is_ratio(value: object) -> bool:
     """Whether a value can be a `dataset_enlarge_ratio`."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    return is_number(value) and 0 < value < math.inf
 
 
 def _texts(place: str, section: Mapping) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from aethernet.checks import is_number
 from aethernet.errors import OptionError
 
 
@@ -42,7 +43,7 @@ class TrainOptions:
 
 def as_number(name: str, value: object) -> float:
     """A number from an option file. YAML reads `2e-4` (no dot) as text, so text that is a number is taken as one."""
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
+    if is_number(value) or isinstance(value, str):
         try:
             return float(value)
         except ValueError:
