@@ -4,7 +4,6 @@ import importlib
 
 from aethernet.integrations.registry import register_architectures
 
-
 PLACES = {
     "models": "aethernet.integrations.basicsr.training.models",
     "datasets": "aethernet.integrations.basicsr.data.datasets",
