@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from aethernet import cli
+from aethernet.data.pictures import read_rgb
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "archs/aethernet"
@@ -123,7 +124,7 @@ def first_line(path: Path) -> str:
 
 
 def test_the_readme_has_every_command():
-    named = [name for row in table(ROOT / "README.md", "Try it") for name in re.findall(r"`([^`]+)`", row[0])]
+    named = [name for row in table(ROOT / "README.md", "Commands") for name in re.findall(r"`([^`]+)`", row[0])]
     assert sorted(name.removeprefix("aethernet ") for name in named) == sorted(cli.COMMANDS)
 
 
@@ -155,3 +156,14 @@ def test_every_document_is_in_the_index():
 def test_the_drawing_is_current():
     drawing = runpy.run_path(str(ROOT / "docs/drawing.py"))["drawing"]()
     assert text_of(ROOT / "docs/architecture.svg") == drawing, "run `python docs/drawing.py > docs/architecture.svg`"
+
+
+def test_the_sample_is_what_the_packaged_weights_make():
+    """But for the letters; one level of 255, since float32 sums of other lengths may round to the other side."""
+    pytest.importorskip("matplotlib")
+    script = runpy.run_path(str(ROOT / "docs/sample.py"))
+    committed, _ = read_rgb(ROOT / "docs/sample.png")
+    made = script["sample"]()
+    assert committed.shape == made.shape
+    difference = committed[script["LINE"] :].astype(int) - made[script["LINE"] :]
+    assert abs(difference).max() <= 1, "run `python docs/sample.py docs/sample.png`"
