@@ -25,7 +25,7 @@ else
   INSTALL_TORCH = $(PIP) install $(PIP_FLAGS) torch torchvision
 endif
 
-.PHONY: help venv demo test slow floor floor-train floor-test lint format types options clean
+.PHONY: help venv demo test slow coverage floor floor-train floor-test lint format types options clean
 .DEFAULT_GOAL := help
 
 help:
@@ -33,6 +33,7 @@ help:
 	@echo "make demo      a small network trained, released and measured on this machine, into results/demo"
 	@echo "make test      the tests that take seconds"
 	@echo "make slow      the tests that train"
+	@echo "make coverage  the same tests, and which lines and branches of the package none of them runs"
 	@echo "make floor     the tests with the least versions that setup.py allows, on Python 3.10, in .venv-floor-*; takes"
 	@echo "               gigabytes, for old torch comes as a CUDA build"
 	@echo "make lint      formatting and lint, changing nothing"
@@ -81,6 +82,9 @@ test: venv
 slow: venv
 	$(BIN)/$(PYTEST) -m slow
 
+coverage: venv
+	$(BIN)/$(PYTEST) --cov --cov-report=term
+
 floor: floor-train floor-test
 
 # ONNX export needs a newer torch than all else, so that there are two sets of least versions.
@@ -112,5 +116,5 @@ options: venv
 	$(BIN)/aethernet options --all options
 
 clean:
-	rm -rf $(VENV) .venv-floor-* build dist archs/*.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .venv-floor-* build dist archs/*.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage*
 	find archs tests -name __pycache__ -type d -prune -exec rm -rf {} +
