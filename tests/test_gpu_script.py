@@ -1,5 +1,6 @@
 """docs/gpu/run.py, on the CPU and on small numbers: every step leaves its figures, and one that fails stops no other."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 import torch
 from training import environment, needs_basicsr, write_pairs
 
+needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
 SCRIPT = Path(__file__).parents[1] / "docs/gpu/run.py"
 
 
@@ -20,9 +22,9 @@ def run(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[s
 
 
 @needs_basicsr
+@needs_spandrel
 @pytest.mark.slow
 def test_every_step_leaves_its_figures(tmp_path):
-    pytest.importorskip("spandrel")
     write_pairs(tmp_path, count=6, size=64, scale=4)
     steps = ["--steps", "latency", "training"]  # its tests are run by themselves
     data = ["--data", tmp_path / "gt", "--val", tmp_path / "gt"]
@@ -32,7 +34,10 @@ def test_every_step_leaves_its_figures(tmp_path):
     measured = {record["model"]: record["modes"] for record in report["latency"]["records"]}
     assert len(measured) == 2 and "aether_tiny_x4" in measured
     for modes in measured.values():
-        assert all(mode["ms"] > 0 and mode["largest_difference"] < 0.1 for mode in modes if mode["mode"] != "compile")
+        computed = [mode for mode in modes if mode["mode"] != "compile"]  # a compiler may be missing
+        assert [mode["mode"] for mode in computed] == ["eager", "channels_last", "bf16"]
+        # bf16 has 8 bits; through SPAN's 19 layers they add up to a few units of the largest number.
+        assert all(mode["ms"] > 0 and mode["difference"] < 0.1 for mode in computed)
     training = report["training"]
     assert training["outcome"] == "finished" and training["finished"] and training["iterations"] == 8
     assert training["quality"]["gt"]["psnr"] > 10
@@ -41,10 +46,10 @@ def test_every_step_leaves_its_figures(tmp_path):
 
 
 @needs_basicsr
+@needs_spandrel
 def test_a_step_that_fails_is_noted(tmp_path):
     """The training finds no pictures; the report says so and the script comes to its end."""
     (tmp_path / "empty").mkdir()
-    pytest.importorskip("spandrel")
     run("--data", tmp_path / "empty", "--val", tmp_path / "empty", "--steps", "training", "-o", tmp_path / "out")
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["training"]["outcome"] == "exit 1"

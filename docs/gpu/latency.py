@@ -96,7 +96,7 @@ class Worker:
                 output = read()
                 if reference is None:
                     reference = output
-                record["largest_difference"] = (output - reference).abs().max().item()
+                record["difference"] = ((output - reference).abs().max() / reference.abs().max()).item()
                 del run, read, output
             except Exception as error:  # such as a lack of memory, in this mode alone
                 record["error"] = first_line(error)

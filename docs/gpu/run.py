@@ -87,14 +87,14 @@ class Run:
 def environment(run: Run) -> None:
     """What the machine is, and whether everything imports. Without that, no other step can do anything."""
     program = (
-        "import json, os, platform, torch\n"
+        "import json, platform, torch\n"
         "from aethernet.integrations.basicsr.pipeline.launcher import load_basicsr\n"
-        "from aethernet.witness import cpu_model\n"
+        "from aethernet import machine\n"
         "load_basicsr(is_train=True)\n"
         "import torchvision, numpy, onnx, spandrel\n"
         "gpu = torch.cuda.is_available()\n"
-        "print(json.dumps({'python': platform.python_version(), 'torch': torch.__version__, 'cpu': cpu_model(),\n"
-        " 'torchvision': torchvision.__version__, 'numpy': numpy.__version__, 'cores': len(os.sched_getaffinity(0)),\n"
+        "print(json.dumps({'python': platform.python_version(), 'torch': torch.__version__, 'cpu': machine.cpu().title,\n"
+        " 'torchvision': torchvision.__version__, 'numpy': numpy.__version__, 'cores': machine.cores(),\n"
         " 'card': torch.cuda.get_device_name() if gpu else None, 'cuda': torch.version.cuda if gpu else None,\n"
         " 'memory_gb': round(torch.cuda.get_device_properties(0).total_memory / 1e9, 1) if gpu else None,\n"
         " 'cudnn': torch.backends.cudnn.version() if gpu else None}))"
