@@ -156,7 +156,7 @@ for write in (
 def test_a_torch_too_old_to_export_is_told_of_where_it_is_used(monkeypatch):
     """Its names are looked up at use, so that all else works, and the text names what setup.py asks for."""
     result = subprocess.run([sys.executable, "-c", OLD_TORCH], capture_output=True, text=True, env=environment())
-    (needed,) = (text for text in setup_keywords(monkeypatch)["extras_require"]["export"] if text.startswith("torch>="))
+    (needed,) = (text for text in setup_keywords(monkeypatch)["install_requires"] if text.startswith("torch>="))
     problem = (
         rf"ONNX export needs torch {re.escape(needed.removeprefix('torch>='))} or newer, this is \S+: pip install "
     )
