@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from emulated import run_on
 
 from aethernet import machine
-from aethernet.bench.metrics import y_psnr_ssim
-from aethernet.bench.onnx_files import inspect_onnx
-from aethernet.bench.quality import as_rgb, from_batch, to_batch
-from aethernet.bench.sets import PictureFolders
 from aethernet.data.degrade import bicubic_downsample, modcrop
 from aethernet.export.saturation import saturation
+from aethernet.quality.evaluation import as_rgb, from_batch, to_batch
+from aethernet.quality.metrics import y_psnr_ssim
+from aethernet.quality.sets import PictureFolders
+from aethernet.runtimes.onnxruntime import inspect_onnx
 
 pictures, *files = sys.argv[1:]
 for file in map(Path, files):

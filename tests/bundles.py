@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from aethernet.bench.agreement import Agreement
 from aethernet.bench.timing import Timing
-from aethernet.bench.witness import take_witness
 from aethernet.export.half_range import HalfReport, LayerRange
 from aethernet.release import plan
 from aethernet.release.crops import CropCollector
 from aethernet.release.records import Check, EngineLine, FileRecord, Mean, Report, SpeedRecord
 from aethernet.release.tensorrt import Shapes, engine_lines
+from aethernet.verify.agreement import Agreement
+from aethernet.witness import take_witness
 
 PRODUCTS = tuple(product for product in plan.PRODUCTS if product is not plan.INT8)
 """The files of a network that was calibrated, or fine-tuned, here."""

@@ -6,7 +6,7 @@ import torch
 from networks import randomise
 
 from aethernet import AetherConfig, AetherNet
-from aethernet.config import STAGES
+from aethernet.network.config import STAGES
 from aethernet.quantization.fake import quantizers
 
 BASE = AetherConfig(width=8, depths=(1, 1), scale=2, kernel_size=5, tail_channels=6)

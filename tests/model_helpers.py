@@ -13,7 +13,7 @@ from aethernet.integrations.registry import register_architectures
 
 compat.apply()
 pytest.importorskip("basicsr")
-models = importlib.import_module("aethernet.integrations.basicsr.models")
+models = importlib.import_module("aethernet.integrations.basicsr.training.models")
 build_model = importlib.import_module("basicsr.models").build_model
 register_architectures()
 models.register()

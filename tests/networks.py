@@ -3,8 +3,8 @@
 import torch
 
 from aethernet import AetherNet
-from aethernet.blocks import QuantFusion, ScaledConv2d
-from aethernet.norms import DeploymentNorm, LayerNorm2d
+from aethernet.network.blocks import QuantFusion, ScaledConv2d
+from aethernet.network.norms import DeploymentNorm, LayerNorm2d
 
 
 @torch.no_grad()

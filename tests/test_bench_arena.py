@@ -13,16 +13,16 @@ import torch
 import yaml
 from training import environment, needs_basicsr, run_aethernet, write_pairs
 
-from aethernet.bench.arena import arena_markdown, pace, read_recipe, run_arena, trainer
-from aethernet.bench.arena.curves import curve_of
-from aethernet.bench.arena.options import file_text, training_options
-from aethernet.bench.arena.recipe import TRAINING, Speed, Training
-from aethernet.bench.arena.records import ArenaReport, NetworkRecord, Quality, RunRecord
-from aethernet.bench.arena.values import merged
-from aethernet.bench.witness import take_witness
+from aethernet.arena import arena_markdown, pace, read_recipe, run_arena, trainer
+from aethernet.arena.curves import curve_of
+from aethernet.arena.options import file_text, training_options
+from aethernet.arena.recipe import TRAINING, Speed, Training
+from aethernet.arena.records import ArenaReport, NetworkRecord, Quality, RunRecord
+from aethernet.arena.values import merged
 from aethernet.cli import main
 from aethernet.errors import AetherError, ConfigError, EnvironmentProblem, OptionError
 from aethernet.integrations.basicsr import compat
+from aethernet.witness import take_witness
 
 pytestmark = needs_basicsr
 
@@ -31,7 +31,7 @@ if importlib.util.find_spec("basicsr") is not None:
     from basicsr.archs import build_network
     from basicsr.losses import build_loss
 
-    from aethernet.integrations.basicsr import losses
+    from aethernet.integrations.basicsr.training import losses
     from aethernet.integrations.registry import register_architectures
 
     register_architectures()

@@ -10,10 +10,10 @@ from networks import picture
 from aethernet import AetherConfig
 from aethernet.bench.fusion import NOTHING, ablations, measure_fusion, network_forms
 from aethernet.bench.training import training_iteration
-from aethernet.blocks import ReparamLargeKernelConv, ScaledConv2d
 from aethernet.errors import ConfigError
-from aethernet.norms import DeploymentNorm
-from aethernet.variants import VARIANTS
+from aethernet.network.blocks import ReparamLargeKernelConv, ScaledConv2d
+from aethernet.network.norms import DeploymentNorm
+from aethernet.network.variants import VARIANTS
 
 CONFIG = AetherConfig(width=8, depths=(1, 2), kernel_size=(7, 5), scale=2, tail_channels=4)
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import cv2
 import pytest
 
-from aethernet.bench.comparison import Setting
-from aethernet.bench.comparison_files import read_comparison
 from aethernet.cli import main
 from aethernet.errors import DataError
+from aethernet.plots.comparison import Setting
+from aethernet.plots.comparison_files import read_comparison
 
 if importlib.util.find_spec("matplotlib") is None:
     pytest.skip("the extra `plot` is not installed", allow_module_level=True)
 
-from aethernet.bench import growth, plot, style
+from aethernet.plots import growth, plot, style
 
 WITNESS = {"device": "A processor", "cores": 2, "threads": 1, "torch": "2.13", "aethernet": "0.1", "precision": "fp32",
            "size": "input 128x128", "date": "2026-11-24", "command": "aethernet bench arena recipe.yml"}  # fmt: skip

@@ -10,21 +10,23 @@ import pytest
 import torch
 from networks import randomise
 
-from aethernet import AetherConfig, AetherNet, load_network, pretrained, write_checkpoint
-from aethernet.bench.metrics import luma, y_psnr_ssim
-from aethernet.bench.quality import (
+from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
+from aethernet.checkpoint import pretrained
+from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
+from aethernet.data.embedded import embedded_pictures
+from aethernet.data.pictures import write_png
+from aethernet.errors import CheckpointError, ConfigError, DataError
+from aethernet.integrations.basicsr import compat
+from aethernet.quality.evaluation import (
     PictureQuality,
     evaluate,
     evaluate_bicubic_luma,
     mean_quality,
     network_upscaler,
 )
-from aethernet.bench.scores import measure_quality
-from aethernet.bench.sets import InputFolder, PictureFolder
-from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
-from aethernet.data.embedded import embedded_pictures
-from aethernet.data.pictures import write_png
-from aethernet.errors import CheckpointError, ConfigError, DataError
+from aethernet.quality.metrics import luma, y_psnr_ssim
+from aethernet.quality.scores import measure_quality
+from aethernet.quality.sets import InputFolder, PictureFolder
 
 # The reference implementation is BasicSR's: imresize of its matlab_functions on [0, 1], rounded to uint8 after the
 # shrinking and after the enlarging, then its rgb2ycbcr, calculate_psnr and calculate_ssim. Both paths, 1.4.2.
@@ -94,14 +96,15 @@ def test_the_border_is_left_out():
 
 
 def test_same_figures_as_basicsr(photographs):
+    """To what BasicSR's conversion to Y in float32 costs."""
+    compat.apply()
     from basicsr.metrics import calculate_psnr, calculate_ssim
 
     picture, reference = photographs["chelsea"][:80, :90], photographs["chelsea"][1:81, :90]
     bgr = np.ascontiguousarray(picture[:, :, ::-1]), np.ascontiguousarray(reference[:, :, ::-1])
-    assert y_psnr_ssim(picture, reference, 4) == (
-        calculate_psnr(*bgr, crop_border=4, test_y_channel=True),
-        calculate_ssim(*bgr, crop_border=4, test_y_channel=True),
-    )
+    psnr, ssim = y_psnr_ssim(picture, reference, 4)
+    assert psnr == pytest.approx(calculate_psnr(*bgr, crop_border=4, test_y_channel=True), abs=1e-4)
+    assert ssim == pytest.approx(calculate_ssim(*bgr, crop_border=4, test_y_channel=True), abs=1e-6)
 
 
 def test_luma_is_that_of_the_standard():
@@ -187,7 +190,7 @@ def test_an_onnx_file_scores_like_its_network(tmp_path, folder):
     pytest.importorskip("onnxruntime", reason="the extra `bench` is not installed")
     pytest.importorskip("onnxscript", reason="the extra `bench` is not installed")
     from aethernet.bench.complexity import network_complexity
-    from aethernet.bench.onnx_files import onnx_complexity
+    from aethernet.bench.onnx_complexity import onnx_complexity
     from aethernet.export.onnx import export_onnx
 
     net = network()
@@ -275,9 +278,9 @@ def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
 
 
 def test_infinite_psnr_is_null_in_json(tmp_path):
-    from aethernet.bench.report import write_json
-    from aethernet.bench.scores import QualityReport, SetScore
-    from aethernet.bench.witness import take_witness
+    from aethernet.quality.scores import QualityReport, SetScore
+    from aethernet.tables import write_json
+    from aethernet.witness import take_witness
 
     same = PictureQuality("a", math.inf, 1.0)
     witness = take_witness(threads=1, precision="fp32", size="whole pictures")

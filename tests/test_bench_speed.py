@@ -8,14 +8,15 @@ import pytest
 import torch
 from networks import picture, randomise
 
-from aethernet import VARIANTS, AetherConfig, AetherNet, pretrained, write_checkpoint
+from aethernet import VARIANTS, AetherConfig, AetherNet, write_checkpoint
 from aethernet.bench import engines
 from aethernet.bench.engines import ENGINES, Job, NotApplicable, pick_engines
 from aethernet.bench.memory import peak_memory
-from aethernet.bench.models import resolve_model
-from aethernet.bench.report import markdown_table, short_count
 from aethernet.bench.speed import measure_speed
+from aethernet.checkpoint import pretrained
 from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
+from aethernet.runtimes.models import resolve_model
+from aethernet.tables import markdown_table, short_count
 
 COMPACT = "spandrel:Compact(num_feat=8, num_conv=1, upscale=2)"
 needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
@@ -87,7 +88,7 @@ def test_merged_branches_leave_the_function_unchanged():
     """SPAN merges three branches in every forward pass; deployed, only the merged convolution is left."""
     from aethernet.bench.complexity import network_complexity
     from aethernet.integrations.basicsr import compat
-    from aethernet.integrations.spandrel_peer import deployed
+    from aethernet.integrations.peers import deployed
 
     compat.apply()  # spandrel imports torchvision
     from spandrel.architectures.SPAN import SPAN
@@ -147,7 +148,8 @@ def test_runtimes_compute_the_network(name, checkpoint, tmp_path_factory):
 @needs_onnx
 @needs_spandrel
 def test_onnx_files_are_subjects(tmp_path):
-    from aethernet.bench.onnx_files import export_peer, open_session
+    from aethernet.bench.peer_files import export_peer
+    from aethernet.runtimes.onnxruntime import open_session
 
     peer = resolve_model(COMPACT)
     path = tmp_path / "compact.onnx"

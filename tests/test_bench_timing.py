@@ -5,9 +5,10 @@ import datetime
 import pytest
 import torch
 
-from aethernet.bench.timing import Candidate, fixed_threads, time_candidates
-from aethernet.bench.witness import own_command, take_witness
+from aethernet.bench.timing import Candidate, time_candidates
 from aethernet.errors import ConfigError
+from aethernet.threads import fixed_threads
+from aethernet.witness import own_command, take_witness
 
 
 def scripted(name: str, calls: list[str], seconds: list[float]) -> Candidate:

@@ -9,7 +9,7 @@ from aethernet.bench.training import measure_training, trainable, training_itera
 from aethernet.cli import main
 from aethernet.errors import ConfigError
 
-OWN = "aethernet.variants:aether_custom(scale=2, width=8, depths=[1], kernel_size=3)"
+OWN = "aethernet.network.variants:aether_custom(scale=2, width=8, depths=[1], kernel_size=3)"
 NO_PRODUCTS = """
 import torch
 from torch import nn
@@ -26,7 +26,7 @@ class Two(Scaled):
     def forward(self, x):
         return super().forward(x), x
 """
-WIDER = "aethernet.variants:aether_custom(scale=2, width=16, depths=[1], kernel_size=3)"
+WIDER = "aethernet.network.variants:aether_custom(scale=2, width=16, depths=[1], kernel_size=3)"
 
 
 def test_ratios_refer_to_the_first_network_and_to_its_operations():

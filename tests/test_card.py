@@ -15,11 +15,12 @@ from networks import picture, randomise
 from training import tiny_options, write_options
 
 from aethernet import AetherConfig, AetherNet, calibrate, load_network, write_checkpoint
-from aethernet.bench.scores import measure_quality
-from aethernet.card import provenance, read_training
 from aethernet.cli import main
 from aethernet.data.pictures import write_png
 from aethernet.errors import DataError
+from aethernet.quality.scores import measure_quality
+from aethernet.release import provenance
+from aethernet.release.provenance import read_training
 
 NOTE = "Six synthetic pictures, for research and education."
 LOG = """2026-11-23 23:59:01,000 INFO:
@@ -126,7 +127,7 @@ def test_the_written_file_is_what_is_measured(experiment, sets, monkeypatch):
         measured.append(Path(models[1]).read_bytes())
         return measure_quality(models, *arguments, **named)
 
-    monkeypatch.setattr(importlib.import_module("aethernet.card.publish"), "measure_quality", measure)
+    monkeypatch.setattr(importlib.import_module("aethernet.release.publish"), "measure_quality", measure)
     assert card(experiment, sets) == 0
     assert measured == [(experiment.parent / "out" / "aether_tiny_x2.safetensors").read_bytes()]
 

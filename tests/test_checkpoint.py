@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from aethernet import AetherConfig, AetherNet, __version__, aether_tiny, load_network, read_checkpoint, write_checkpoint
-from aethernet.checkpoint import require_finite, require_whole
+from aethernet.checkpoint.checkpoint import require_finite, require_whole
 from aethernet.errors import CheckpointError
 from aethernet.files import atomic_path
 

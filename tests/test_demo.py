@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from aethernet.bench.witness import take_witness
 from aethernet.cli import main
 from aethernet.data.embedded import write_embedded
 from aethernet.demo import figures, int8, life, options
 from aethernet.demo.commands import run_command
 from aethernet.errors import EnvironmentProblem
+from aethernet.witness import take_witness
 
 ROWS = [
     figures.Row("bicubic", 30.0, 0.8),

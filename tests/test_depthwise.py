@@ -5,8 +5,9 @@ import torch
 from networks import picture
 from torch.nn import functional as F
 
-from aethernet import aether_custom, depthwise
-from aethernet.depthwise import depthwise_conv2d
+from aethernet import aether_custom
+from aethernet.network import depthwise
+from aethernet.network.depthwise import depthwise_conv2d
 
 
 def gradients(function, *inputs: torch.Tensor) -> list[torch.Tensor]:

@@ -15,7 +15,7 @@ from training import PATIENCE, environment, needs_basicsr, start_ranks, tiny_opt
 from aethernet import aether_custom
 from aethernet.errors import EnvironmentProblem, OptionError
 from aethernet.integrations.basicsr import compat
-from aethernet.norms import DeploymentNorm
+from aethernet.network.norms import DeploymentNorm
 
 pytestmark = needs_basicsr
 
@@ -96,7 +96,7 @@ def work(rank: int, folder: str) -> None:
     """One of two processes; it leaves its results in files."""
     torch.set_num_threads(1)
     compat.apply()
-    from aethernet.integrations.basicsr import distributed
+    from aethernet.integrations.basicsr.pipeline import distributed
 
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     network = nn.parallel.DistributedDataParallel(tiny_network(seed=rank))
@@ -166,7 +166,7 @@ def started(monkeypatch) -> dict:
 
 
 def start(launcher: str, **arguments) -> None:
-    from aethernet.integrations.basicsr.distributed import starter
+    from aethernet.integrations.basicsr.pipeline.distributed import starter
 
     starter(on_cpu=True)(launcher, **arguments)
 

@@ -7,7 +7,7 @@ import torch
 from model_helpers import PICTURES, STATISTICS, build_model, copy_of, options, train
 
 from aethernet import calibrate
-from aethernet.norms import DeploymentNorm
+from aethernet.network.norms import DeploymentNorm
 from aethernet.quantization.fake import quantizers
 
 ITERATIONS = 300

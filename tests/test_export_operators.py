@@ -14,12 +14,12 @@ import torch
 from networks import picture, randomise
 
 from aethernet import AetherNet, aether_custom
-from aethernet.config import SKIPS
 from aethernet.export.form import Form
 from aethernet.export.onnx import LARGEST_OPSET, LEAST_OPSET, export_onnx
 from aethernet.export.operators import allowed_operators
+from aethernet.network.config import SKIPS
+from aethernet.network.variants import VARIANTS
 from aethernet.quantization.ranges import set_ranges
-from aethernet.variants import VARIANTS
 
 onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX export is an extra")

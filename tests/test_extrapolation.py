@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from aethernet.bench.extrapolation import RATES, SaturatingLaw, extrapolate, fit_law
 from aethernet.errors import DataError
+from aethernet.plots.extrapolation import RATES, SaturatingLaw, extrapolate, fit_law
 
 LENGTHS = np.array([500, 1000, 2000, 4000, 8000, 16000])
 

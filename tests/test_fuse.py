@@ -8,7 +8,7 @@ from networks import randomise
 
 from aethernet import AetherNet, aether_custom, load_network, read_checkpoint, write_checkpoint
 from aethernet.cli import main
-from aethernet.parity import fusion_parity
+from aethernet.network.parity import fusion_parity
 
 
 def small(**changes) -> AetherNet:

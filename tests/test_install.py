@@ -192,7 +192,7 @@ def test_the_unmodified_trainer_fine_tunes_for_int8(real_tree, tmp_path):
 
 
 @needs_basicsr
-@pytest.mark.parametrize("first", ["basicsr", "aether_arch", "aethernet.integrations.basicsr.models"])
+@pytest.mark.parametrize("first", ["basicsr", "aether_arch", "aethernet.integrations.basicsr.training.models"])
 def test_everything_is_registered_whatever_is_imported_first(real_tree, first):
     code = f"""
 import sys
@@ -207,7 +207,7 @@ assert basicsr.__file__.startswith({str(real_tree)!r}), basicsr.__file__
 assert "aether_small" in ARCH_REGISTRY
 assert "AetherSyntheticDataset" in DATASET_REGISTRY
 assert "AetherModel" in MODEL_REGISTRY or {first!r}.endswith("models")
-from aethernet.integrations.basicsr import models
+from aethernet.integrations.basicsr.training import models
 models.register()
 assert MODEL_REGISTRY.get("AetherModel") is models.AetherModel
 """

@@ -25,8 +25,9 @@ from training import (
 
 from aethernet import cli
 from aethernet.errors import EnvironmentProblem, OptionError
-from aethernet.integrations.basicsr import compat, launcher, option_file
-from aethernet.integrations.basicsr.samples import SeededSamples
+from aethernet.integrations.basicsr import compat
+from aethernet.integrations.basicsr.data.samples import SeededSamples
+from aethernet.integrations.basicsr.pipeline import launcher, option_file
 
 # Refusals, before BasicSR is imported
 

@@ -6,7 +6,7 @@ from model_helpers import build_model, options, train
 from networks import picture
 
 from aethernet.errors import OptionError
-from aethernet.integrations.basicsr.losses import AetherFrequencyLoss
+from aethernet.integrations.basicsr.training.losses import AetherFrequencyLoss
 
 
 def test_it_is_l1_and_the_spectrum_of_the_difference():

@@ -13,8 +13,9 @@ from training import needs_basicsr, run_aethernet, tiny_options, write_options, 
 from aethernet.data.degrade import bicubic_downsample, modcrop
 from aethernet.data.synthetic import synthetic_picture
 from aethernet.errors import DataError, OptionError
-from aethernet.integrations.basicsr import compat, memory_dataset
-from aethernet.integrations.basicsr.memory_dataset import AetherMemoryDataset, summed_detail
+from aethernet.integrations.basicsr import compat
+from aethernet.integrations.basicsr.data import memory_dataset
+from aethernet.integrations.basicsr.data.memory_dataset import AetherMemoryDataset, summed_detail
 
 pytestmark = needs_basicsr
 

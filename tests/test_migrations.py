@@ -7,10 +7,11 @@ import torch
 from networks import picture, randomise
 from torch import nn
 
-from aethernet import AetherConfig, AetherNet, load_network, migrations, read_checkpoint, write_checkpoint
-from aethernet.config import ARCH_VERSION, CONFIG_KEY, pack_fields, unpack_fields
+from aethernet import AetherConfig, AetherNet, load_network, read_checkpoint, write_checkpoint
 from aethernet.errors import CheckpointError
-from aethernet.migrations import up_to_date
+from aethernet.network import migrations
+from aethernet.network.config import ARCH_VERSION, CONFIG_KEY, pack_fields, unpack_fields
+from aethernet.network.migrations import up_to_date
 
 CONFIG = AetherConfig(width=8, depths=(1, 1), scale=2, kernel_size=5, tail_channels=6)
 

@@ -9,10 +9,10 @@ from model_helpers import PICTURES, STATISTICS, build_model, copy_of, gan_option
 from torch import distributed, nn
 from training import start_ranks
 
-from aethernet.checkpoint import read_checkpoint
+from aethernet.checkpoint.checkpoint import read_checkpoint
 from aethernet.errors import AetherError, CheckpointError, OptionError, StageError
-from aethernet.integrations.basicsr.guard import StepGuard
-from aethernet.norms import DeploymentNorm
+from aethernet.integrations.basicsr.training.guard import StepGuard
+from aethernet.network.norms import DeploymentNorm
 
 
 @pytest.fixture

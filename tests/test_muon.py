@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from aethernet.muon import Muon, is_matrix, orthogonalized
+from aethernet.training.muon import Muon, is_matrix, orthogonalized
 
 
 def small_network() -> nn.Sequential:

@@ -8,7 +8,7 @@ from networks import picture
 from torch.nn import functional as F
 
 from aethernet.errors import EnvironmentProblem
-from aethernet.norms import DeploymentNorm, LayerNorm2d, batch_statistics
+from aethernet.network.norms import DeploymentNorm, LayerNorm2d, batch_statistics
 
 
 def batches(count: int) -> list[torch.Tensor]:

@@ -15,11 +15,21 @@ from aethernet import AetherNet, calibrate, write_checkpoint
 from aethernet.cli import options as options_command
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr import compat
-from aethernet.integrations.basicsr.optimizers import OPTIMIZERS
-from aethernet.norms import DeploymentNorm
-from aethernet.recipes import RECIPES, SCALES, STAGES, VARIANT_NAMES, all_files, file_name, options, render, write_all
-from aethernet.recipes.render import to_yaml
-from aethernet.variants import VARIANTS, aether_small, variant_config
+from aethernet.integrations.basicsr.training.optimizers import OPTIMIZERS
+from aethernet.network.norms import DeploymentNorm
+from aethernet.network.variants import VARIANTS, aether_small, variant_config
+from aethernet.training.recipes import (
+    RECIPES,
+    SCALES,
+    STAGES,
+    VARIANT_NAMES,
+    all_files,
+    file_name,
+    options,
+    render,
+    write_all,
+)
+from aethernet.training.recipes.render import to_yaml
 
 compat.apply()
 pytest.importorskip("basicsr", reason="option files are for BasicSR")
@@ -262,7 +272,9 @@ def data_folder(tmp_path_factory) -> Path:
     [pytest.param(*each, marks=pytest.mark.slow if each[::2] == ("large", "qat") else ()) for each in FILES],
 )
 def test_preflight_finds_no_problem(variant, scale, stage, data_folder, monkeypatch):
-    from aethernet.integrations.basicsr import datasets, models, preflight
+    from aethernet.integrations.basicsr import preflight
+    from aethernet.integrations.basicsr.data import datasets
+    from aethernet.integrations.basicsr.training import models
 
     models.register()
     datasets.register()

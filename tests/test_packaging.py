@@ -8,9 +8,11 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+import yaml
 from training import environment
 
 import aethernet
@@ -21,44 +23,26 @@ ARCHS = ROOT / "archs"
 FILES = sorted(path for path in ARCHS.rglob("*.py"))
 
 LAYERS = (
-    (
-        "aethernet.errors",
-        "aethernet.version",
-        "aethernet.files",
-        "aethernet.machine",
-        "aethernet.weights_files",
-        "aethernet.pretrained",
+    tuple(
+        f"aethernet.{name}"
+        for name in ("errors", "files", "machine", "optional", "progress", "tables", "threads", "version", "witness")
     ),
-    (
-        "aethernet.reparam",
-        "aethernet.operations",
-        "aethernet.quantization",
-        "aethernet.norms",
-        "aethernet.depthwise",
-        "aethernet.muon",
-    ),
-    ("aethernet.blocks",),
-    ("aethernet.config",),
-    ("aethernet.migrations",),
-    ("aethernet.network", "aethernet.placement"),
-    ("aethernet.variants",),
-    (
-        "aethernet",
-        "aethernet.calibration",
-        "aethernet.checkpoint",
-        "aethernet.parity",
-        "aethernet.export",
-        "aethernet.upscale",
-    ),
-    ("aethernet.data", "aethernet.integrations", "aether_arch"),
-    ("aethernet.recipes", "aethernet.bench", "aethernet.doctor", "aethernet.card"),
+    ("aethernet.data", "aethernet.quantization"),
+    ("aethernet.network",),
+    ("aethernet.checkpoint",),
+    ("aethernet.export", "aethernet.training"),
+    ("aethernet", "aethernet.integrations"),
+    ("aethernet.runtimes",),
+    ("aethernet.bench", "aethernet.quality"),
+    ("aethernet.arena", "aethernet.plots", "aethernet.verify"),
     ("aethernet.release",),
-    ("aethernet.demo",),
+    ("aether_arch", "aethernet.demo", "aethernet.doctor"),
     ("aethernet.cli", "aethernet.__main__"),
 )
 """A module imports from its own layer and from those above it in this table. `aethernet` is the bare package."""
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-BASICSR_FROM = RANK["aethernet.data"]
+NEED_FRAMEWORKS = ("aethernet.integrations", "aethernet.arena", "aethernet.demo", "aethernet.doctor")
+"""Nothing else imports BasicSR or another training framework."""
 
 
 def module_name(path: Path) -> str:
@@ -107,12 +91,23 @@ def test_a_module_imports_no_higher_layer():
             assert RANK[other] <= RANK[own], f"{name} (layer {RANK[own]}) imports {imported} of layer {RANK[other]}"
 
 
-def test_inference_knows_no_training_framework():
+def test_no_module_imports_in_a_circle():
+    """Nor for types only, nor inside a function: who reads one file of a circle has to read them all."""
+    names = {module_name(path): path for path in FILES}
+    graph = {name: {other for other in imports(path) if other in names} - {name} for name, path in names.items()}
+    order = TopologicalSorter(graph)
+    try:
+        order.prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
+
+
+def test_only_integrations_need_a_training_framework():
     frameworks = {"basicsr", "traiNNer", "neosr", "torchvision"}
     for path in FILES:
-        if RANK.get(layer(module_name(path)) or "", 0) < BASICSR_FROM:
+        if layer(module_name(path)) not in NEED_FRAMEWORKS:
             found = {name for name in imports(path) if name.split(".")[0] in frameworks}
-            assert not found, f"{module_name(path)} stands below data and integrations, but imports {found}"
+            assert not found, f"{module_name(path)} imports {found}: that is the business of {NEED_FRAMEWORKS}"
 
 
 def test_only_the_command_line_prints():
@@ -142,14 +137,14 @@ if hasattr(torch.onnx, "ops"):
     del torch.onnx.ops
 import aether_arch, pkgutil, aethernet
 from importlib import import_module
-for folder in ("export", "bench", "release", "cli"):
+for folder in ("export", "runtimes", "bench", "release", "cli"):
     package = import_module(f"aethernet.{folder}")
     for module in pkgutil.iter_modules(package.__path__):
         import_module(f"aethernet.{folder}.{module.name}")
 from aethernet.errors import EnvironmentProblem
 for write in (
     lambda: aether_arch.export_onnx(aether_arch.aether_tiny(scale=2), scale=2),
-    lambda: import_module("aethernet.bench.onnx_files").export_peer(None, None, None),
+    lambda: import_module("aethernet.bench.peer_files").export_peer(None, None, None),
 ):
     try:
         write()
@@ -161,7 +156,7 @@ for write in (
 def test_a_torch_too_old_to_export_is_told_of_where_it_is_used(monkeypatch):
     """Its names are looked up at use, so that all else works, and the text names what setup.py asks for."""
     result = subprocess.run([sys.executable, "-c", OLD_TORCH], capture_output=True, text=True, env=environment())
-    (needed,) = (text for text in setup_keywords(monkeypatch)["extras_require"]["export"] if text.startswith("torch>="))
+    (needed,) = (text for text in setup_keywords(monkeypatch)["install_requires"] if text.startswith("torch>="))
     problem = (
         rf"ONNX export needs torch {re.escape(needed.removeprefix('torch>='))} or newer, this is \S+: pip install "
     )
@@ -183,6 +178,13 @@ def setup_keywords(monkeypatch: pytest.MonkeyPatch) -> dict:
 
 def test_the_version_stands_in_one_place(monkeypatch):
     assert setup_keywords(monkeypatch)["version"] == __version__ == aethernet.__version__
+
+
+def test_commits_are_checked_by_the_ruff_of_the_dev_extra(monkeypatch):
+    (ruff,) = (text for text in setup_keywords(monkeypatch)["extras_require"]["dev"] if text.startswith("ruff"))
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert {hook["id"] for hook in local["hooks"]} == {"ruff-check", "ruff-format"}
+    assert all(hook["additional_dependencies"] == [ruff] for hook in local["hooks"])
 
 
 def test_every_file_below_archs_is_packaged(monkeypatch):

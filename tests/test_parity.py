@@ -8,10 +8,17 @@ from networks import picture, randomise
 from torch import nn
 
 from aethernet import aether_custom, aether_large, aether_medium, aether_small, aether_tiny
-from aethernet.blocks import AdaptiveUpsample, AetherBlock, ChannelAttention, GatedConvFFN, PlainBlock, SpatialAttention
-from aethernet.norms import DeploymentNorm, LayerNorm2d
-from aethernet.operations import Add, Centre, Concat, ImageSkip, Multiply
-from aethernet.reparam import Fusible
+from aethernet.network.blocks import (
+    AdaptiveUpsample,
+    AetherBlock,
+    ChannelAttention,
+    GatedConvFFN,
+    PlainBlock,
+    SpatialAttention,
+)
+from aethernet.network.norms import DeploymentNorm, LayerNorm2d
+from aethernet.network.operations import Add, Centre, Concat, ImageSkip, Multiply
+from aethernet.network.reparam import Fusible
 
 VARIANTS = [aether_tiny, aether_small, aether_medium, pytest.param(aether_large, marks=pytest.mark.slow)]
 SCALES = [1, 2, 3, 4, 8]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
 
-from aethernet.bench.models import resolve_model
 from aethernet.errors import CheckpointError, ConfigError, OptionError
 from aethernet.integrations.basicsr import compat
-from aethernet.integrations.spandrel_peer import build_trainable, build_with_weights
+from aethernet.integrations.peers import build_trainable, build_with_weights
+from aethernet.runtimes.models import resolve_model
 
 pytestmark = needs_basicsr
 

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 from training import needs_basicsr, tiny_options, write_options, write_pairs
 
-from aethernet.checkpoint import write_checkpoint
+from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr import compat
-from aethernet.variants import aether_custom
+from aethernet.network.variants import aether_custom
 
 pytestmark = needs_basicsr
 

@@ -12,12 +12,13 @@ import pytest
 import torch
 from networks import picture, randomise
 
-from aethernet import AetherConfig, AetherNet, aether_tiny, load_network, pretrained, read_checkpoint, write_checkpoint
-from aethernet.bench.models import resolve_model
-from aethernet.bench.scores import measure_quality
+from aethernet import AetherConfig, AetherNet, aether_tiny, load_network, read_checkpoint, write_checkpoint
+from aethernet.checkpoint import pretrained
 from aethernet.data.embedded import embedded_pictures
 from aethernet.data.pictures import write_png
 from aethernet.errors import CheckpointError, StageError
+from aethernet.quality.scores import measure_quality
+from aethernet.runtimes.models import resolve_model
 
 ROOT = Path(__file__).parents[1]
 MOST_FLOAT_BYTES, MOST_BYTES = 4_000_000, 5_000_000
@@ -102,7 +103,7 @@ def test_a_wheel_holds_the_weights(tmp_path):
     assert result.returncode == 0, result.stderr
     (wheel,) = tmp_path.glob("*.whl")
     inside = set(zipfile.ZipFile(wheel).namelist())
-    assert "aethernet/pretrained.py" in inside
+    assert "aethernet/checkpoint/pretrained.py" in inside
     assert {f"aethernet/weights/{path.name}" for path in pretrained.FOLDER.glob("*")} <= inside
 
 

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from aethernet import AetherNet, aether_custom, aether_tiny
-from aethernet.config import pack_fields, unpack_fields
 from aethernet.errors import CheckpointError, ConfigError, DataError, StageError
+from aethernet.network.config import pack_fields, unpack_fields
 from aethernet.quantization.fake import (
     WATCHED_BATCHES,
     FakeQuantizer,

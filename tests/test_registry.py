@@ -6,7 +6,7 @@ import aether_arch
 from aethernet import AetherNet, aether_tiny
 from aethernet.errors import EnvironmentProblem
 from aethernet.integrations.registry import register, register_architectures
-from aethernet.variants import FACTORIES
+from aethernet.network.variants import FACTORIES
 
 
 def test_every_factory_stands_in_the_registry():

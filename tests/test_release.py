@@ -21,8 +21,7 @@ from training import ARCHS, PATIENCE, environment, needs_basicsr, run_aethernet
 
 import aethernet
 from aethernet import aether_custom
-from aethernet.bench.verification import verify_files
-from aethernet.checkpoint import write_checkpoint
+from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.cli import main
 from aethernet.data.pictures import write_png
 from aethernet.errors import CheckpointError, ConfigError
@@ -31,6 +30,7 @@ from aethernet.release import folder as places
 from aethernet.release.bundle import command_for_others
 from aethernet.release.origin import UNKNOWN, read_origin
 from aethernet.release.tensorrt import Shapes, engine_lines
+from aethernet.verify.verification import verify_files
 
 pytestmark = needs_basicsr
 pytest.importorskip("onnx", reason="ONNX export is an extra")
@@ -504,7 +504,7 @@ def test_trtexec_lines_name_the_shapes():
 
 def test_where_weights_come_from(made, tmp_path):
     root, _ = made
-    packaged = read_origin(aethernet.pretrained.path("aether_tiny_x4_fused"))
+    packaged = read_origin(aethernet.checkpoint.pretrained.path("aether_tiny_x4_fused"))
     assert (packaged.license_id, packaged.datasets) == ("other", ("BSDS500", "T91", "DIV2K"))
     assert packaged.data_note.startswith("989 pictures") and packaged.training.startswith("- experiment: ")
     header = read_origin(root / "net.safetensors", license_id="mit")

@@ -170,7 +170,7 @@ def opt(tmp_path) -> dict:
 
 
 def resume(opt: dict) -> dict | None:
-    from aethernet.integrations.basicsr.resume import load_resume_state
+    from aethernet.integrations.basicsr.pipeline.resume import load_resume_state
 
     return load_resume_state(opt)
 

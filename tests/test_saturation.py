@@ -14,10 +14,10 @@ from aethernet.errors import CheckpointError
 from aethernet.export.onnx import export_onnx
 from aethernet.export.qdq import TARGETS
 from aethernet.export.saturation import INT16, Saturation, extreme_pair, saturation
+from aethernet.network.variants import FACTORIES
 from aethernet.quantization.fake import quantizers
 from aethernet.quantization.integer import IntegerConv2d
 from aethernet.quantization.settings import PRESETS
-from aethernet.variants import FACTORIES
 
 onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
 

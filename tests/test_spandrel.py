@@ -9,10 +9,12 @@ import torch
 from hyperparameters import CASES, build
 from networks import picture, randomise
 
-from aethernet import AetherConfig, AetherNet, aether_tiny, load_network, migrations, pretrained, write_checkpoint
-from aethernet.config import CONFIG_KEY, STAGES, pack_fields, unpack_fields
+from aethernet import AetherConfig, AetherNet, aether_tiny, load_network, write_checkpoint
+from aethernet.checkpoint import pretrained
 from aethernet.errors import CheckpointError, EnvironmentProblem
 from aethernet.integrations.basicsr import compat
+from aethernet.network import migrations
+from aethernet.network.config import CONFIG_KEY, STAGES, pack_fields, unpack_fields
 
 compat.apply()
 spandrel = pytest.importorskip("spandrel")

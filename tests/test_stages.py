@@ -9,9 +9,9 @@ from networks import picture, randomise
 from torch import nn
 
 from aethernet import VARIANTS, AetherNet, aether_custom, aether_small, aether_tiny
-from aethernet.config import CONFIG_KEY
 from aethernet.errors import CheckpointError, StageError
-from aethernet.network import advance_state_dict
+from aethernet.network.config import CONFIG_KEY
+from aethernet.network.network import advance_state_dict
 
 FACTORIES = {"tiny": aether_tiny, "small": aether_small}
 

@@ -1,7 +1,7 @@
 """Names and types in a state dict are public from the first release on: files of users hold them.
 
 Those of every stage and kind of block stand in state_dict_names.json. Where a change is meant, raise `ARCH_VERSION`, add
-the step to aethernet/migrations.py and write the file anew: `python tests/test_state_dict_names.py`.
+the step to aethernet/network/migrations.py and write the file anew: `python tests/test_state_dict_names.py`.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aethernet import AetherConfig, AetherNet
-from aethernet.config import ARCH_VERSION, STAGES
+from aethernet.network.config import ARCH_VERSION, STAGES
 
 FILE = Path(__file__).with_name("state_dict_names.json")
 

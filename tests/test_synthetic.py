@@ -9,7 +9,7 @@ from aethernet.data.degrade import bicubic_downsample
 from aethernet.data.synthetic import synthetic_picture
 from aethernet.errors import DataError, EnvironmentProblem, OptionError
 from aethernet.integrations.basicsr import compat
-from aethernet.integrations.basicsr.datasets import AetherSyntheticDataset, register
+from aethernet.integrations.basicsr.data.datasets import AetherSyntheticDataset, register
 
 TRAIN = {"phase": "train", "scale": 4, "gt_size": 32, "num_images": 6}
 

@@ -17,9 +17,9 @@ from aethernet import calibrate
 from aethernet.cli import options as options_command
 from aethernet.errors import OptionError
 from aethernet.integrations import trainner
-from aethernet.recipes import OTHER_TRAINERS, SCALES, VARIANT_NAMES, all_files, file_name, options, render
-from aethernet.recipes.render import to_toml
-from aethernet.variants import variant_config
+from aethernet.network.variants import variant_config
+from aethernet.training.recipes import OTHER_TRAINERS, SCALES, VARIANT_NAMES, all_files, file_name, options, render
+from aethernet.training.recipes.render import to_toml
 
 ROOT = Path(__file__).parents[1]
 FILES = [each for each in all_files() if each[2] in OTHER_TRAINERS]

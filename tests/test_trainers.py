@@ -18,7 +18,7 @@ from trees import run_in, write_neosr, write_trainner
 from aethernet import aether_custom
 from aethernet.errors import ConfigError, EnvironmentProblem
 from aethernet.integrations import install, neosr, registry, trainner
-from aethernet.variants import FACTORIES, VARIANTS, aether_small
+from aethernet.network.variants import FACTORIES, VARIANTS, aether_small
 
 NAMES = [factory.__name__ for factory in FACTORIES]
 

@@ -10,13 +10,13 @@ from training import needs_basicsr
 
 import aethernet
 from aethernet import aether_custom
-from aethernet.bench.quality import evaluate, network_upscaler
-from aethernet.bench.sets import PictureFolder
-from aethernet.bench.verification import verify_files
 from aethernet.cli import main
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.data.pictures import write_png
 from aethernet.export.onnx import export_onnx
+from aethernet.quality.evaluation import evaluate, network_upscaler
+from aethernet.quality.sets import PictureFolder
+from aethernet.verify.verification import verify_files
 
 pytestmark = needs_basicsr
 pytest.importorskip("onnx", reason="ONNX export is an extra")

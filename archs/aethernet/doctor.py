@@ -49,7 +49,7 @@ class Check:
 
 
 MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
-"""Distribution -> the module that it brings, where the names differ."""
+"""Distribution -> the module that it brings, where the names differ in more than dashes."""
 PURPOSES = {"plot": "plots", "export": "ONNX export", "bench": "measurements"}
 """The extras that training can do without. The larger ones repeat the packages of the smaller."""
 TREES = ("traiNNer", "neosr")
@@ -64,7 +64,7 @@ def diagnose(files: Sequence[Path] = ()) -> list[Check]:
     checks = [check_python(), check_aethernet(), *check_torch(), check_torchvision()]
     checks += [check_package(*entry) for entry in needed.items() if entry[0] not in ("torch", "torchvision")]
     checks += check_basicsr()
-    checks += [check_optional(name, *entry) for name, entry in optional.items() if name not in needed]
+    checks += [check_optional(name, *entry) for name, entry in optional.items()]
     checks += [*(check_optional(tree) for tree in TREES), check_cpu(), check_int8(machine.cpu()), check_folder()]
     return [*checks, *map(check_file, files)]
 
@@ -104,14 +104,12 @@ def check_torch() -> Iterator[Check]:
     if torch.version.hip:
         build = f"ROCm {torch.version.hip}"
     found = f"{torch.__version__}, {build} build"
-    for extra in ("", "export"):
-        versions = requirements(extra).get("torch", SpecifierSet())
-        if not _allows(versions, torch.__version__):
-            found = f"{found}; {PURPOSES[extra] if extra else 'aethernet'} needs torch{versions}"
-            yield Check("torch", "warning" if extra else "error", found, f'pip install --upgrade "torch{versions}"')
-            break
-    else:
+    versions = requirements().get("torch", SpecifierSet())
+    if _allows(versions, torch.__version__):
         yield Check("torch", "ok", found)
+    else:
+        remedy = f'pip install --upgrade "torch{versions}"'
+        yield Check("torch", "error", f"{found}; torch{versions} is needed", remedy)
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         devices.append("Apple MPS")
@@ -150,7 +148,7 @@ def check_torchvision() -> Check:
 
 def check_package(distribution: str, versions: SpecifierSet) -> Check:
     remedy = f'pip install "{distribution}{versions}"'
-    module = _import(MODULES.get(distribution, distribution))
+    module = _import(_module(distribution))
     if isinstance(module, str):
         library = distribution == "opencv-python-headless" and re.search(r"lib(GL|gthread|glib)", module)
         return Check(distribution, "error", module, REINSTALL_OPENCV if library else remedy)
@@ -184,15 +182,15 @@ def check_basicsr() -> Iterator[Check]:
 
 
 def check_registries() -> Iterator[Check]:
-    for name in ("aether_arch", "aethernet.integrations.basicsr.models"):
+    for name in ("aether_arch", "aethernet.integrations.basicsr.training.models"):
         module = _import(name)
         if isinstance(module, str):
             yield Check("registries", "error", f"import {name} fails: {module}", _reinstall())
             return
     from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
-    from aethernet.integrations.basicsr import models
-    from aethernet.variants import FACTORIES
+    from aethernet.integrations.basicsr.training import models
+    from aethernet.network.variants import FACTORIES
 
     models.register()  # as the launcher does
     wanted = {"ARCH_REGISTRY": [factory.__name__ for factory in FACTORIES], "MODEL_REGISTRY": MODELS}
@@ -207,7 +205,7 @@ def check_registries() -> Iterator[Check]:
 def check_optional(distribution: str, versions: SpecifierSet | None = None, extra: str = "") -> Check:
     """Looks without importing: some of these parse the command line or load gigabytes at import."""
     purpose = f", for {PURPOSES[extra]}" if extra else ""
-    spec = importlib.util.find_spec(MODULES.get(distribution, distribution))
+    spec = importlib.util.find_spec(_module(distribution))
     if spec is None:
         return Check(distribution, "ok", f"absent (optional{purpose})")
     folder = Path(spec.origin).parent if spec.origin else Path(next(iter(spec.submodule_search_locations or ["."])))
@@ -255,6 +253,10 @@ def check_folder() -> Check:
     except OSError as error:
         remedy = "cd to a folder of yours: experiments/ and results/ are written to the current one"
         return Check("folder", "error", f"{folder} is not writable ({error.strerror})", remedy)
+
+
+def _module(distribution: str) -> str:
+    return MODULES.get(distribution, distribution.replace("-", "_"))
 
 
 def _import(name: str) -> ModuleType | str:

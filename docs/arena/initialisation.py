@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from aethernet import AetherNet, aether_custom
-from aethernet.blocks import AetherBlock
+from aethernet.network.blocks import AetherBlock
 
 
 @torch.no_grad()

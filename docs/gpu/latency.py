@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aethernet.bench.models import resolve_model
 from aethernet.bench.timing import cpu_stopwatch, cuda_stopwatch
+from aethernet.runtimes.models import resolve_model
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def environment(run: Run) -> None:
     """What the machine is, and whether everything imports. Without that, no other step can do anything."""
     program = (
         "import json, platform, torch\n"
-        "from aethernet.integrations.basicsr.launcher import load_basicsr\n"
+        "from aethernet.integrations.basicsr.pipeline.launcher import load_basicsr\n"
         "from aethernet import machine\n"
         "load_basicsr(is_train=True)\n"
         "import torchvision, numpy, onnx, spandrel\n"

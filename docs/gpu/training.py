@@ -25,7 +25,7 @@ import yaml
 from PIL import Image
 
 from aethernet.data.pictures import find_pictures
-from aethernet.recipes.render import options
+from aethernet.training.recipes.render import options
 
 VARIANT, SCALE = "small", 4
 FULL = {"batch": 32, "lq_size": 48, "pace": 120, "trial": 12, "workers": 8}
@@ -84,7 +84,7 @@ def option_file(
 
 def fastest(args: argparse.Namespace, numbers: dict) -> tuple[dict, list[dict]]:
     """The precision of the faster iteration, and the times of both."""
-    from aethernet.integrations.basicsr.launcher import load_basicsr
+    from aethernet.integrations.basicsr.pipeline.launcher import load_basicsr
 
     load_basicsr(is_train=True)
     from basicsr.models import build_model

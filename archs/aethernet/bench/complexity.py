@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from aethernet.network import AetherNet
+from aethernet.network.network import AetherNet
 
 WHOLE_PICTURE = "whole picture"
 

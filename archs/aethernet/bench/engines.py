@@ -11,12 +11,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from aethernet.bench.models import Subject
-from aethernet.bench.onnx_files import export_peer, open_session, optional_package, session_function
-from aethernet.bench.openvino_files import compile_openvino
+from aethernet.bench.peer_files import export_peer
 from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
 from aethernet.export.onnx import export_onnx, require_exporter
-from aethernet.network import AetherNet
+from aethernet.network.network import AetherNet
+from aethernet.optional import optional_package
+from aethernet.runtimes.models import Subject
+from aethernet.runtimes.onnxruntime import open_session, session_function
+from aethernet.runtimes.openvino import compile_openvino, import_openvino
 
 Run = Callable[[], object]
 
@@ -136,7 +138,7 @@ def _needs_onnxruntime() -> None:
 
 
 def _needs_openvino() -> None:
-    optional_package("openvino", "engine openvino")
+    import_openvino()
     require_exporter()
 
 

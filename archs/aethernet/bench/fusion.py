@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aethernet.bench import Progress
 from aethernet.bench.complexity import Complexity, network_complexity
 from aethernet.bench.timing import Candidate, Timing, time_candidates
 from aethernet.bench.training import training_iteration
-from aethernet.bench.witness import Witness, take_witness
-from aethernet.blocks import GatedConvFFN, ReparamLargeKernelConv, ScaledConv2d
-from aethernet.config import AetherConfig
-from aethernet.depthwise import depthwise_conv2d
 from aethernet.errors import ConfigError
-from aethernet.network import AetherNet
-from aethernet.variants import VARIANTS, variant_config
+from aethernet.network.blocks import GatedConvFFN, ReparamLargeKernelConv, ScaledConv2d
+from aethernet.network.config import AetherConfig
+from aethernet.network.depthwise import depthwise_conv2d
+from aethernet.network.network import AetherNet
+from aethernet.network.variants import VARIANTS, variant_config
+from aethernet.progress import Progress
+from aethernet.witness import Witness, take_witness
 
 NOTHING = "nothing"
 """What is left out of the whole network."""

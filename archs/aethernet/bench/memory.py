@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from aethernet.bench.engines import ENGINES, Job
-from aethernet.bench.models import Subject, resolve_model
 from aethernet.errors import EnvironmentProblem
+from aethernet.runtimes.models import Subject, resolve_model
 
 STATUS = Path("/proc/self/status")
 

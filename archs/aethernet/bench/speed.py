@@ -7,15 +7,16 @@ from pathlib import Path
 
 import torch
 
-from aethernet.bench import Progress
 from aethernet.bench.complexity import Complexity, network_complexity
 from aethernet.bench.engines import Job, NotApplicable, pick_engines
 from aethernet.bench.memory import peak_memory
-from aethernet.bench.models import Subject, resolve_model
-from aethernet.bench.onnx_files import onnx_complexity
-from aethernet.bench.timing import Candidate, Timing, cpu_stopwatch, cuda_stopwatch, fixed_threads, time_candidates
-from aethernet.bench.witness import Witness, take_witness
+from aethernet.bench.onnx_complexity import onnx_complexity
+from aethernet.bench.timing import Candidate, Timing, cpu_stopwatch, cuda_stopwatch, time_candidates
 from aethernet.errors import ConfigError
+from aethernet.progress import Progress
+from aethernet.runtimes.models import Subject, resolve_model
+from aethernet.threads import fixed_threads
+from aethernet.witness import Witness, take_witness
 
 
 @dataclass(frozen=True)

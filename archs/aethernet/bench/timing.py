@@ -1,16 +1,16 @@
 """Paired timing: candidates take turns, so that a machine that slows down slows all of them alike."""
 
-import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from aethernet.bench import Progress
 from aethernet.errors import ConfigError
+from aethernet.progress import Progress
+from aethernet.threads import fixed_threads
 
 Stopwatch = Callable[[Callable[[], object]], float]
 """Runs a callable once and returns the seconds it took."""
@@ -92,17 +92,6 @@ def time_candidates(
             if progress is not None:
                 progress(round_number + warmup + 1, rounds + warmup, "warm-up" if round_number < 0 else "rounds")
     return [_timing(candidate.name, seconds[:, i], seconds[:, 0]) for i, candidate in enumerate(candidates)]
-
-
-@contextlib.contextmanager
-def fixed_threads(threads: int | None) -> Iterator[None]:
-    """Limits PyTorch to `threads` inside the block and restores its former number afterwards."""
-    former = torch.get_num_threads()
-    torch.set_num_threads(threads or former)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(former)
 
 
 def _timing(name: str, seconds: np.ndarray, first: np.ndarray) -> Timing:

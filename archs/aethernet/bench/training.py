@@ -7,15 +7,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aethernet.bench import Progress
 from aethernet.bench.complexity import network_complexity
-from aethernet.bench.models import VARIANT_PATTERN
 from aethernet.bench.timing import Candidate, Timing, time_candidates
-from aethernet.bench.witness import Witness, take_witness
 from aethernet.errors import ConfigError
-from aethernet.integrations.spandrel_peer import build_trainable, probe_scale
-from aethernet.network import AetherNet
-from aethernet.variants import VARIANTS, variant_config
+from aethernet.integrations.peers import build_trainable, probe_scale
+from aethernet.network.network import AetherNet
+from aethernet.network.variants import VARIANTS, variant_config
+from aethernet.progress import Progress
+from aethernet.runtimes.models import VARIANT_PATTERN
+from aethernet.witness import Witness, take_witness
 
 PASSES = 3
 """Forward, gradient of the input, gradient of the weights: each costs the forward pass's multiply-accumulates."""

@@ -46,9 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from aethernet.calibration import calibrate
-    from aethernet.checkpoint import read_checkpoint, write_checkpoint
+    from aethernet.checkpoint.checkpoint import read_checkpoint, write_checkpoint
     from aethernet.data.calibration import CalibrationInputs
+    from aethernet.network.calibration import calibrate
     from aethernet.quantization.fake import quantizers
 
     weights_file.check_out(args)

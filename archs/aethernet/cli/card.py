@@ -29,9 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from aethernet.bench.report import quality_markdown
-    from aethernet.card import publish
-    from aethernet.cli.bench import ProgressBars
+    from aethernet.cli.progress import ProgressBars
+    from aethernet.quality.report import quality_markdown
+    from aethernet.release.publish import publish
 
     with ProgressBars() as bars:
         published = publish(

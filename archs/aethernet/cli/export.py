@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from aethernet.cli.arguments import positive, size
 
 if TYPE_CHECKING:
-    from aethernet.bench.verification import VerificationReport
     from aethernet.export.files import ExportedFile
     from aethernet.export.half_range import HalfReport
-    from aethernet.network import AetherNet
+    from aethernet.network.network import AetherNet
+    from aethernet.verify.verification import VerificationReport
 
 HELP = "Write ONNX files for runtimes, and verify them on pictures."
 SHOWN_LAYERS = 5
@@ -70,13 +70,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes, verifies, prints what was found; the exit code is 1 when a file is not good enough and left out."""
-    from aethernet.bench.report import verification_markdown, write_json
-    from aethernet.checkpoint import read_checkpoint
-    from aethernet.cli.bench import ProgressBars
+    from aethernet.checkpoint.checkpoint import read_checkpoint
+    from aethernet.cli.progress import ProgressBars
     from aethernet.export.files import export_files, planned_files
     from aethernet.export.form import Form
     from aethernet.export.onnx import require_exporter
     from aethernet.export.saturation import on_every_x86
+    from aethernet.tables import write_json
+    from aethernet.verify.report import verification_markdown
 
     require_exporter()
     form = Form(static=args.static, batch=args.batch, pixels=args.pixels)
@@ -151,7 +152,7 @@ def _check(args: argparse.Namespace, network: "AetherNet", precisions: list[str]
     if args.against and not network.config.quantized:
         raise ConfigError("--against is for weights on int8 grids; files of float weights are held against these")
     if args.against:
-        from aethernet.checkpoint import read_checkpoint
+        from aethernet.checkpoint.checkpoint import read_checkpoint
 
         differences = network.config.differences(read_checkpoint(args.against).config)
         if differences:
@@ -184,7 +185,7 @@ def _quantized(args: argparse.Namespace, network: "AetherNet", bars) -> "AetherN
     """The network of stage int8: converted, or calibrated first."""
     import copy
 
-    from aethernet.calibration import PERCENTILE, calibrate
+    from aethernet.network.calibration import PERCENTILE, calibrate
 
     if network.config.stage == "int8":
         return network
@@ -220,8 +221,8 @@ def _inputs(args: argparse.Namespace, network: "AetherNet"):
 def _verified(
     args: argparse.Namespace, network: "AetherNet", files: "list[ExportedFile]", folder: Path, bars
 ) -> "VerificationReport":
-    from aethernet.bench.verification import verify_files
-    from aethernet.checkpoint import write_checkpoint
+    from aethernet.checkpoint.checkpoint import write_checkpoint
+    from aethernet.verify.verification import verify_files
 
     against = args.against or args.weights
     if args.key and not args.against:  # names one of several networks in the file
@@ -252,7 +253,7 @@ def _folder_inside(out: Path) -> Iterator[Path]:
 
 
 def _print_half(half: "HalfReport | None", wanted: bool) -> None:
-    from aethernet.bench.report import markdown_table
+    from aethernet.tables import markdown_table
 
     if half:
         header = [f"largest of {len(half.layers)} layers", "kind", "activation", "weight", "headroom", "below 6e-5"]

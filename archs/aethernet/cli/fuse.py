@@ -16,10 +16,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import copy
 
-    from aethernet.checkpoint import read_checkpoint, write_checkpoint
+    from aethernet.checkpoint.checkpoint import read_checkpoint, write_checkpoint
     from aethernet.data.proof import proof_inputs
     from aethernet.errors import CheckpointError
-    from aethernet.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
+    from aethernet.network.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
 
     weights_file.check_out(args)
     checkpoint = read_checkpoint(args.checkpoint, args.key)

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from aethernet.errors import OptionError
     from aethernet.files import atomic_path
-    from aethernet.recipes import OTHER_TRAINERS, SCALES, STAGES, VARIANT_NAMES, all_files, render, write_all
+    from aethernet.training.recipes import OTHER_TRAINERS, SCALES, STAGES, VARIANT_NAMES, all_files, render, write_all
 
     names = (args.variant, args.scale, args.stage)
     if args.all is not None:

@@ -10,7 +10,7 @@ HELP = "Write, verify and time every file of a network: weights, ONNX fp32, fp16
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from aethernet.cli.bench import positive, size
+    from aethernet.cli.arguments import positive, size
 
     parser.add_argument("weights", metavar="WEIGHTS", help="float weights (.pth, .safetensors), or packaged ones")
     parser.add_argument(
@@ -52,8 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints what the bundle holds; the exit code is 1 when a file failed its gate."""
-    from aethernet.cli.bench import ProgressBars
     from aethernet.cli.card import read_note
+    from aethernet.cli.progress import ProgressBars
     from aethernet.release import Settings, release
     from aethernet.release.tensorrt import Shapes
 

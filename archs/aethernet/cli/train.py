@@ -36,7 +36,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run_pipeline(args: argparse.Namespace, *, is_train: bool) -> int:
-    from aethernet.integrations.basicsr import launcher
+    from aethernet.integrations.basicsr.pipeline import launcher
 
     flags = launcher.Flags(
         opt=args.opt,

@@ -21,9 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints a table; the exit code is 1 when a file is over budget."""
-    from aethernet.bench.report import verification_markdown, write_json
-    from aethernet.bench.verification import verify_files
-    from aethernet.cli.bench import ProgressBars
+    from aethernet.cli.progress import ProgressBars
+    from aethernet.tables import write_json
+    from aethernet.verify.report import verification_markdown
+    from aethernet.verify.verification import verify_files
 
     with ProgressBars() as bars:
         report = verify_files(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from aethernet.integrations.basicsr import process
+from aethernet.integrations.basicsr.pipeline import process
 
 ITERATION = re.compile(r"iter:\s*([\d,]+)")
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aethernet.bench.onnx_files import open_session, session_function
-from aethernet.bench.quality import Upscaler, evaluate, mean_quality, network_upscaler
-from aethernet.bench.scores import onnx_upscaler
 from aethernet.bench.timing import Candidate, time_candidates
-from aethernet.checkpoint import load_network
+from aethernet.checkpoint.checkpoint import load_network
 from aethernet.data.degrade import bicubic_upscale
+from aethernet.quality.evaluation import Upscaler, evaluate, mean_quality, network_upscaler
+from aethernet.quality.scores import onnx_upscaler
+from aethernet.runtimes.onnxruntime import open_session, session_function
 
 TIMED_SIZE = (256, 256)
 ROUNDS, WARMUP = 7, 2

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aethernet.checkpoint import load_network
+from aethernet.checkpoint.checkpoint import load_network
 from aethernet.data.embedded import PICTURES
 from aethernet.demo.commands import run_command
 from aethernet.demo.options import EXPERIMENT, VARIANT, qat_options, write_yaml

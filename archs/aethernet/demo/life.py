@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from aethernet.bench.witness import Witness, take_witness
 from aethernet.data.pictures import find_pictures, read_rgb
 from aethernet.demo import figures, pictures
 from aethernet.demo.commands import run_command
 from aethernet.demo.int8 import MAX_DROP, quantize_and_release
 from aethernet.demo.options import EXPERIMENT, test_options, train_options, write_yaml
 from aethernet.files import atomic_path
+from aethernet.witness import Witness, take_witness
 
 CROP_SIZE, CROP_STEP = 144, 96
 """Pixels of a training sub-image: decoding whole photographs would cost more than training."""

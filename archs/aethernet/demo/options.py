@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from aethernet import recipes
 from aethernet.files import atomic_path
+from aethernet.training import recipes
 
 VARIANT = "tiny"
 EXPERIMENT = "demo"

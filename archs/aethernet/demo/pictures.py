@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aethernet.checkpoint import load_network
+from aethernet.checkpoint.checkpoint import load_network
 from aethernet.data.degrade import bicubic_downsample, bicubic_upscale
 from aethernet.demo.figures import Row
 from aethernet.errors import EnvironmentProblem
@@ -54,7 +54,7 @@ def training_curve(events: Path, path: Path, *, bicubic: Row, resumed: int) -> P
 
 def comparison(weights: Path, held_out: dict[str, np.ndarray], scale: int, path: Path) -> Path:
     """Draws crops of validation pictures: LR, bicubic, AetherNet, HR, enlarged without smoothing; returns `path`."""
-    from aethernet.bench.quality import network_upscaler
+    from aethernet.quality.evaluation import network_upscaler
 
     upscale = network_upscaler(load_network(weights))
     figure, grid = _pyplot().subplots(len(CROPS), 4, figsize=(10, 2.6 * len(CROPS)), layout="constrained")

@@ -1,17 +1,15 @@
 """All files of one network: every precision and target that is asked for, under names that tell them apart."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aethernet.config import AetherConfig
 from aethernet.errors import ConfigError
 from aethernet.export.form import Form
 from aethernet.export.onnx import check_choices, export_onnx, file_suffix
-from aethernet.network import AetherNet
-
-Progress = Callable[[int, int, str], None]
-"""Called with the files done, all files, and the name of the last one."""
+from aethernet.network.config import AetherConfig
+from aethernet.network.network import AetherNet
+from aethernet.progress import Progress
 
 
 @dataclass(frozen=True)

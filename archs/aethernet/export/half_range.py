@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aethernet.blocks import ChannelAttention, SpatialAttention
 from aethernet.errors import DataError, StageError
-from aethernet.network import AetherNet
+from aethernet.network.blocks import ChannelAttention, SpatialAttention
+from aethernet.network.network import AetherNet
 
 LARGEST = 65504.0
 """The largest finite float16."""

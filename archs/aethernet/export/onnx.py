@@ -19,7 +19,7 @@ from aethernet.export.half_range import LARGEST
 from aethernet.export.lowering import EXPORTED, LOWERED, lower
 from aethernet.export.qdq import TARGETS, QdqArithmetic, set_arithmetic
 from aethernet.files import atomic_path
-from aethernet.network import AetherNet
+from aethernet.network.network import AetherNet
 from aethernet.version import __version__
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ Nothing here looks at a shape or branches on one: no Shape, Gather, If, Loop, Re
 a six-dimensional Reshape and Transpose, and Resize has constant factors.
 """
 
-from aethernet.config import AetherConfig
 from aethernet.export.form import Form
+from aethernet.network.config import AetherConfig
 
 PLAIN = frozenset({"Add", "Concat", "Conv", "DepthToSpace", "LeakyRelu", "Mul", "Sigmoid", "Sub"})
 """The fused network."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aethernet.errors import CheckpointError, EnvironmentProblem
+from aethernet.errors import CheckpointError
+from aethernet.optional import optional_package
 
 if TYPE_CHECKING:
     import onnx
@@ -76,10 +77,7 @@ def saturation(path: str | Path) -> Saturation:
         CheckpointError: no ONNX file, or quantised weights that are no constants.
         EnvironmentProblem: the package onnx is not installed.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise EnvironmentProblem(f"reading an ONNX file needs onnx: pip install onnx ({error})") from error
+    onnx = optional_package("onnx", "reading an ONNX file")
     try:
         model = onnx.load(str(path))
     except Exception as error:  # protobuf's errors have no common base

@@ -4,8 +4,8 @@ import functools
 import importlib
 from collections.abc import Callable
 
-from aethernet.network import AetherNet
-from aethernet.variants import FACTORIES
+from aethernet.network.network import AetherNet
+from aethernet.network.variants import FACTORIES
 
 
 def by_command_line(factory: Callable[..., AetherNet]) -> Callable[..., AetherNet]:

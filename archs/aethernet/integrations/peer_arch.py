@@ -9,7 +9,7 @@ network_g:
 
 from torch import nn
 
-from aethernet.integrations.spandrel_peer import build_trainable
+from aethernet.integrations.peers import build_trainable
 
 
 def aether_peer(network: str) -> nn.Module:

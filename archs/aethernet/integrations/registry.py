@@ -13,7 +13,7 @@ from aethernet.errors import EnvironmentProblem
 from aethernet.integrations import neosr, trainner
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.peer_arch import aether_peer
-from aethernet.variants import FACTORIES
+from aethernet.network.variants import FACTORIES
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import torch
 
-from aethernet.checkpoint import require_whole
-from aethernet.config import CONFIG_KEY, AetherConfig, unpack_fields
+from aethernet.checkpoint.checkpoint import require_whole
 from aethernet.errors import CheckpointError, EnvironmentProblem
 from aethernet.integrations.basicsr import compat
-from aethernet.migrations import up_to_date
-from aethernet.network import AetherNet
+from aethernet.network.config import CONFIG_KEY, AetherConfig, unpack_fields
+from aethernet.network.migrations import up_to_date
+from aethernet.network.network import AetherNet
 
 compat.apply()  # spandrel imports torchvision
 try:

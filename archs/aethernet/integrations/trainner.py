@@ -2,8 +2,8 @@
 
 import functools
 
-from aethernet.network import AetherNet
-from aethernet.variants import FACTORIES, VARIANTS, aether_custom
+from aethernet.network.network import AetherNet
+from aethernet.network.variants import FACTORIES, VARIANTS, aether_custom
 
 
 @functools.wraps(aether_custom)

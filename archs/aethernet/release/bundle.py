@@ -8,18 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aethernet.bench import Progress
-from aethernet.bench.report import write_json
-from aethernet.bench.sets import PictureFolders
-from aethernet.bench.witness import own_command, take_witness
-from aethernet.checkpoint import Checkpoint
+from aethernet.checkpoint.checkpoint import Checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import ConfigError
 from aethernet.export.half_range import HalfReport, half_ranges
 from aethernet.export.onnx import require_exporter
 from aethernet.export.saturation import saturation
 from aethernet.files import atomic_path
-from aethernet.network import AetherNet
+from aethernet.network.network import AetherNet
+from aethernet.progress import Progress
+from aethernet.quality.sets import PictureFolders
 from aethernet.quantization.settings import QuantizationConfig
 from aethernet.release import folder as places
 from aethernet.release.card import card_markdown
@@ -33,6 +31,8 @@ from aethernet.release.plan import FP16, INT8_ORT, Product, budget
 from aethernet.release.records import KIND, FileRecord, Mean, Report, SpeedRecord
 from aethernet.release.tensorrt import Shapes, engine_lines
 from aethernet.release.write import calibrated, read_float, read_tuned, write_files
+from aethernet.tables import write_json
+from aethernet.witness import own_command, take_witness
 
 logger = logging.getLogger(__name__)
 

@@ -1,11 +1,11 @@
 """README.md of a bundle: the model card, Markdown with the front matter that model hubs read."""
 
-from aethernet.bench.report import markdown_table
-from aethernet.card.markdown import LIMITS, front_matter
 from aethernet.release.origin import DATA, TRAINING, Origin
 from aethernet.release.records import FileRecord, Report
 from aethernet.release.snippets import snippets
 from aethernet.release.tensorrt import NOTE
+from aethernet.release.weights_card import LIMITS, front_matter
+from aethernet.tables import markdown_table
 
 
 def card_markdown(report: Report, origin: Origin) -> str:

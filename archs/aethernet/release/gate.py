@@ -8,19 +8,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aethernet.bench import Progress
-from aethernet.bench.agreement import Agreement, Comparison, Run, bicubic_run, hold_against, network_run
-from aethernet.bench.onnx_files import open_session, runtime_errors, session_function
-from aethernet.bench.openvino_files import compile_openvino, openvino_function, openvino_integer_convolutions
-from aethernet.bench.sets import PictureFolders
-from aethernet.bench.timing import fixed_threads
-from aethernet.bench.verification import integer_convolutions
-from aethernet.checkpoint import load_network
+from aethernet.checkpoint.checkpoint import load_network
 from aethernet.errors import CheckpointError, EnvironmentProblem
-from aethernet.network import AetherNet
+from aethernet.network.network import AetherNet
+from aethernet.progress import Progress
+from aethernet.quality.sets import PictureFolders
 from aethernet.release import plan
 from aethernet.release.plan import Product, budget
 from aethernet.release.records import Check
+from aethernet.runtimes.onnxruntime import open_session, runtime_errors, session_function
+from aethernet.runtimes.openvino import (
+    compile_openvino,
+    import_openvino,
+    openvino_function,
+    openvino_integer_convolutions,
+)
+from aethernet.threads import fixed_threads
+from aethernet.verify.agreement import Agreement, Comparison, Run, bicubic_run, hold_against, network_run
+from aethernet.verify.verification import integer_convolutions
 
 logger = logging.getLogger(__name__)
 
@@ -164,8 +169,8 @@ def _said(found: Agreement) -> str:
 def openvino_is_there() -> bool:
     """Whether OpenVINO, an extra, can be imported."""
     try:
-        import openvino  # noqa: F401
-    except ImportError:
+        import_openvino()
+    except EnvironmentProblem:
         return False
     return True
 

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import torch
 
-from aethernet.bench import Progress
 from aethernet.bench.engines import ENGINES, Job, NotApplicable
-from aethernet.bench.models import resolve_model
-from aethernet.bench.timing import Candidate, fixed_threads, time_candidates
+from aethernet.bench.timing import Candidate, time_candidates
 from aethernet.errors import EnvironmentProblem
+from aethernet.progress import Progress
 from aethernet.release import plan
 from aethernet.release.plan import Product
 from aethernet.release.records import SpeedRecord
+from aethernet.runtimes.models import resolve_model
+from aethernet.threads import fixed_threads
 
 TITLES = {"eager": plan.PYTORCH, "onnxruntime": plan.ONNXRUNTIME, "openvino": plan.OPENVINO}
 WARMUP = 1

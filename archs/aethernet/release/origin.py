@@ -9,10 +9,10 @@ from pathlib import Path
 import safetensors
 import yaml
 
-from aethernet import pretrained
-from aethernet.card.markdown import training_lines
-from aethernet.card.provenance import read_training
+from aethernet.checkpoint import pretrained
 from aethernet.errors import DataError
+from aethernet.release.provenance import read_training
+from aethernet.release.weights_card import training_lines
 
 logger = logging.getLogger(__name__)
 

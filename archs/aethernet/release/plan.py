@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aethernet.bench.agreement import Agreement
+from aethernet.verify.agreement import Agreement
 
 FLOAT_ERROR = 1e-4
 """Largest difference of a float32 file, on the [0, 1] range."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aethernet.bench.agreement import Agreement
 from aethernet.bench.timing import Timing
-from aethernet.bench.witness import Witness
 from aethernet.export.half_range import HalfReport
+from aethernet.verify.agreement import Agreement
+from aethernet.witness import Witness
 
 KIND = "release"
 """The entry `kind` of report.json, by which a bundle is known."""

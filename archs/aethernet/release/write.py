@@ -5,15 +5,15 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from aethernet.bench import Progress
-from aethernet.calibration import calibrate
-from aethernet.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.data.proof import proof_inputs
 from aethernet.errors import CheckpointError
 from aethernet.export.onnx import export_onnx
-from aethernet.network import AetherNet
-from aethernet.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
+from aethernet.network.calibration import calibrate
+from aethernet.network.network import AetherNet
+from aethernet.network.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
+from aethernet.progress import Progress
 from aethernet.release import plan
 from aethernet.release.plan import Product
 

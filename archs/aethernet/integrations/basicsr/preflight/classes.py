@@ -87,12 +87,12 @@ def scheduler(context: Context) -> Iterator[str]:
 
 def _known_optimizers(context: Context) -> dict[str, type]:
     if context.model_type in schema.AETHER_MODELS:
-        return importlib.import_module("aethernet.integrations.basicsr.optimizers").OPTIMIZERS
+        return importlib.import_module("aethernet.integrations.basicsr.training.optimizers").OPTIMIZERS
     return {"Adam": torch.optim.Adam}
 
 
 def _other_optimizer(kind: str, known: Mapping[str, type]) -> str:
-    ours = importlib.import_module("aethernet.integrations.basicsr.optimizers").OPTIMIZERS
+    ours = importlib.import_module("aethernet.integrations.basicsr.training.optimizers").OPTIMIZERS
     if kind in ours:
         return f"allowed: {', '.join(known)}; for {kind} set model_type: {' or '.join(schema.AETHER_MODELS)}"
     return near(kind, known)

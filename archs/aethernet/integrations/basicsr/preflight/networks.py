@@ -4,14 +4,14 @@ import functools
 import inspect
 from collections.abc import Iterator, Mapping
 
-from aethernet.config import AetherConfig
 from aethernet.errors import AetherError, ConfigError
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context
 from aethernet.integrations.basicsr.preflight.registries import argument_problems, find, is_basicsr, unknown
 from aethernet.integrations.peer_arch import aether_peer
-from aethernet.integrations.spandrel_peer import EXAMPLE, build_peer
-from aethernet.variants import FACTORIES, variant_config
+from aethernet.integrations.peers import EXAMPLE, build_peer
+from aethernet.network.config import AetherConfig
+from aethernet.network.variants import FACTORIES, variant_config
 
 SCALE_NAMES = ("scale", "upscale")
 """What BasicSR's architectures and ours call their scale."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from aethernet.errors import OptionError
-from aethernet.integrations.basicsr.memory_dataset import paired_files
+from aethernet.integrations.basicsr.data.memory_dataset import paired_files
 
 ROOTS = {
     "PairedImageDataset": ("dataroot_gt", "dataroot_lq"),

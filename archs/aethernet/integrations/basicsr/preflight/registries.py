@@ -18,7 +18,7 @@ REGISTRIES = {
 FILLED_BY = ("basicsr.archs", "basicsr.data", "basicsr.losses", "basicsr.metrics", "basicsr.models")
 """Importing these registers BasicSR's own classes."""
 
-OWN = ("aethernet.integrations.basicsr.datasets", "aethernet.integrations.basicsr.models")
+OWN = ("aethernet.integrations.basicsr.data.datasets", "aethernet.integrations.basicsr.training.models")
 """These register this package's classes by a function `register`; they import BasicSR, so they cannot stand above."""
 
 SUFFIX = "_basicsr"

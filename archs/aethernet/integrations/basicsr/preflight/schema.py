@@ -5,7 +5,7 @@ Classes that stand in no table are somebody else's. What they read is not known 
 
 from dataclasses import dataclass, fields
 
-from aethernet.integrations.basicsr.train_options import TrainOptions
+from aethernet.integrations.basicsr.training.options import TrainOptions
 
 
 def _words(text: str) -> frozenset[str]:

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 from aethernet.errors import OptionError
-from aethernet.integrations.basicsr import optimizers
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context, phase, positive, whole
-from aethernet.integrations.basicsr.train_options import TrainOptions
+from aethernet.integrations.basicsr.training import optimizers
+from aethernet.integrations.basicsr.training.options import TrainOptions
 
 FREQUENCIES = (
     ("train", "total_iter"),

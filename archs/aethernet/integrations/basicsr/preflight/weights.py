@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from aethernet.checkpoint import Checkpoint, read_checkpoint
-from aethernet.config import STAGES
+from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
 from aethernet.errors import CheckpointError, ConfigError
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context
 from aethernet.integrations.basicsr.preflight.networks import aether_config, is_aether
+from aethernet.network.config import STAGES
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def resumed(context: Context) -> Iterator[str]:
     state = context.opt["path"].get("resume_state")
     if not state or (context.opt.get("auto_resume") and context.has_states):
         return
-    resume = importlib.import_module("aethernet.integrations.basicsr.resume")
+    resume = importlib.import_module("aethernet.integrations.basicsr.pipeline.resume")
     try:
         resume.read_state(Path(str(state)), context.opt)
     except CheckpointError as error:
@@ -133,7 +133,7 @@ def _other_weights(context: Context, network: str, key: str) -> Iterator[str]:
 def _read(context: Context, path: str, key: str | None) -> Checkpoint:
     """Reads the entry that the model class will take: ours search for weights, BasicSR's fall back to `params`."""
     if context.model_type in schema.AETHER_MODELS:
-        return importlib.import_module("aethernet.integrations.basicsr.weights").read_entry(path, key)
+        return importlib.import_module("aethernet.integrations.basicsr.training.weights").read_entry(path, key)
     if path.endswith(".safetensors"):
         raise CheckpointError(
             f"{path}: {context.model_type} reads .pth only; set model_type: AetherModel, or give a .pth"

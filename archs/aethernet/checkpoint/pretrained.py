@@ -1,0 +1,53 @@
+"""The trained weights that come with the package, found by name: `aether_tiny_x4`, `aether_tiny_x4_fused` and
+`aether_tiny_x4_int8`.
+
+Each network has two files in float, `NAME.safetensors` (training form) and `NAME_fused.safetensors` (plain graph), with
+the model card `NAME.md`, and one that was fine-tuned for int8, `NAME_int8.safetensors`, with a card of its own.
+`aethernet card` writes them.
+"""
+
+import difflib
+from pathlib import Path
+
+from aethernet.errors import CheckpointError
+
+FOLDER = Path(__file__).parents[1] / "weights"
+SUFFIX = ".safetensors"
+FUSED = "_fused"
+"""What the name of a plain graph ends with."""
+INT8 = "_int8"
+"""What the name of an int8 network ends with."""
+
+
+def available() -> list[str]:
+    """The names of all weights in the package, all forms, in alphabetical order."""
+    return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
+
+
+def path(name: str) -> Path:
+    """The file of packaged weights; raises `CheckpointError` with near names for an unknown one."""
+    names = available()
+    if name in names:
+        return FOLDER / f"{name}{SUFFIX}"
+    near = difflib.get_close_matches(name, names, n=2)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise CheckpointError(
+        f"there are no packaged weights {name!r}; {hint}There are: {', '.join(names) or 'none in this installation'}. "
+        "A file is given as a path with its ending"
+    )
+
+
+def card_path(name: str) -> Path:
+    """The model card of packaged weights, the same for both forms in float."""
+    return path(name).with_name(f"{name.removesuffix(FUSED)}.md")
+
+
+def resolve(name_or_path: str | Path) -> Path:
+    """The file that a text names: packaged weights come first, then files.
+
+    Raises:
+        CheckpointError: it looks like a name, and neither packaged weights nor a file are called so.
+    """
+    name, file = str(name_or_path), Path(name_or_path)
+    is_path = bool(file.suffix) or len(file.parts) != 1 or file.exists()
+    return file if is_path and name not in available() else path(name)

@@ -1,0 +1,44 @@
+"""`aethernet bench quality`: Y-PSNR and SSIM on folders of pictures."""
+
+import argparse
+
+from aethernet.cli.arguments import positive
+from aethernet.cli.bench.shared import publish
+from aethernet.cli.progress import ProgressBars
+
+HELP = "Y-PSNR and SSIM on folders of pictures"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="packaged weights such as aether_tiny_x4, a weights file, an .onnx file, bicubic (on Y, as published), or "
+        "bicubic_rgb (on the networks' path)",
+    )
+    parser.add_argument(
+        "--sets", nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures, such as Set5"
+    )
+    parser.add_argument("--lr", nargs="+", default=(), metavar="DIR", help="ready-made inputs, one folder for each set")
+    parser.add_argument("--scale", type=int, help="needed for bicubic alone; networks have their own")
+    parser.add_argument("--device", default="cpu", help="PyTorch device for networks (default: %(default)s)")
+    parser.add_argument("--threads", type=positive, help="threads (default: all)")
+    parser.add_argument("--summary", action="store_true", help="print the means only, without every picture")
+
+
+def run(args: argparse.Namespace) -> int:
+    from aethernet.quality.report import quality_markdown
+    from aethernet.quality.scores import measure_quality
+
+    with ProgressBars() as bars:
+        report = measure_quality(
+            args.models,
+            args.sets,
+            scale=args.scale,
+            lr=args.lr,
+            device=args.device,
+            threads=args.threads,
+            progress=bars.titled,
+        )
+    return publish(args, report, quality_markdown(report, pictures=not args.summary))

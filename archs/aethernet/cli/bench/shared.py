@@ -1,0 +1,30 @@
+"""What several measurements take, and how they end."""
+
+import argparse
+
+from aethernet.cli.arguments import positive
+
+
+def add_patches(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--batch", type=positive, default=4, help="training patches (default: %(default)s)")
+    parser.add_argument("--patch", type=positive, default=48, help="their low-resolution side (default: %(default)s)")
+
+
+def add_timing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=positive, default=1, help="threads of every engine (default: %(default)s)")
+    parser.add_argument("--rounds", type=positive, default=10, help="measured runs of each (default: %(default)s)")
+    parser.add_argument("--warmup", type=positive, default=2, help="runs before that (default: %(default)s)")
+
+
+def timing(args: argparse.Namespace) -> dict[str, int]:
+    return {"threads": args.threads, "rounds": args.rounds, "warmup": args.warmup}
+
+
+def publish(args: argparse.Namespace, report, markdown: str) -> int:
+    """Writes the JSON file if asked for, then prints the table."""
+    from aethernet.tables import write_json
+
+    if args.json:
+        write_json(args.json, args.bench, report)
+    print(markdown)
+    return 0

@@ -1,0 +1,43 @@
+"""`aethernet bench speed`: time, memory and operation counts of models in several engines."""
+
+import argparse
+
+from aethernet.cli.arguments import size
+from aethernet.cli.bench.shared import add_timing, publish, timing
+from aethernet.cli.progress import ProgressBars
+
+HELP = "time, memory and operation counts of models in several engines"
+MODEL_HELP = (
+    "a variant such as aether_tiny_x4 (its packaged weights, else random ones), a weights file, an .onnx file, or a "
+    "network of spandrel such as 'spandrel:Compact(num_feat=32, num_conv=8, upscale=4)'"
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("--size", type=size, default=(256, 256), metavar="HxW", help="input size (default: 256x256)")
+    parser.add_argument(
+        "--engines",
+        nargs="+",
+        metavar="ENGINE",
+        help="eager channels_last compile bf16 onnxruntime openvino cuda cuda_fp16 (default: eager, onnxruntime and "
+        "cuda, as far as they are here)",
+    )
+    parser.add_argument("--no-memory", action="store_true", help="skip peak memory, which needs a process for each row")
+    add_timing(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from aethernet.bench.report import speed_markdown
+    from aethernet.bench.speed import measure_speed
+
+    with ProgressBars() as bars:
+        report = measure_speed(
+            args.models,
+            size=args.size,
+            engines=args.engines,
+            **timing(args),
+            memory=not args.no_memory,
+            progress=bars.step,
+        )
+    return publish(args, report, speed_markdown(report))

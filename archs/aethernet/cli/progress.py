@@ -1,0 +1,41 @@
+"""Progress bars of commands."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+class ProgressBars:
+    """Progress on the standard error stream, so that the table alone can be redirected."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None  # tqdm's, which is imported when needed
+        self.title = ""
+
+    def titled(self, title: str) -> Callable[[int, int, str], None]:
+        """The callback of one pass over pictures."""
+
+        def step(done: int, total: int, what: str) -> None:
+            self._show(title, done, total, what)
+
+        return step
+
+    def step(self, done: int, total: int, what: str) -> None:
+        """The callback of a timing; `what` is its phase."""
+        self._show("memory" if what == "memory" else "timing", done, total, "" if what == "memory" else what)
+
+    def _show(self, title: str, done: int, total: int, what: str) -> None:
+        from tqdm import tqdm
+
+        if self.bar is None or title != self.title or done <= self.bar.n:
+            self.__exit__()
+            self.bar, self.title = tqdm(total=total, desc=title, unit="", leave=False), title
+        self.bar.set_postfix_str(what, refresh=False)
+        self.bar.update(done - self.bar.n)
+
+    def __enter__(self) -> "ProgressBars":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

@@ -1,0 +1,1 @@
+"""`aethernet train` and `test`: BasicSR's pipelines, started, resumed and distributed."""

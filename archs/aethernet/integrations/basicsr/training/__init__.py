@@ -1,0 +1,1 @@
+"""What we add to a training in BasicSR: model classes, optimisers, losses, guards."""

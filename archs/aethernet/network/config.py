@@ -1,0 +1,236 @@
+"""Everything that determines an AetherNet, as one validated value that travels with the weights."""
+
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor
+
+from aethernet.errors import CheckpointError, ConfigError
+from aethernet.network.blocks import AdaptiveUpsample
+from aethernet.quantization.settings import QuantizationConfig
+
+ARCH_VERSION = 1
+"""Version of the structure and of the names in a state dict."""
+
+STAGES = ("train", "fused", "qat", "int8")
+"""The stages of a model's life, in their order. Weights load into their own stage and into later ones."""
+
+NORM_TYPES = ("deployment", "layernorm", "none")
+SKIPS = ("none", "nearest", "bilinear")
+BLOCKS = ("gated", "plain")
+TAILS = ("stepwise", "direct")
+CONFIG_KEY = "config"
+"""Name of the state dict entry that holds the configuration: JSON text as bytes (uint8)."""
+VERSION_FIELD = "arch_version"
+"""Name of `ARCH_VERSION` beside the arguments in that text."""
+
+BITS_BEFORE_THE_FIELD = 8
+"""Of weights on int8 grids whose configuration does not say."""
+
+TRAINING_ONLY = ("drop_path", "norm_freeze_iter")
+"""Fields that may differ between a checkpoint and the network that loads it: they shape training, not tensors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AetherConfig:
+    """Everything that determines an AetherNet. Lists become tuples; wrong values raise `ConfigError`.
+
+    Args:
+        width: channels of the body.
+        depths: blocks in each stage.
+        scale: upscaling factor.
+        in_channels: 1 (grey) or 3 (RGB), in and out.
+        block: `gated` (large depthwise kernel and gated feed-forward part) or `plain` (one dense convolution and a
+            LeakyReLU, for networks of a few blocks).
+        kernel_size: odd size of the blocks' convolution, one for all stages or one per stage.
+        expansion: hidden channels of the feed-forward part over `width`.
+        channel_attention, spatial_attention: what follows the feed-forward part in every block.
+        norm_type: `deployment` (folds), `layernorm` (for GAN training, stays in the graph) or `none`.
+        norm_freeze_iter: training iterations after which `deployment` fixes its statistics; None: never.
+        tail: `stepwise` (scales 4 and 8 in steps of two, with a LeakyReLU between) or `direct` (one convolution).
+        tail_channels: channels between the steps of the upsampler.
+        skip: how the input picture is upsampled and added to the output.
+        drop_path: rate of stochastic depth in the last block, rising linearly from 0.
+        stage: `train` (rich branches), `fused` (plain graph), `qat` (the plain graph on int8 grids, trainable) or `int8`
+            (deployed).
+        quantization: what is int8 from stage `qat` on: a preset (`ort`, `openvino`, `tensorrt`, `quality`), a mapping, or
+            a `QuantizationConfig`.
+        variant: name of the variant, for messages; `custom` for own sizes.
+    """
+
+    width: int
+    depths: tuple[int, ...]
+    scale: int = 4
+    in_channels: int = 3
+    block: str = "gated"
+    kernel_size: int | tuple[int, ...] = 11
+    expansion: float = 2.0
+    channel_attention: bool = False
+    spatial_attention: bool = False
+    norm_type: str = "deployment"
+    norm_freeze_iter: int | None = 150_000
+    tail: str = "stepwise"
+    tail_channels: int = 24
+    skip: str = "nearest"
+    drop_path: float = 0.0
+    stage: str = "train"
+    quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
+    variant: str = "custom"
+
+    def __post_init__(self) -> None:
+        for name in ("depths", "kernel_size"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "quantization", QuantizationConfig.read(self.quantization))
+        _check_int("width", self.width, 1)
+        _check_int("tail_channels", self.tail_channels, 1)
+        if not isinstance(self.depths, tuple) or not self.depths:
+            raise ConfigError(f"depths must be a list of block counts such as [4, 4, 4, 4], not {self.depths!r}")
+        for depth in self.depths:
+            _check_int("every entry of depths", depth, 1)
+        _check_choice("scale", self.scale, tuple(AdaptiveUpsample.STEPS))
+        _check_choice("in_channels", self.in_channels, (1, 3))
+        _check_choice("block", self.block, BLOCKS)
+        _check_choice("tail", self.tail, TAILS)
+        _check_choice("norm_type", self.norm_type, NORM_TYPES)
+        _check_choice("skip", self.skip, SKIPS)
+        _check_choice("stage", self.stage, STAGES)
+        for size in self.kernel_sizes:
+            if not _is_int(size) or size < 3 or size % 2 == 0:
+                raise ConfigError(f"kernel_size must be odd and at least 3 (3, 5, 7, 9, 11, ...), not {size!r}")
+        if len(self.kernel_sizes) != len(self.depths):
+            raise ConfigError(
+                f"kernel_size {list(self.kernel_sizes)} names {len(self.kernel_sizes)} stages, but depths "
+                f"{list(self.depths)} has {len(self.depths)}: give one size, or one for each stage"
+            )
+        if not _is_number(self.expansion) or round(self.width * self.expansion) < 1:
+            raise ConfigError(f"expansion must be a positive number such as 2.0, not {self.expansion!r}")
+        for name in ("channel_attention", "spatial_attention", "drop_path"):
+            if self.block == "plain" and getattr(self, name):
+                raise ConfigError(
+                    f"block plain has no residual branch and no {name}: leave it out, or set block: gated"
+                )
+        if not _is_number(self.drop_path) or not 0.0 <= self.drop_path < 1.0:
+            raise ConfigError(f"drop_path must be in [0, 1), not {self.drop_path!r}")
+        if self.norm_freeze_iter is not None:
+            _check_int("norm_freeze_iter", self.norm_freeze_iter, 0)
+
+    @property
+    def kernel_sizes(self) -> tuple[int, ...]:
+        """The large kernel's size in each stage."""
+        return self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size,) * len(self.depths)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the stage has int8 grids."""
+        return STAGES.index(self.stage) >= STAGES.index("qat")
+
+    @property
+    def title(self) -> str:
+        """A short name for messages, such as `aether_small x4 (stage train)`."""
+        return f"aether_{self.variant} x{self.scale} (stage {self.stage})"
+
+    def to_tensor(self) -> Tensor:
+        """The configuration as JSON text in a tensor, which any loader of tensors carries along.
+
+        `quantization` belongs to the stages that have grids: float weights take it from whoever quantises them.
+        """
+        fields = dataclasses.asdict(self)
+        if not self.quantized:
+            del fields["quantization"]
+        return pack_fields({VERSION_FIELD: ARCH_VERSION, **fields})
+
+    @classmethod
+    def from_tensor(cls, tensor: Tensor) -> "AetherConfig":
+        """Reads what `to_tensor` wrote; raises `CheckpointError` for anything else.
+
+        Weights of an earlier version go through `migrations.up_to_date` first.
+        """
+        fields = unpack_fields(tensor)
+        version = fields.pop(VERSION_FIELD)
+        if version != ARCH_VERSION:
+            raise CheckpointError(
+                f"the weights have arch_version {version}, this release reads {ARCH_VERSION}: "
+                "use the release of aethernet that wrote them, or a newer one"
+            )
+        if isinstance(grids := fields.get("quantization"), dict):
+            grids.setdefault("weight_bits", BITS_BEFORE_THE_FIELD)
+        try:
+            config = cls.from_fields(fields)
+            return config if config.quantized else dataclasses.replace(config, quantization=QuantizationConfig())
+        except ConfigError as error:
+            raise CheckpointError(
+                f"the entry {CONFIG_KEY!r} describes no AetherNet of this release: {error}"
+            ) from error
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "AetherConfig":
+        """Like the constructor, with an error that names near matches for an unknown argument."""
+        known = [entry.name for entry in dataclasses.fields(cls)]
+        for name in fields:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                raise ConfigError(f"AetherNet has no argument {name!r}; {hint}")
+        missing = [name for name in ("width", "depths") if name not in fields]
+        if missing:
+            raise ConfigError(f"AetherNet needs {' and '.join(missing)}, such as width: 32 and depths: [2, 2, 2]")
+        return cls(**fields)
+
+    def differences(self, other: "AetherConfig") -> list[str]:
+        """What keeps weights of `other` from loading here, as texts `field: other's value, here own value`."""
+        ignored = [*TRAINING_ONLY, "stage", "variant", "kernel_size"]
+        if not (self.quantized and other.quantized):
+            ignored.append("quantization")
+        names = [entry.name for entry in dataclasses.fields(self) if entry.name not in ignored]
+        return [
+            f"{name}: {getattr(other, name)!r} in the weights, {getattr(self, name)!r} here"
+            for name in [*names, "kernel_sizes"]
+            if getattr(self, name) != getattr(other, name)
+        ]
+
+
+def pack_fields(fields: Mapping[str, Any]) -> Tensor:
+    """A mapping as JSON text in an (N,) uint8 tensor; its numbers survive a tool that makes all tensors half or bfloat16."""
+    return torch.tensor(list(json.dumps(fields).encode()), dtype=torch.uint8, device="cpu")
+
+
+def unpack_fields(tensor: Tensor) -> dict[str, Any]:
+    """What `pack_fields` was given, with its version; the tensor may be of any type.
+
+    Raises:
+        CheckpointError: it holds something else.
+    """
+    try:
+        fields = json.loads(bytes(tensor.to(torch.uint8).tolist()))
+        if not _is_int(fields[VERSION_FIELD]):
+            raise ValueError(f"{VERSION_FIELD} is no whole number")
+    except (ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"the entry {CONFIG_KEY!r} does not hold an AetherNet configuration: these are damaged or another network's weights"
+        ) from error
+    return fields
+
+
+def _is_int(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_int(name: str, value: object, least: int) -> None:
+    if not _is_int(value) or value < least:
+        raise ConfigError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def _check_choice(name: str, value: object, allowed: tuple) -> None:
+    if value not in allowed or type(value) is not type(allowed[0]):  # 4.0 and True are equal to whole numbers
+        raise ConfigError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")

@@ -1,0 +1,1 @@
+"""Plots of what was measured: quality against latency, training curves, longer trainings."""

@@ -1,0 +1,167 @@
+"""Several models on several picture sets: the rows of `aethernet bench quality`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from aethernet.checkpoint import pretrained
+from aethernet.data.degrade import bicubic_upscale
+from aethernet.errors import ConfigError, EnvironmentProblem
+from aethernet.progress import Progress
+from aethernet.quality.evaluation import (
+    PictureQuality,
+    Upscaler,
+    evaluate,
+    evaluate_bicubic_luma,
+    from_batch,
+    mean_quality,
+    network_upscaler,
+    to_batch,
+)
+from aethernet.quality.sets import InputFolder, PictureFolder
+from aethernet.runtimes.models import Subject, resolve_model
+from aethernet.runtimes.onnxruntime import input_shape, open_session, session_function
+from aethernet.threads import fixed_threads
+from aethernet.witness import Witness, take_witness
+
+BICUBIC, BICUBIC_RGB = "bicubic", "bicubic_rgb"
+LUMA_PATH = "Y: picture -> Y -> LR -> Y enlarged"
+RGB_PATH = "RGB: picture -> LR in RGB, uint8 -> RGB enlarged, uint8 -> Y"
+GREY_NOTE = (
+    "grey pictures: on the RGB path three equal channels, whose Y is compared; on the Y path taken for Y as they are, "
+    "as the published bicubic figures have it"
+)
+
+
+@dataclass(frozen=True)
+class SetScore:
+    """One model on one set: the mean and every picture, and the colour path (`LUMA_PATH` or `RGB_PATH`)."""
+
+    model: str
+    scale: int
+    set_name: str
+    path: str
+    mean: PictureQuality
+    pictures: list[PictureQuality]
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """A quality table, model by model and set by set, with remarks and what it was measured on."""
+
+    scores: list[SetScore]
+    notes: list[str]
+    witness: Witness
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A model made ready: `upscale` is None for bicubic on the Y path."""
+
+    label: str
+    scale: int
+    upscale: Upscaler | None
+
+
+def measure_quality(
+    models: Sequence[str],
+    sets: Sequence[str | Path],
+    *,
+    scale: int | None = None,
+    lr: Sequence[str | Path] = (),
+    device: str = "cpu",
+    threads: int | None = None,
+    progress: Callable[[str], Progress] | None = None,
+) -> QualityReport:
+    """Measures models on folders of high-resolution pictures; see `evaluate` for how.
+
+    Args:
+        models: packaged weights, checkpoints and ONNX files, `bicubic` (Y path, as its published figures are) or
+            `bicubic_rgb` (the same interpolation on the path of the networks).
+        sets: folders of high-resolution pictures.
+        scale: needed for bicubic alone; networks have their own, and one that is given must agree.
+        lr: folders of ready-made inputs, one for each set; by default inputs are made.
+        device: PyTorch device for networks; ONNX files run on the CPU.
+        threads: for PyTorch and ONNX Runtime; None for their default.
+        progress: makes a callback for each pass, from a title such as `tiny.pth, Set5`.
+
+    Raises:
+        AetherError: an unknown or untrained model, scales that disagree, an unusable folder or picture.
+    """
+    if lr and len(lr) != len(sets):
+        raise ConfigError(f"{len(sets)} sets, but {len(lr)} folders of inputs: give one --lr for each set")
+    folders = [PictureFolder(folder) for folder in sets]
+    entries = _entries(models, scale, device, threads)
+    if lr and any(entry.upscale is None for entry in entries):
+        raise ConfigError("bicubic makes its inputs from Y: leave out --lr, or give bicubic_rgb")
+    scores = []
+    with fixed_threads(threads):
+        for entry in entries:
+            for number, folder in enumerate(folders):
+                report = progress(f"{entry.label} x{entry.scale}, {folder.name}") if progress else None
+                if entry.upscale is None:
+                    pictures = evaluate_bicubic_luma(folder, entry.scale, report)
+                else:
+                    inputs = InputFolder(lr[number], folder, entry.scale) if lr else None
+                    pictures = evaluate(entry.upscale, folder, entry.scale, report, inputs)
+                path = LUMA_PATH if entry.upscale is None else RGB_PATH
+                mean = mean_quality(pictures)
+                scores.append(SetScore(entry.label, entry.scale, folder.name, path, mean, pictures))
+        used = torch.get_num_threads()
+    witness = take_witness(threads=used, precision="fp32", size="whole pictures", device=device)
+    return QualityReport(scores, [GREY_NOTE], witness)
+
+
+def onnx_upscaler(path: Path, in_channels: int, threads: int | None = None) -> Upscaler:
+    """An `Upscaler` of an ONNX file in ONNX Runtime, whole pictures at once."""
+    session = open_session(path, threads)
+    size = input_shape(session)[2:]
+    if any(isinstance(length, int) for length in size):
+        raise ConfigError(f"{path} takes pictures of {size[0]}x{size[1]} only: export it with dynamic height and width")
+    function = session_function(session)
+    return lambda picture: from_batch(function(to_batch(picture, in_channels)))
+
+
+def _entries(models: Sequence[str], scale: int | None, device: str, threads: int | None) -> list[_Entry]:
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentProblem(f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out")
+    subjects = {spec: resolve_model(spec) for spec in models if spec not in (BICUBIC, BICUBIC_RGB)}
+    for subject in subjects.values():
+        if not subject.trained:
+            raise ConfigError(
+                f"{subject.label} has random weights, so its quality means nothing: give a checkpoint, or packaged "
+                f"weights ({', '.join(pretrained.available()) or 'there are none'})"
+            )
+        if scale not in (None, subject.scale):
+            raise ConfigError(f"{subject.label} upscales by {subject.scale}, but --scale {scale} was given: they must "
+                              "agree, or leave --scale out")  # fmt: skip
+    scales = {scale} if scale else {subject.scale for subject in subjects.values()}
+    entries = []
+    for spec in dict.fromkeys(models):
+        if spec in subjects:
+            entries.append(_network_entry(subjects[spec], device, threads))
+        elif len(scales) != 1:
+            raise ConfigError(f"{spec} needs --scale" + (f": the models have {sorted(scales)}" if scales else ""))
+        else:
+            entries.append(_bicubic_entry(spec, *scales))
+    return entries
+
+
+def _network_entry(subject: Subject, device: str, threads: int | None) -> _Entry:
+    if subject.onnx is not None:
+        return _Entry(subject.label, subject.scale, onnx_upscaler(subject.onnx, subject.in_channels, threads))
+    assert subject.network is not None
+    return _Entry(subject.label, subject.scale, network_upscaler(subject.network, device))
+
+
+def _bicubic_entry(spec: str, scale: int) -> _Entry:
+    if scale < 2:
+        raise ConfigError(f"--scale {scale}: bicubic needs 2 or more")
+
+    def upscale(picture: np.ndarray) -> np.ndarray:
+        return bicubic_upscale(picture, scale)
+
+    return _Entry(spec, scale, upscale if spec == BICUBIC_RGB else None)

@@ -1,0 +1,1 @@
+"""Where networks run: PyTorch, ONNX Runtime and OpenVINO; what a file takes and gives."""

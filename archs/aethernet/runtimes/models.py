@@ -1,0 +1,116 @@
+"""What may stand for MODEL on the command line, and what it becomes."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from aethernet.checkpoint import pretrained
+from aethernet.checkpoint.checkpoint import load_network
+from aethernet.errors import CheckpointError, ConfigError, ForeignWeightsError
+from aethernet.integrations.peers import (
+    EXAMPLE,
+    PEER_TEXT,
+    PREFIX,
+    Peer,
+    build_peer,
+    build_with_weights,
+    load_peer,
+)
+from aethernet.network.network import AetherNet
+from aethernet.network.variants import VARIANTS, variant_config
+from aethernet.runtimes.onnxruntime import inspect_onnx
+
+VARIANT_PATTERN = re.compile(r"aether_([a-z]+)_x(\d+)")
+PEER_WITH_WEIGHTS = re.compile(rf"({PEER_TEXT.pattern})@(.+)", re.DOTALL)
+WEIGHTS_SUFFIXES = (".pth", ".safetensors", ".pt", ".ckpt")
+KNOWN = f"a variant such as aether_tiny_x4, a weights file ({' '.join(WEIGHTS_SUFFIXES)}), an .onnx file, or {EXAMPLE}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to measure: a network in its deployed form, in eval mode on the CPU, or an ONNX file.
+
+    `label` is its name in tables, `trained` is False for random weights; the others are those of
+    `OnnxFacts`.
+    """
+
+    spec: str
+    label: str
+    scale: int
+    in_channels: int
+    trained: bool = True
+    network: nn.Module | None = None
+    onnx: Path | None = None
+    batch: int | None = None
+    size: tuple[int, int] | None = None
+    foreign: bool = False
+
+
+def resolve_model(spec: str) -> Subject:
+    """Turns the text of a MODEL argument into what it names.
+
+    A variant takes the weights that come with the package; without such, it is built with random ones (seed 0). An
+    AetherNet is fused; weights of another architecture go through spandrel.
+
+    Raises:
+        AetherError: the subclass that fits, with what is allowed.
+    """
+    path = Path(spec)
+    if PEER_TEXT.fullmatch(spec):
+        return _peer_subject(spec, build_peer(spec), trained=False)
+    if with_weights := PEER_WITH_WEIGHTS.fullmatch(spec):
+        return _peer_subject(spec, build_with_weights(with_weights[1], Path(with_weights[2])))
+    if spec.startswith(PREFIX):
+        raise ConfigError(f"{spec!r} is not of the form {EXAMPLE!r}, with @FILE behind it for its weights")
+    if spec in pretrained.available():
+        return _aether_subject(spec, spec, load_network(spec))
+    if match := VARIANT_PATTERN.fullmatch(spec):
+        return _variant(spec, match[1], int(match[2]))
+    if path.suffix == ".onnx":
+        facts = inspect_onnx(path)
+        return Subject(
+            spec,
+            path.name,
+            facts.scale,
+            facts.in_channels,
+            onnx=path,
+            batch=facts.batch,
+            size=facts.size,
+            foreign=facts.foreign,
+        )
+    if path.suffix in WEIGHTS_SUFFIXES:
+        return _weights(spec, path)
+    raise ConfigError(f"{spec!r} is not a model; give {KNOWN}")
+
+
+def _variant(spec: str, variant: str, scale: int) -> Subject:
+    if variant not in VARIANTS:
+        near = difflib.get_close_matches(variant, VARIANTS, n=1) or list(VARIANTS)
+        raise ConfigError(f"there is no variant {variant!r}; known: {', '.join(near)}, as in aether_{near[0]}_x{scale}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = AetherNet(variant_config(variant, scale))
+    return _aether_subject(spec, spec, network.eval(), trained=False)
+
+
+def _weights(spec: str, path: Path) -> Subject:
+    try:
+        return _aether_subject(spec, path.name, load_network(path))
+    except ForeignWeightsError as error:
+        peer = load_peer(path)
+        if peer is None:
+            raise CheckpointError(f"{error}, and spandrel does not know the architecture either") from error
+        return _peer_subject(spec, peer)
+
+
+def _aether_subject(spec: str, label: str, network: AetherNet, trained: bool = True) -> Subject:
+    network.fuse_model()
+    return Subject(spec, label, network.config.scale, network.config.in_channels, trained, network=network)
+
+
+def _peer_subject(spec: str, peer: Peer, trained: bool = True) -> Subject:
+    return Subject(spec, peer.name.removeprefix(PREFIX), peer.scale, peer.in_channels, trained, network=peer.network)

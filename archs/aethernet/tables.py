@@ -1,0 +1,59 @@
+"""Records as Markdown tables and as JSON."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aethernet.files import atomic_path
+from aethernet.witness import Witness
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table with padded columns: the first one to the left, the others to the right."""
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(header))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
+    for first, *others in (cells[0], rule, *cells[1:]):
+        padded = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append(f"| {' | '.join([first.ljust(widths[0]), *padded])} |")
+    return "\n".join(lines)
+
+
+def short_count(count: int | None) -> str:
+    """A count with three digits and a unit: 115 k, 46.2 M, 1.20 G; `-` for None."""
+    if count is None:
+        return "-"
+    value, units = float(count), ["", " k", " M", " G", " T"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    if not units[0]:
+        return str(count)
+    return f"{value:.{max(0, 2 - int(math.log10(value)))}f}{units[0]}"
+
+
+def footnotes(notes: Sequence[str], witnesses: Sequence[Witness]) -> str:
+    """Notes and conditions as a list."""
+    return "\n".join(f"- {line}" for line in [*notes, *(witness.sentence() for witness in witnesses)])
+
+
+def write_json(path: str | Path, kind: str, report: "DataclassInstance") -> None:
+    """Writes the records of a report as `{"kind": kind, ...}`, whole or not at all. Infinite figures become null."""
+    content = {"kind": kind, **_finite(dataclasses.asdict(report))}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _finite(value: object) -> Any:
+    """The same content with None for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

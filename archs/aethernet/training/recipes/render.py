@@ -1,0 +1,173 @@
+"""Option files for BasicSR, traiNNer-redux and neosr: a recipe's numbers, filled into a commented template."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+import yaml
+
+from aethernet.errors import OptionError
+from aethernet.files import atomic_path
+from aethernet.network.variants import VARIANTS
+from aethernet.training.recipes.table import FIXED, OTHER_TRAINERS, RECIPES, SCALES, STAGES, VARIANT_NAMES, Recipe
+
+CHECK_FREQ = 5000
+"""Iterations between two validations, and between two checkpoints; short trainings have five of each."""
+
+INCLUDE = re.compile(r"^\$\{(_\w+)\}$", re.MULTILINE)
+"""A line such as `${_data}` in a template stands for the text of `_data.yml`, which several stages share."""
+
+
+NEOSR_SCALE = 4
+"""neosr's networks take their scale from one line of the file, so a variant has one file: that of this scale."""
+
+
+def file_name(variant: str, scale: int, stage: str) -> str:
+    """Where the file stands in a checkout, such as `options/train/aether_small_x4.yml`."""
+    if stage == "neosr":
+        return f"options/neosr/aether_{variant}.toml"
+    return f"options/{stage}/aether_{variant}_x{scale}.yml"
+
+
+def render(variant: str, scale: int, stage: str, *, path: str | None = None, **overrides) -> str:
+    """The text of an option file.
+
+    Args:
+        variant, scale: one of `VARIANT_NAMES` and `SCALES`.
+        stage: one of `STAGES` or, for another trainer than BasicSR, of `OTHER_TRAINERS`.
+        path: the file's name in its comments, if it is not `file_name(...)`.
+        overrides: fields of `Recipe`. What follows from them (schedule, warm-up, norm freezing) follows suit.
+
+    Raises:
+        OptionError: an unknown name, a value out of its range, or an optimiser without its learning rate.
+    """
+    for kind, name, allowed in (
+        ("variant", variant, VARIANT_NAMES),
+        ("scale", scale, SCALES),
+        ("stage", stage, (*STAGES, *OTHER_TRAINERS)),
+    ):
+        if name not in allowed or isinstance(name, bool):
+            raise OptionError(f"there is no recipe for {kind} {name!r}: use one of {', '.join(map(str, allowed))}")
+    recipe = recipe_for(variant, stage, overrides)
+    values = {
+        "path": path or file_name(variant, scale, stage),
+        "name": f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_aether_{variant}_x{scale}",
+        "command": "test" if stage == "test" else "train",
+        "variant": variant,
+        "scale": scale,
+        "stage": stage,
+        "fidelity_name": f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_aether_{variant}_x{scale}",
+        **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
+    }
+    for name, part in parts_of(variant, stage, recipe).items():
+        values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
+    template = "neosr.toml" if stage == "neosr" else f"{stage.replace('/', '_')}.yml"
+    return Template(read_template(template)).substitute(values)
+
+
+def parts_of(variant: str, stage: str, recipe: Recipe | None) -> dict[str, str]:
+    """The templates of those parts of a file that depend on more than the stage."""
+    if recipe is None:
+        return {}
+    plain, step = VARIANTS[variant].get("block") == "plain", OTHER_TRAINERS.get(stage, stage)
+    if stage == "neosr":
+        return {"network": "_neosr_plain.toml" if plain else "_neosr_gated.toml"}
+    network = "_qat.yml" if step == "qat" else "_plain.yml" if plain else f"_gated_{step}.yml"
+    if stage in OTHER_TRAINERS:
+        return {"network": network, "start": f"_trainner_{'calibrated' if step == 'qat' else 'scratch'}.yml"}
+    start = "_float.yml" if step == "qat" else "_scratch.yml"
+    return {"network": network, "optim_g": f"_{recipe.optimizer.lower()}.yml", "start": start}
+
+
+def options(variant: str, scale: int, stage: str, **overrides) -> dict:
+    """What BasicSR reads from the rendered file: a new dictionary, free to be changed."""
+    return yaml.safe_load(render(variant, scale, stage, **overrides))
+
+
+def all_files() -> list[tuple[str, int, str]]:
+    """Variant, scale and stage of every file below `options/`."""
+    return [
+        (variant, scale, stage)
+        for stage in (*STAGES, *OTHER_TRAINERS)
+        for variant in VARIANT_NAMES
+        for scale in ((NEOSR_SCALE,) if stage == "neosr" else SCALES)
+    ]
+
+
+def write_all(directory: str | Path) -> list[Path]:
+    """Renders every file below `directory` (`train/aether_small_x4.yml`, ...); returns those that changed."""
+    changed = []
+    for each in all_files():
+        path = Path(directory, *Path(file_name(*each)).parts[1:])
+        text = render(*each)
+        if not path.exists() or path.read_bytes() != text.encode():
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(text.encode())
+            changed.append(path)
+    return changed
+
+
+def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
+    """The table's recipe with some fields replaced; None for a stage that trains nothing."""
+    recipe = RECIPES.get(OTHER_TRAINERS.get(stage, stage), {}).get(variant)
+    if recipe is not None and stage in OTHER_TRAINERS:
+        recipe = recipe.without_muon()
+    fixed = FIXED.get(stage, ())
+    known = [] if recipe is None else [field.name for field in dataclasses.fields(recipe) if field.name not in fixed]
+    for name in overrides:
+        if name not in known:
+            raise OptionError(f"a {stage} recipe has no field {name!r}: known are {', '.join(known) or 'none'}")
+    if recipe is None:
+        return None
+    changed = dataclasses.replace(recipe, **overrides)
+    if changed.optimizer != recipe.optimizer and "lr" not in overrides:
+        raise OptionError(
+            f"optimizer {changed.optimizer} needs its own lr beside it: {recipe.lr:g} is {recipe.optimizer}'s rate"
+        )
+    return changed
+
+
+def recipe_values(recipe: Recipe | None, scale: int, text: Callable[[object], str]) -> dict[str, object]:
+    """A recipe's fields and what follows from them, as `text` writes them."""
+    if recipe is None:
+        return {}
+    return {
+        **{field.name: text(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)},
+        "clips": text(recipe.grad_clip is not None),
+        "clip_norm": text(recipe.grad_clip or 1.0),
+        "is_bf16": text(recipe.amp == "bf16"),
+        "gt_size": recipe.gt_size(scale),
+        "norm_freeze_iter": recipe.norm_freeze_iter,
+        "warmup_iter": recipe.warmup_iter,
+        "half_iter": recipe.total_iter // 2,
+        "check_freq": max(1, min(CHECK_FREQ, recipe.total_iter // 5)),
+        "memory_gb": max(1, round(recipe.batch * recipe.memory_mb / 1000)),
+    }
+
+
+def to_yaml(value: object) -> str:
+    """A scalar in YAML. Small numbers get `!!float`, since PyYAML takes `1e-4` (no dot) for text."""
+    if value is None:
+        return "~"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and 0 < abs(value) < 0.01:
+        digits, exponent = f"{value:e}".split("e")
+        return f"!!float {float(digits):g}e{int(exponent)}"
+    return str(value)
+
+
+def to_toml(value: object) -> str:
+    """A scalar in TOML, which needs no tag."""
+    return to_yaml(value).removeprefix("!!float ")
+
+
+@functools.cache
+def read_template(name: str) -> str:
+    """A template's text with its includes in place."""
+    text = (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
+    return INCLUDE.sub(lambda include: read_template(f"{include[1]}.yml").rstrip("\n"), text)

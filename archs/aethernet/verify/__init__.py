@@ -1,0 +1,1 @@
+"""Files held against the network that they come from."""
