@@ -40,7 +40,9 @@ def test_every_step_leaves_its_figures(tmp_path):
         assert all(mode["ms"] > 0 and mode["difference"] < 0.1 for mode in computed)
     training = report["training"]
     assert training["outcome"] == "finished" and training["finished"] and training["iterations"] == 8
-    assert training["quality"]["gt"]["psnr"] > 10
+    (quality,) = training["quality"].values()
+    # The trainer's last validation was of the same pictures; 8 bits are rounded at other places.
+    assert quality["psnr"] == pytest.approx(float(training["validation"][-1]), abs=0.01)
     weights = torch.load(tmp_path / "out/aether_small_x4.pth", weights_only=True)
     assert set(weights) == {"params", "params_ema"}
 
