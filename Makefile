@@ -26,7 +26,7 @@ else
   INSTALL_TORCH = $(PIP) install $(PIP_FLAGS) torch torchvision
 endif
 
-.PHONY: help venv demo test slow floor lint format types options clean
+.PHONY: help venv demo test slow coverage floor lint format types options clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo "make demo      a small network trained, released and measured on this machine, into results/demo"
 	@echo "make test      the tests that take seconds"
 	@echo "make slow      the tests that train"
+	@echo "make coverage  the same tests, and which lines and branches of the package none of them runs"
 	@echo "make floor     the tests with the least versions that setup.py allows, on Python 3.10, in $(FLOOR); takes"
 	@echo "               gigabytes, for that torch comes as a CUDA build"
 	@echo "make lint      formatting and lint, changing nothing"
@@ -82,6 +83,9 @@ test: venv
 slow: venv
 	$(BIN)/$(PYTEST) -m slow
 
+coverage: venv
+	$(BIN)/$(PYTEST) --cov --cov-report=term
+
 floor: PYTHON := python3.10
 floor: UV = $(FLOOR)/bin/uv pip install $(PIP_FLAGS) --python $(FLOOR)/bin/python
 floor:
@@ -107,5 +111,5 @@ options: venv
 	$(BIN)/aethernet options --all options
 
 clean:
-	rm -rf $(VENV) $(FLOOR) build dist archs/*.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(FLOOR) build dist archs/*.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage*
 	find archs tests -name __pycache__ -type d -prune -exec rm -rf {} +

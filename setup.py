@@ -16,7 +16,7 @@ PLOT = ["matplotlib>=3.6"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.6.1", "onnxruntime>=1.23"]
 BENCH = [*EXPORT, *PLOT, "openvino>=2024.0", "spandrel>=0.4.2"]
 TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH]
-DEV = [*TEST, "ruff==0.17.*", "mypy"]
+DEV = [*TEST, "ruff==0.17.*", "mypy", "pytest-cov>=6", "coverage>=7.10"]
 
 setup(
     name="aethernet",

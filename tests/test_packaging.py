@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+import yaml
 from training import environment
 
 import aethernet
@@ -177,6 +178,13 @@ def setup_keywords(monkeypatch: pytest.MonkeyPatch) -> dict:
 
 def test_the_version_stands_in_one_place(monkeypatch):
     assert setup_keywords(monkeypatch)["version"] == __version__ == aethernet.__version__
+
+
+def test_commits_are_checked_by_the_ruff_of_the_dev_extra(monkeypatch):
+    (ruff,) = (text for text in setup_keywords(monkeypatch)["extras_require"]["dev"] if text.startswith("ruff"))
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert {hook["id"] for hook in local["hooks"]} == {"ruff-check", "ruff-format"}
+    assert all(hook["additional_dependencies"] == [ruff] for hook in local["hooks"])
 
 
 def test_every_file_below_archs_is_packaged(monkeypatch):

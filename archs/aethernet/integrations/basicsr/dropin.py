@@ -4,6 +4,11 @@ import importlib
 
 from aethernet.integrations.registry import register_architectures
 
+PLACES = {
+    "models": "aethernet.integrations.basicsr.training.models",
+    "datasets": "aethernet.integrations.basicsr.data.datasets",
+}
+
 
 def register(kind: str) -> None:
     """Registers `archs`, `models` or `datasets` into the BasicSR that is being imported.
@@ -13,6 +18,6 @@ def register(kind: str) -> None:
     if kind == "archs":
         register_architectures("basicsr")
         return
-    module = importlib.import_module(f"aethernet.integrations.basicsr.{kind}")
+    module = importlib.import_module(PLACES[kind])
     if hasattr(module, "register"):  # else its own import has led here, and who imports it registers
         module.register()
