@@ -98,6 +98,7 @@ def test_the_border_is_left_out():
 def test_same_figures_as_basicsr(photographs):
     """To what BasicSR's conversion to Y in float32 costs."""
     compat.apply()
+    pytest.importorskip("basicsr", reason="BasicSR is not installed")
     from basicsr.metrics import calculate_psnr, calculate_ssim
 
     picture, reference = photographs["chelsea"][:80, :90], photographs["chelsea"][1:81, :90]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from networks import picture
-from training import needs_basicsr
 
 import aethernet
 from aethernet import aether_custom
@@ -14,7 +13,6 @@ from aethernet.cli import main
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.data.pictures import write_png
 
-pytestmark = needs_basicsr
 onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
 

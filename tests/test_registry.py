@@ -1,6 +1,7 @@
 """Registration: complete, repeatable, and never over somebody else's class."""
 
 import pytest
+from training import needs_basicsr
 
 import aether_arch
 from aethernet import AetherNet, aether_tiny
@@ -9,6 +10,7 @@ from aethernet.integrations.registry import register, register_architectures
 from aethernet.network.variants import FACTORIES
 
 
+@needs_basicsr
 def test_every_factory_stands_in_the_registry():
     from basicsr.archs import build_network
     from basicsr.utils.registry import ARCH_REGISTRY
@@ -19,11 +21,13 @@ def test_every_factory_stands_in_the_registry():
     assert network.config.stage == "fused"
 
 
+@needs_basicsr
 def test_registering_again_is_fine():
     assert register_architectures() == ["basicsr"]
     assert register_architectures() == ["basicsr"]
 
 
+@needs_basicsr
 def test_a_foreign_class_of_that_name_is_an_error():
     from basicsr.utils.registry import Registry
 

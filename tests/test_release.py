@@ -17,7 +17,7 @@ import pytest
 import torch
 from bundles import PRODUCTS, agreement
 from networks import picture, randomise
-from training import ARCHS, PATIENCE, environment, needs_basicsr, run_aethernet
+from training import ARCHS, PATIENCE, environment, run_aethernet
 
 import aethernet
 from aethernet import aether_custom
@@ -32,7 +32,6 @@ from aethernet.release.origin import UNKNOWN, read_origin
 from aethernet.release.tensorrt import Shapes, engine_lines
 from aethernet.verify.verification import verify_files
 
-pytestmark = needs_basicsr
 pytest.importorskip("onnx", reason="ONNX export is an extra")
 pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None

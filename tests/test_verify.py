@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from networks import randomise
-from training import needs_basicsr
 
 import aethernet
 from aethernet import aether_custom
@@ -18,7 +17,6 @@ from aethernet.quality.evaluation import evaluate, network_upscaler
 from aethernet.quality.sets import PictureFolder
 from aethernet.verify.verification import verify_files
 
-pytestmark = needs_basicsr
 pytest.importorskip("onnx", reason="ONNX export is an extra")
 pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
 
