@@ -7,6 +7,7 @@ VENV    := .venv
 # The kind that the environment was made with, so that TORCH=cuda needs to be said only once.
 TORCH   ?= $(or $(shell cat $(VENV)/.torch 2>/dev/null),cpu)
 BIN     := $(VENV)/bin
+FLOOR   := .venv-floor
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 STAMP   := $(VENV)/.installed-$(TORCH)
 BASICSR := basicsr==1.4.2
@@ -32,7 +33,7 @@ version=$$($(1)/python -c 'from importlib.metadata import version; print(version
   $(1)/python -m pip install $(PIP_FLAGS) --no-deps opencv-python-headless==$$version
 endef
 
-.PHONY: help venv demo test slow floor floor-train floor-test lint format types options clean
+.PHONY: help venv demo test slow coverage floor lint format types options clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,13 +41,14 @@ help:
 	@echo "make demo      a small network trained, released and measured on this machine, into results/demo"
 	@echo "make test      the tests that take seconds"
 	@echo "make slow      the tests that train"
-	@echo "make floor     the tests with the least versions that setup.py allows, on Python 3.10, in .venv-floor-*; takes"
-	@echo "               gigabytes, for old torch comes as a CUDA build"
+	@echo "make coverage  the same tests, and which lines and branches of the package none of them runs"
+	@echo "make floor     the tests with the least versions that setup.py allows, on Python 3.10, in $(FLOOR); takes"
+	@echo "               gigabytes, for that torch comes as a CUDA build"
 	@echo "make lint      formatting and lint, changing nothing"
 	@echo "make format    formatting and the lint fixes that are safe"
 	@echo "make types     type check"
 	@echo "make options   render options/ anew from the recipes"
-	@echo "make clean     remove $(VENV), .venv-floor-*, caches and build outputs; experiments/, results/ and datasets/ stay"
+	@echo "make clean     remove $(VENV), $(FLOOR), caches and build outputs; experiments/, results/ and datasets/ stay"
 	@echo
 	@echo "PYTHON=python3   the interpreter for $(VENV), 3.10 to 3.14 (now: $(PYTHON)); from 3.13 on without BasicSR, so that"
 	@echo "                 all works but training, and its tests are skipped"
@@ -89,22 +91,19 @@ test: venv
 slow: venv
 	$(BIN)/$(PYTEST) -m slow
 
-floor: floor-train floor-test
+coverage: venv
+	$(BIN)/$(PYTEST) --cov --cov-report=term
 
-# ONNX export needs a newer torch than all else, so that there are two sets of least versions.
-floor-train: EXTRAS := train,plot
-floor-test: EXTRAS := train,test
-floor-train floor-test: PYTHON := python3.10
-floor-train floor-test: FLOOR = .venv-$@/bin
-floor-train floor-test: UV = $(FLOOR)/uv pip install $(PIP_FLAGS) --python $(FLOOR)/python
-floor-train floor-test:
-	$(PYTHON) -m venv --clear .venv-$@
-	$(FLOOR)/python -m pip install $(PIP_FLAGS) uv
-	$(UV) --resolution lowest-direct --editable ".[$(EXTRAS)]"
-	$(UV) "setuptools>=77" wheel pytest pytest-xdist
+floor: PYTHON := python3.10
+floor: UV = $(FLOOR)/bin/uv pip install $(PIP_FLAGS) --python $(FLOOR)/bin/python
+floor:
+	$(PYTHON) -m venv --clear $(FLOOR)
+	$(FLOOR)/bin/python -m pip install $(PIP_FLAGS) uv
+	$(UV) --resolution lowest-direct --editable ".[train,test]"
+	$(UV) "setuptools>=77" wheel
 	$(UV) --no-build-isolation --no-deps $(BASICSR)
-	$(call HEADLESS_OPENCV,$(FLOOR))
-	$(FLOOR)/$(PYTEST)
+	$(call HEADLESS_OPENCV,$(FLOOR)/bin)
+	$(FLOOR)/bin/$(PYTEST)
 
 lint: venv
 	$(BIN)/ruff format --check .
@@ -121,5 +120,5 @@ options: venv
 	$(BIN)/aethernet options --all options
 
 clean:
-	rm -rf $(VENV) .venv-floor-* build dist archs/*.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(FLOOR) build dist archs/*.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage*
 	find archs tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,6 +28,7 @@ for file, x in zip(files, np.load(inputs).values(), strict=True):
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         found.append(session.run(None, {session.get_inputs()[0].name: x})[0])
     else:
+        sys.modules["openvino_telemetry"] = None  # it forks on import, which can hang under emulation
         import openvino
 
         options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}

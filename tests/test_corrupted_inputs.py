@@ -280,7 +280,6 @@ def test_the_format_without_checksums_raises_what_we_name(tmp_path):
             assert "\n" not in str(error)
 
 
-@pytest.mark.skipif(not hasattr(torch.serialization, "get_crc32_options"), reason="torch 2.5 writes them always")
 def test_checksums_that_were_switched_off_are_not_asked_for(tmp_path):
     """torch writes 0 for each of them then."""
     compute = torch.serialization.get_crc32_options()

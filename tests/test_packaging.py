@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+import yaml
 from training import environment
 
 import aethernet
@@ -172,7 +173,7 @@ for write in (
 def test_a_torch_too_old_to_export_is_told_of_where_it_is_used(monkeypatch):
     """Its names are looked up at use, so that all else works, and the text names what setup.py asks for."""
     result = subprocess.run([sys.executable, "-c", OLD_TORCH], capture_output=True, text=True, env=environment())
-    (needed,) = (text for text in setup_keywords(monkeypatch)["extras_require"]["export"] if text.startswith("torch>="))
+    (needed,) = (text for text in setup_keywords(monkeypatch)["install_requires"] if text.startswith("torch>="))
     problem = (
         rf"ONNX export needs torch {re.escape(needed.removeprefix('torch>='))} or newer, this is \S+: pip install "
     )
@@ -194,6 +195,13 @@ def setup_keywords(monkeypatch: pytest.MonkeyPatch) -> dict:
 
 def test_the_version_stands_in_one_place(monkeypatch):
     assert setup_keywords(monkeypatch)["version"] == __version__ == aethernet.__version__
+
+
+def test_commits_are_checked_by_the_ruff_of_the_dev_extra(monkeypatch):
+    (ruff,) = (text for text in setup_keywords(monkeypatch)["extras_require"]["dev"] if text.startswith("ruff"))
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert {hook["id"] for hook in local["hooks"]} == {"ruff-check", "ruff-format"}
+    assert all(hook["additional_dependencies"] == [ruff] for hook in local["hooks"])
 
 
 def test_every_file_below_archs_is_packaged(monkeypatch):

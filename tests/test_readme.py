@@ -1,4 +1,4 @@
-"""What the README tells people to type works: its Python, in a folder of its own, from a fresh start each."""
+"""What README and docs/load.md tell people to type works: their Python, in a folder of its own, from a fresh start each."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,8 @@ from aethernet import load_network
 from aethernet.integrations.basicsr import compat
 
 compat.apply()
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs/load.md")
 FENCE = re.compile(r"^## (?P<heading>[^\n]+)$|^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 LOADING = "Load it anywhere"
 NEEDS = ("torch", "spandrel", "onnxruntime", "openvino")
@@ -18,10 +19,10 @@ NEEDS = ("torch", "spandrel", "onnxruntime", "openvino")
 
 
 def snippets() -> dict[str, list[str]]:
-    """The README's blocks of Python under the headings that they stand below."""
+    """The blocks of Python of both documents under the headings that they stand below."""
     found: dict[str, list[str]] = {}
     heading = ""
-    for match in FENCE.finditer(README.read_text(encoding="utf-8")):
+    for match in FENCE.finditer("".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)):
         if match["heading"]:
             heading = match["heading"]
         else:
@@ -31,7 +32,7 @@ def snippets() -> dict[str, list[str]]:
 
 def run(code: str) -> dict:
     namespace: dict = {"__name__": "__main__"}
-    exec(compile(code, str(README), "exec"), namespace)
+    exec(compile(code, "snippet", "exec"), namespace)
     return namespace
 
 

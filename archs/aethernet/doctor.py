@@ -63,7 +63,7 @@ def diagnose(files: Sequence[Path] = ()) -> list[Check]:
     checks = [check_python(), check_aethernet(), *check_torch(), check_torchvision()]
     checks += [check_package(*entry) for entry in needed.items() if entry[0] not in ("torch", "torchvision")]
     checks += check_basicsr()
-    checks += [check_optional(name, *entry) for name, entry in optional.items() if name not in needed]
+    checks += [check_optional(name, *entry) for name, entry in optional.items()]
     checks += [*(check_optional(tree) for tree in TREES), check_cpu(), check_int8(machine.cpu()), check_folder()]
     return [*checks, *map(check_file, files)]
 
@@ -103,14 +103,12 @@ def check_torch() -> Iterator[Check]:
     if torch.version.hip:
         build = f"ROCm {torch.version.hip}"
     found = f"{torch.__version__}, {build} build"
-    for extra in ("", "export"):
-        versions = requirements(extra).get("torch", SpecifierSet())
-        if not _allows(versions, torch.__version__):
-            found = f"{found}; {PURPOSES[extra] if extra else 'aethernet'} needs torch{versions}"
-            yield Check("torch", "warning" if extra else "error", found, f'pip install --upgrade "torch{versions}"')
-            break
-    else:
+    versions = requirements().get("torch", SpecifierSet())
+    if _allows(versions, torch.__version__):
         yield Check("torch", "ok", found)
+    else:
+        remedy = f'pip install --upgrade "torch{versions}"'
+        yield Check("torch", "error", f"{found}; torch{versions} is needed", remedy)
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         devices.append("Apple MPS")

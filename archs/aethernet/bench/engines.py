@@ -18,7 +18,7 @@ from aethernet.network.network import AetherNet
 from aethernet.optional import optional_package
 from aethernet.runtimes.models import Subject
 from aethernet.runtimes.onnxruntime import open_session, session_function
-from aethernet.runtimes.openvino import compile_openvino
+from aethernet.runtimes.openvino import compile_openvino, import_openvino
 
 Run = Callable[[], object]
 
@@ -138,7 +138,7 @@ def _needs_onnxruntime() -> None:
 
 
 def _needs_openvino() -> None:
-    optional_package("openvino", "engine openvino")
+    import_openvino()
     require_exporter()
 
 

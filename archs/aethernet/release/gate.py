@@ -17,7 +17,12 @@ from aethernet.release import plan
 from aethernet.release.plan import Product, budget
 from aethernet.release.records import Check
 from aethernet.runtimes.onnxruntime import open_session, runtime_errors, session_function
-from aethernet.runtimes.openvino import compile_openvino, openvino_function, openvino_integer_convolutions
+from aethernet.runtimes.openvino import (
+    compile_openvino,
+    import_openvino,
+    openvino_function,
+    openvino_integer_convolutions,
+)
 from aethernet.threads import fixed_threads
 from aethernet.verify.agreement import Agreement, Comparison, Run, bicubic_run, hold_against, network_run
 from aethernet.verify.verification import integer_convolutions
@@ -164,8 +169,8 @@ def _said(found: Agreement) -> str:
 def openvino_is_there() -> bool:
     """Whether OpenVINO, an extra, can be imported."""
     try:
-        import openvino  # noqa: F401
-    except ImportError:
+        import_openvino()
+    except EnvironmentProblem:
         return False
     return True
 

@@ -1,7 +1,9 @@
 """ONNX files in OpenVINO: compiled for the CPU, run, and asked which convolutions are computed in integers."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -11,6 +13,16 @@ from aethernet.optional import optional_package
 INTEGER_TYPES = ("u8", "i8")
 
 
+def import_openvino() -> ModuleType:
+    """The package, without its telemetry: importing that forks a process which sends data of use.
+
+    Raises:
+        EnvironmentProblem: OpenVINO is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if missing: OpenVINO has a stub then
+    return optional_package("openvino", "engine openvino")
+
+
 def compile_openvino(path: Path, threads: int | None = None):
     """The compiled model of an ONNX file; `threads` None leaves their number to OpenVINO.
 
@@ -18,7 +30,7 @@ def compile_openvino(path: Path, threads: int | None = None):
         CheckpointError: OpenVINO refuses the graph.
         EnvironmentProblem: OpenVINO is not installed.
     """
-    openvino = optional_package("openvino", "engine openvino")
+    openvino = import_openvino()
     # By default it computes in bf16 where the processor can, under the name of an fp32 model.
     options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:

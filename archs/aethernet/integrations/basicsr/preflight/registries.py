@@ -45,7 +45,7 @@ def find(kind: str, name: str) -> Callable | None:
 
 def unknown(kind: str, place: str, name: str) -> str:
     """The problem of a name that nobody registered."""
-    known = [each.removesuffix(SUFFIX) for each in entries(kind)]
+    known = {each.removesuffix(SUFFIX) for each in entries(kind)}
     return f"{place}: type: no {kind} of the name {name!r} is registered; {did_you_mean(name, known)}"
 
 
