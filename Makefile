@@ -102,12 +102,8 @@ floor:
 	$(UV) --resolution lowest-direct --editable ".[train,test]"
 	$(UV) "setuptools>=77" wheel
 	$(UV) --no-build-isolation --no-deps $(BASICSR)
-<<<<<<< HEAD
-	$(call HEADLESS_OPENCV,$(FLOOR))
-	$(FLOOR)/$(PYTEST)
-=======
+	$(call HEADLESS_OPENCV,$(FLOOR)/bin)
 	$(FLOOR)/bin/$(PYTEST)
->>>>>>> main
 
 lint: venv
 	$(BIN)/ruff format --check .
