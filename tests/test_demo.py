@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from aethernet import aether_custom, write_checkpoint
 from aethernet.cli import main
-from aethernet.data.embedded import write_embedded
+from aethernet.data.embedded import embedded_pictures, write_embedded
 from aethernet.demo import figures, int8, life, options
 from aethernet.demo.commands import run_command
 from aethernet.errors import EnvironmentProblem
@@ -45,6 +46,15 @@ def test_a_failed_gate_is_the_last_thing_said(tmp_path, monkeypatch, capsys):
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 1
     *_, before, last = capsys.readouterr().out.splitlines()
     assert last == f"FAILED: {problem}" and before.endswith("curve.png")
+
+
+def test_the_table_stands_before_there_are_onnx_files(tmp_path):
+    weights = tmp_path / "net.pth"
+    write_checkpoint(weights, aether_custom(2, width=8, depths=[1], kernel_size=3, block="plain", norm_type="none"))
+    picture = embedded_pictures("val")["chelsea"][:40, :48]
+    rows = figures.measure({"trained": weights}, {}, {"chelsea": picture}, 2, (30.0, 0.9))
+    assert [row.stage for row in rows] == ["bicubic", "trained", "aethernet test"]
+    assert rows[1].ms_256 > 0 and rows[1].ms_onnx is None
 
 
 def test_a_release_that_lacks_files_does_not_end_the_demo(tmp_path, monkeypatch):

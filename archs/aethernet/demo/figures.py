@@ -84,5 +84,7 @@ def measure(
 
 @torch.inference_mode()
 def _milliseconds(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    if not runs:
+        return {}
     timings = time_candidates([Candidate(*item) for item in runs.items()], rounds=ROUNDS, warmup=WARMUP)
     return {timing.name: timing.median_ms for timing in timings}
