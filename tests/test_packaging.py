@@ -230,12 +230,13 @@ import contextlib, io, sys
 import aethernet, aethernet.cli
 with contextlib.redirect_stdout(io.StringIO()) as printed:
     assert aethernet.cli.main([]) == 0
-    for command in aethernet.cli.COMMANDS:
+    for words in [["--version"], *([command, "--help"] for command in aethernet.cli.COMMANDS)]:
         try:
-            aethernet.cli.main([command, "--help"])
+            aethernet.cli.main(words)
         except SystemExit as end:
             assert end.code == 0
 assert all(command in printed.getvalue() for command in aethernet.cli.COMMANDS)
+assert f"aethernet {aethernet.__version__}\\n" in printed.getvalue()
 heavy = {"torch", "numpy", "cv2", "onnx", "basicsr"} & set(sys.modules)
 assert not heavy, heavy
 assert aethernet.AetherNet.__name__ in dir(aethernet)

@@ -10,6 +10,7 @@ import logging
 import sys
 
 from aethernet.errors import AetherError
+from aethernet.version import __version__
 
 COMMANDS = (
     "train",
@@ -33,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="aethernet", description="Train, fuse and measure AetherNet super-resolution networks."
     )
+    parser.add_argument("--version", action="version", version=f"aethernet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name in COMMANDS:
         module = importlib.import_module(f"aethernet.cli.{name}")
