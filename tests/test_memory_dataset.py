@@ -1,7 +1,6 @@
 """Pictures in memory: the same pairs as from disk, patches that belong together, and what cannot be used told early."""
 
 import importlib.util
-import logging
 import random
 
 import cv2
@@ -152,11 +151,10 @@ def test_several_folders_and_formats(tmp_path):
     assert torch.equal(grey[0], grey[2])
 
 
-def test_small_pictures_are_skipped_and_counted(place, caplog):
+def test_small_pictures_are_skipped_and_counted(place, log):
     write(place / "gt" / "small.png", synthetic_picture(0, 12))
-    with caplog.at_level(logging.INFO, "basicsr"):
-        assert len(dataset(str(place / "gt"))) == 6
-    assert "set: 1 of 7 pictures are smaller than a patch of 16x16 and are skipped" in caplog.text
+    assert len(dataset(str(place / "gt"))) == 6
+    assert "set: 1 of 7 pictures are smaller than a patch of 16x16 and are skipped" in log.text
     assert len(dataset(str(place / "gt"), phase="val")) == 7
     with pytest.raises(OptionError, match="all 7 pictures are smaller than gt_size 64"):
         dataset(str(place / "gt"), gt_size=64)

@@ -1,7 +1,5 @@
 """The model classes for BasicSR: optimisers, clipping, mixed precision, the guard, files, and the GAN model."""
 
-import logging
-
 import pytest
 import safetensors.torch
 import torch
@@ -13,18 +11,6 @@ from aethernet.checkpoint.checkpoint import read_checkpoint
 from aethernet.errors import AetherError, CheckpointError, OptionError, StageError
 from aethernet.integrations.basicsr.training.guard import StepGuard
 from aethernet.network.norms import DeploymentNorm
-
-
-@pytest.fixture
-def log(caplog):
-    """The records of BasicSR's logger, which does not hand them on."""
-    logger = logging.getLogger("basicsr")
-    level = logger.level
-    logger.addHandler(caplog.handler)
-    logger.setLevel(logging.INFO)
-    yield caplog
-    logger.setLevel(level)
-    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture
