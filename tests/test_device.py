@@ -22,6 +22,8 @@ from aethernet.data.pictures import read_rgb
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = "cuda" if ON_GPU else "cpu"
+starts_commands = pytest.mark.usefixtures() if ON_GPU else pytest.mark.slow
+"""On a CPU other files hold the same laws, with fewer processes."""
 NETWORK = {"width": 16, "depths": [1, 1], "kernel_size": 7}
 
 
@@ -101,6 +103,7 @@ def loss_of(network: nn.Module, root: Path) -> float:
 
 
 @needs_basicsr
+@starts_commands
 @pytest.mark.parametrize("amp", [None, "bf16"])
 def test_the_trainer_learns(root, amp):
     """With Muon, workers and pinned memory; the network that starts is the picture, enlarged by nearest neighbours."""
@@ -152,6 +155,7 @@ def test_a_plain_loop_learns_in_half_precision(precision):
 
 
 @needs_basicsr
+@starts_commands
 def test_a_resumed_training_equals_a_straight_one(root):
     """With stochastic depth, whose random numbers come from the device."""
     changes = {"network_g:drop_path": 0.3, "logger:save_checkpoint_freq": 4}
@@ -161,6 +165,7 @@ def test_a_resumed_training_equals_a_straight_one(root):
 
 
 @needs_basicsr
+@starts_commands
 def test_one_distributed_process_trains_as_a_plain_one(root):
     plain = train(root, "plain")
     start = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", "-m", "aethernet")
@@ -170,6 +175,7 @@ def test_one_distributed_process_trains_as_a_plain_one(root):
 
 
 @needs_basicsr
+@starts_commands
 def test_int8_fine_tuning(root, tmp_path):
     """Float weights in, ranges found on the training set, and an integer network that is near to the float one."""
     torch.manual_seed(0)
@@ -240,6 +246,7 @@ def test_the_deployed_network_computes_the_same_in_every_form(precision, toleran
     assert (result - exact).abs().max() < tolerance * exact.abs().max()
 
 
+@starts_commands
 def test_bench_measures_on_the_device(root):
     engines = ["cuda", "cuda_fp16"] if ON_GPU else ["eager", "channels_last"]
     network = root / "network.pth"

@@ -111,7 +111,9 @@ def environment(run: Run) -> None:
 def tests(run: Run) -> None:
     """tests/test_device.py, with one line for each test in the report."""
     words = [sys.executable, "-m", "pytest", "-rA", "-v", "--tb=short", "-p", "no:cacheprovider"]
-    result = run.command("tests", [*words, "tests/test_device.py"], run.args.tests_minutes * 60)
+    result = run.command(
+        "tests", [*words, "-m", "slow or not slow", "tests/test_device.py"], run.args.tests_minutes * 60
+    )
     lines = (run.out / "tests.txt").read_text(encoding="utf-8").splitlines()
     result["tests"] = [line for line in lines if line.startswith(("PASSED", "FAILED", "ERROR", "SKIPPED"))]
     run.note("tests", result)
