@@ -22,6 +22,8 @@ from aethernet.quality.metrics import y_psnr_ssim
 from aethernet.quality.sets import PictureFolders
 from aethernet.runtimes.onnxruntime import inspect_onnx
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 pictures, *files = sys.argv[1:]
 for file in map(Path, files):
     scale = inspect_onnx(file).scale

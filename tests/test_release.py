@@ -259,7 +259,7 @@ def test_files_that_only_vnni_computes_right_are_refused(made, tmp_path, capsys)
     assert all("right only with VNNI: two products can leave int16 in 5 of 5 convolutions" in line for line in lines)
     report = json.loads((tmp_path / "out/report.json").read_text())
     remarks = next(record["remarks"] for record in report["files"] if record["file"].endswith("tensorrt.onnx"))
-    assert any(remark.startswith("Int8: right only with VNNI") for remark in remarks)
+    assert any(remark.startswith("On x86 CPUs, which it is not for: right only with VNNI") for remark in remarks)
 
 
 def test_a_whole_bundle_is_not_replaced_by_one_that_lacks_files(quick, capsys):

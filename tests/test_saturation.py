@@ -160,6 +160,22 @@ def test_every_form_of_an_int8_file_is_read(tmp_path, kind):
         assert (found.possible, found.extreme) == ((True, 255 * 254) if together else (False, 255 * 128)), together
 
 
+@pytest.mark.parametrize("operator", ["DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QAttention", "QGemm"])
+def test_operators_of_onnx_runtime_are_known(tmp_path, operator):
+    node = onnx.helper.make_node(operator, ["x", *(["s", "z", "w"] if operator == "QGemm" else ["w"])], ["y"])
+    node.domain = "com.microsoft"
+    weight = onnx.numpy_helper.from_array(np.full((4, 4), 127, np.int8), "w")
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [], [weight])), tmp_path / "x.onnx")
+    assert saturation(tmp_path / "x.onnx").possible
+
+
+def test_branches_are_looked_into(tmp_path):
+    inner = onnx.load(quantized_file(tmp_path / "x.onnx", "Conv", np.full((4, 4, 1, 1), 127, np.int8))).graph
+    branch = onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([branch], "g", [], [])), tmp_path / "y.onnx")
+    assert saturation(tmp_path / "y.onnx").possible
+
+
 def test_a_transposed_matrix_has_its_outputs_in_rows(tmp_path):
     weight = np.ones((4, 4), np.int8)
     weight[1, [2, 3]] = 127
@@ -185,8 +201,11 @@ def test_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "page.onnx").write_text("<html>")
     with pytest.raises(CheckpointError, match=r"page\.onnx is not an ONNX file"):
         saturation(tmp_path / "page.onnx")
-    with pytest.raises(CheckpointError, match=r"nowhere\.onnx is not an ONNX file"):
+    with pytest.raises(CheckpointError, match=r"nowhere\.onnx is not a file"):
         saturation(tmp_path / "nowhere.onnx")
+    (tmp_path / "empty.onnx").touch()
+    with pytest.raises(CheckpointError, match="holds no graph: the file is empty or cut off"):
+        saturation(tmp_path / "empty.onnx")
     path = quantized_file(tmp_path / "x.onnx", "ConvInteger", np.ones((4, 4, 1, 1), np.int8))
     model = onnx.load(path)
     del model.graph.initializer[:]

@@ -261,9 +261,12 @@ def check_file(path: Path) -> Check:
     try:
         found = saturation(path)
     except AetherError as error:
-        return Check(path.name, "error", str(error), "give an .onnx file")
-    remedy = "calibrate and export it anew: `aethernet calibrate` keeps weights on 7 bits by default"
-    return Check(path.name, "warning" if found.possible else "ok", found.sentence(), remedy if found.possible else "")
+        return Check(str(path), "error", str(error))
+    remedy = (
+        "for x86 quantise the weights on 7 bits (`aethernet calibrate` does, ONNX Runtime's tools with reduce_range); "
+        "TensorRT and ARM compute it right"
+    )
+    return Check(str(path), "warning" if found.possible else "ok", found.sentence(), remedy if found.possible else "")
 
 
 def check_folder() -> Check:

@@ -25,7 +25,11 @@ LARGEST_ACTIVATION = 255
 INT16 = np.iinfo(np.int16)
 FLOAT_OPERATORS = ("Conv", "Gemm", "MatMul")
 """They become integer kernels behind a DequantizeLinear; the second input is the weight."""
-INTEGER_OPERATORS = {"ConvInteger": 1, "MatMulInteger": 1, "QLinearConv": 3, "QLinearMatMul": 3}
+INTEGER_OPERATORS = {
+    "ConvInteger": 1, "MatMulInteger": 1, "QLinearConv": 3, "QLinearMatMul": 3,
+    # ONNX Runtime's own, which its tools and its optimised files hold
+    "DynamicQuantizeMatMul": 1, "MatMulIntegerToFloat": 1, "QAttention": 1, "QGemm": 3,
+}  # fmt: skip
 """Which input is the weight."""
 LEVELS = 127
 """The level of the largest weight, where a file leaves its rounding to the runtime."""
@@ -78,10 +82,14 @@ def saturation(path: str | Path) -> Saturation:
         EnvironmentProblem: the package onnx is not installed.
     """
     onnx = optional_package("onnx", "reading an ONNX file")
+    if not Path(path).is_file():
+        raise CheckpointError(f"{path} is not a file: give an .onnx file that exists")
     try:
         model = onnx.load(str(path))
     except Exception as error:  # protobuf's errors have no common base
         raise CheckpointError(f"{path} is not an ONNX file: {str(error).splitlines()[0]}") from error
+    if not model.graph.node:
+        raise CheckpointError(f"{path} holds no graph: the file is empty or cut off")
     found = [(node, extreme_pair(levels)) for node, levels in _Graph(model.graph, str(path)).paired_weights()]
     if not found:
         return Saturation("", 0, 0, 0)
@@ -108,17 +116,18 @@ class _Graph:
     def __init__(self, graph: "onnx.GraphProto", title: str) -> None:
         from onnx import numpy_helper
 
-        self.graph, self.title = graph, title
-        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        for node in graph.node:
+        graphs = list(_with_subgraphs(graph))
+        self.nodes, self.title = [node for each in graphs for node in each.node], title
+        self.constants = {tensor.name: numpy_helper.to_array(tensor) for each in graphs for tensor in each.initializer}
+        for node in self.nodes:
             if node.op_type == "Constant" and node.attribute[0].name == "value":
                 self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-        self.makers = {name: node for node in graph.node for name in node.output}
-        self.rounded = {node.input[0] for node in graph.node if node.op_type == "QuantizeLinear"}
+        self.makers = {name: node for node in self.nodes for name in node.output}
+        self.rounded = {node.input[0] for node in self.nodes if node.op_type == "QuantizeLinear"}
 
     def paired_weights(self) -> Iterator[tuple[str, np.ndarray]]:
         """The name and the (O, K) int8 weights of every node whose products are added in pairs."""
-        for node in self.graph.node:
+        for node in self.nodes:
             weight = self.int8_weight(node)
             if weight is None or weight.dtype != np.int8:
                 continue
@@ -168,6 +177,15 @@ class _Graph:
     def maker(self, name: str) -> str:
         """The operator that makes a tensor; empty for inputs and constants."""
         return self.makers[name].op_type if name in self.makers else ""
+
+
+def _with_subgraphs(graph: "onnx.GraphProto") -> "Iterator[onnx.GraphProto]":
+    """The graph and those in its branches and loops."""
+    yield graph
+    for node in graph.node:
+        for entry in node.attribute:
+            for inner in (*([entry.g] if entry.HasField("g") else []), *entry.graphs):
+                yield from _with_subgraphs(inner)
 
 
 def _attribute(node: "onnx.NodeProto", name: str, default: int) -> int:

@@ -222,7 +222,7 @@ def _record(folder: Path, name: str, verdict: Verdict, max_drop: float, half: Ha
             problems.append(half.sentence())
     if product.precision == "int8" and path.suffix == ".onnx":
         pairs = saturation(path)
-        remarks.append(f"Int8: {pairs.sentence()}.")
+        remarks.append(f"{'Int8' if product.for_x86 else 'On x86 CPUs, which it is not for'}: {pairs.sentence()}.")
         if pairs.possible and product.for_x86:
             problems.append(f"{pairs.sentence()}. {SEVEN_BITS}")
     return FileRecord(
