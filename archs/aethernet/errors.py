@@ -34,3 +34,9 @@ class OptionError(AetherError, ValueError):
 
 class EnvironmentProblem(AetherError, RuntimeError):
     """Something the machine lacks: a package, a compiled part, a device."""
+
+
+def one_line(error: BaseException) -> str:
+    """The text of another library's error in one line of at most 200 characters, or its type where it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."
