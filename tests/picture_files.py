@@ -108,8 +108,7 @@ def tiff(samples: np.ndarray, orientation: int = 1, icc: bytes | None = None, **
             "extrasamples": ["unassalpha"] if channels in (2, 4) else None,
         }
         | how,
-        iccprofile=icc,
-        extratags=[(274, 3, 1, orientation, True)],
+        extratags=[(274, 3, 1, orientation, True), *([(34675, 7, len(icc), icc, True)] if icc else [])],
         metadata=None,
     )
     return buffer.getvalue()

@@ -29,13 +29,13 @@ def metadata_of(image: Image.Image, data: bytes) -> Metadata:
 
 def metadata_of_tiff(tags: tiff.Tags) -> Metadata:
     """Of a TIFF file that Pillow does not open, by its tags."""
-    icc = _bytes(tags.get(34675))
-    unit = {INCHES: 1.0, CENTIMETRES: 2.54}.get(int(tags.get(296, INCHES)), 0.0)
+    icc = _bytes(tags.get(tiff.ICC))
+    unit = {INCHES: 1.0, CENTIMETRES: 2.54}.get(int(tags.get(tiff.UNIT, INCHES)), 0.0)
     try:
-        dpi = _sound(tuple(unit * tags[tag][0] / tags[tag][1] for tag in (282, 283)))
+        dpi = _sound(tuple(unit * tags[tag][0] / tags[tag][1] for tag in (tiff.X_RESOLUTION, tiff.Y_RESOLUTION)))
     except (KeyError, TypeError, IndexError, ZeroDivisionError):
         dpi = None
-    return Metadata(icc=icc if space_of(icc) else None, xmp=_upright_xmp(_bytes(tags.get(700))), dpi=dpi)
+    return Metadata(icc=icc if space_of(icc) else None, xmp=_upright_xmp(_bytes(tags.get(tiff.XMP))), dpi=dpi)
 
 
 def _xmp(image: Image.Image) -> bytes | None:
@@ -45,7 +45,7 @@ def _xmp(image: Image.Image) -> bytes | None:
     for marker, content in getattr(image, "applist", ()):  # where they leave it in JPEG
         if marker == "APP1" and content.startswith(XMP_PREFIX):
             return content.removeprefix(XMP_PREFIX)
-    return _bytes(image.tag_v2.get(700)) if image.format == "TIFF" else None  # type: ignore[attr-defined]
+    return _bytes(image.tag_v2.get(tiff.XMP)) if image.format == "TIFF" else None  # type: ignore[attr-defined]
 
 
 def _upright_xmp(packet: bytes | None) -> bytes | None:

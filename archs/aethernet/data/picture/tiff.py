@@ -13,7 +13,10 @@ from aethernet.errors import DataError, one_line
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it prints what is damaged, beside our error
 
+WIDTH, HEIGHT = 256, 257
 PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR, EXTRA, SAMPLE_FORMAT = 262, 274, 277, 284, 338, 339
+X_RESOLUTION, Y_RESOLUTION, UNIT = 282, 283, 296
+ICC, XMP = 34675, 700
 """Numbers of tags."""
 
 WHITE_IS_ZERO = 0
@@ -53,7 +56,7 @@ def size_of(data: bytes) -> tuple[int, int]:
     """Width and height as they lie in the file. Raises `DataError`."""
     tags = tags_of(data)
     try:
-        return int(tags[256]), int(tags[257])
+        return int(tags[WIDTH]), int(tags[HEIGHT])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError("the TIFF file gives no size") from error
 

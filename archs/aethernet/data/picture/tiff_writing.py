@@ -7,12 +7,10 @@ import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from aethernet.data.picture import exif
+from aethernet.data.picture import exif, tiff
 from aethernet.data.picture.picture import Metadata
-from aethernet.data.picture.tiff import DESCRIPTIVE, DIRECTORIES
 
-XMP = 700
-BYTE, ASCII, LONG = 1, 2, 4  # types of tags
+BYTE, ASCII, LONG, UNDEFINED = 1, 2, 4, 7  # types of tags
 CLASSIC = 2**32 - 2**25  # the size from which tifffile writes BigTIFF, whose directories have another form
 FREE = (
     1  # tifffile does not write the tags of EXIF's directories: the next number, which nothing uses, keeps their place
@@ -29,8 +27,9 @@ def write(file: IO[bytes], color: np.ndarray, alpha: np.ndarray | None, metadata
         directories = {}
     extra: list[tuple[int, int, int, Any, bool]] = [(tag, ASCII, 0, text, True) for tag, text in tags.items()]
     extra += [(tag + FREE, LONG, 1, 0, True) for tag in directories]
-    if metadata.xmp is not None:
-        extra.append((XMP, BYTE, len(metadata.xmp), metadata.xmp, True))
+    for tag, kind, content in ((tiff.ICC, UNDEFINED, metadata.icc), (tiff.XMP, BYTE, metadata.xmp)):
+        if content is not None:
+            extra.append((tag, kind, len(content), content, True))
     offset = file.tell()
     tifffile.imwrite(
         file,
@@ -41,7 +40,6 @@ def write(file: IO[bytes], color: np.ndarray, alpha: np.ndarray | None, metadata
         compression="zlib",
         predictor=True,
         rowsperstrip=max(1, STRIP // (width * channels * samples.itemsize)),
-        iccprofile=metadata.icc,
         resolution=metadata.dpi,
         resolutionunit=None if metadata.dpi is None else "INCH",
         software=False,
@@ -60,8 +58,8 @@ def _exif_tags(block: bytes | None, size: tuple[int, int]) -> tuple[dict[int, st
     found = Image.Exif()
     try:
         found.load(exif.PREFIX + exif.resized(block, *size))
-        tags = {tag: str(found[tag]) for tag in DESCRIPTIVE if tag in found}
-        directories = {tag: dict(found.get_ifd(tag)) for tag in DIRECTORIES}
+        tags = {tag: str(found[tag]) for tag in tiff.DESCRIPTIVE if tag in found}
+        directories = {tag: dict(found.get_ifd(tag)) for tag in tiff.DIRECTORIES}
     except Exception:  # damaged EXIF beside sound pixels
         return {}, {}
     texts = {tag: text.encode("ascii", "replace").decode() for tag, text in tags.items()}
