@@ -39,7 +39,7 @@ setup(
         "opencv-python>=4.5.5.64",  # the build that BasicSR names; where libGL is missing, the headless one does the same
         "lazy-loader>=0.3",
         "packaging>=24.2",
-        "pillow>=9.0",
+        "pillow>=11.2.1",  # earlier ones lose colours of animated GIF files, and XMP
         "pyyaml>=6.0",
         "safetensors>=0.3.1",
         "scikit-image>=0.19",  # its photographs are the embedded test pictures

@@ -95,6 +95,11 @@ def encoded(image: Image.Image, kind: str, **how) -> bytes:
     return buffer.getvalue()
 
 
+def cmyk(inks: np.ndarray) -> Image.Image:
+    """(H, W, 4) uint8, 255 for full ink."""
+    return Image.frombytes("CMYK", inks.shape[1::-1], inks.tobytes())
+
+
 def tiff(samples: np.ndarray, orientation: int = 1, icc: bytes | None = None, **how) -> bytes:
     """(H, W, 1 to 4), by tifffile; of 2 or 4 channels the last is alpha."""
     channels = samples.shape[2]

@@ -34,7 +34,7 @@ def sound_files():
     yield make.encoded(colour, "JPEG", quality=90, **more)
     yield make.encoded(colour, "JPEG", progressive=True)
     yield make.encoded(grey, "JPEG")
-    yield make.encoded(Image.fromarray(img, "CMYK"), "JPEG", icc_profile=make.cmyk_profile())
+    yield make.encoded(make.cmyk(img), "JPEG", icc_profile=make.cmyk_profile())
     yield make.encoded(alpha, "PNG", **more)
     yield make.encoded(colour.quantize(64), "PNG", transparency=3)
     yield make.encoded(grey.convert("1"), "PNG")
@@ -44,7 +44,7 @@ def sound_files():
     yield make.encoded(alpha, "WEBP", lossless=True, **more)
     yield make.encoded(colour, "WEBP")
     yield make.encoded(colour, "TIFF", compression="tiff_lzw", icc_profile=make.SRGB)
-    yield make.encoded(Image.fromarray(img, "CMYK"), "TIFF")
+    yield make.encoded(make.cmyk(img), "TIFF")
     yield make.encoded(colour.quantize(64), "GIF")
     for kind in ("GIF", "WEBP", "PNG"):
         turns = [alpha, alpha.transpose(Image.Transpose.ROTATE_180)]

@@ -50,8 +50,8 @@ def sources(kind, depth, orientation, icc):
             inks = (inks >> 8).astype(np.uint8)
         else:
             how = {"dpi": (300, 300), "icc_profile": icc}
-            data = make.encoded(Image.fromarray(inks, "CMYK"), "TIFF", exif=make.exif(orientation), **how)
-        expected = np.asarray(Image.fromarray(inks, "CMYK").convert("RGB"))
+            data = make.encoded(make.cmyk(inks), "TIFF", exif=make.exif(orientation), **how)
+        expected = np.asarray(make.cmyk(inks).convert("RGB"))
         yield "tiff", data, make.turned(expected, orientation)
     else:
         img = samples(kind, depth)
@@ -203,7 +203,7 @@ def test_what_a_png_says_of_its_colours_travels():
 def test_ink_becomes_colour_through_its_profile():
     inks = np.zeros((4, 4, 4), np.uint8)
     inks[:, :2, 0] = 255  # pure cyan beside bare paper
-    image = Image.fromarray(inks, "CMYK")
+    image = make.cmyk(inks)
     with_profile = read_picture(make.encoded(image, "TIFF", icc_profile=make.cmyk_profile()))
     plain = read_picture(make.encoded(image, "TIFF"))
     assert with_profile.notices == ("CMYK made RGB through its colour profile",)

@@ -108,7 +108,7 @@ def _gif_image(frame: Frame) -> Image.Image:
         return colors.quantize(256)
     places = colors.quantize(TRANSPARENT)
     shown = as_depth(frame.picture.alpha, 8) >= VISIBLE
-    image = Image.fromarray(np.where(shown, np.asarray(places), TRANSPARENT).astype(np.uint8), "P")
+    image = Image.fromarray(np.where(shown, np.asarray(places), TRANSPARENT).astype(np.uint8))
     palette = (places.getpalette() or [])[: 3 * TRANSPARENT]
     image.putpalette(palette + [0] * (768 - len(palette)))
     image.info["transparency"] = TRANSPARENT

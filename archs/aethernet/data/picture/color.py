@@ -1,11 +1,9 @@
 """Colour profiles (ICC): what space one describes, and pictures brought into sRGB through one, by littlecms."""
 
+import contextlib
 import io
 
-from PIL import Image
-
-INTENT = 1  # relative colorimetric, what image editors take; a number, as older releases of Pillow have no enumeration
-BLACK_POINT_COMPENSATION = 0x2000
+from PIL import Image, ImageCms
 
 SPACES = {b"RGB ": "RGB", b"GRAY": "grey", b"CMYK": "CMYK"}
 
@@ -19,24 +17,16 @@ def space_of(icc: bytes | None) -> str | None:
 
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """A CMYK or grey image as RGB: in sRGB where its profile can be used, else plainly."""
-    if space_of(icc) == {"CMYK": "CMYK", "L": "grey"}.get(image.mode):
-        try:
-            from PIL import ImageCms
-
+    if icc is not None and space_of(icc) == {"CMYK": "CMYK", "L": "grey"}.get(image.mode):
+        with contextlib.suppress(ImageCms.PyCMSError, ImportError):  # a damaged profile, a build without littlecms
             converted = ImageCms.profileToProfile(
                 image,
-                ImageCms.ImageCmsProfile(io.BytesIO(icc or b"")),
+                ImageCms.ImageCmsProfile(io.BytesIO(icc)),
                 ImageCms.createProfile("sRGB"),
-                renderingIntent=INTENT,  # type: ignore[arg-type]
+                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,  # this and the next as image editors do
                 outputMode="RGB",
-                flags=BLACK_POINT_COMPENSATION,  # type: ignore[arg-type]
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
             )
-        except (ImportError, OSError, ValueError, TypeError):  # a build without littlecms, or a damaged profile
-            converted = None
-        except Exception as error:
-            if type(error).__name__ != "PyCMSError":
-                raise
-            converted = None
-        if converted is not None:
-            return converted
+            if converted is not None:
+                return converted
     return image.convert("RGB")

@@ -78,8 +78,6 @@ def open_picture(data: bytes, most_pixels: int) -> Image.Image | None:
     except UnidentifiedImageError:
         return None
     except Exception as error:  # damaged files make Pillow raise anything
-        if isinstance(error, ValueError) and data[:1] == b"P":  # old releases, for PPM of 16 bits
-            return None
         raise DataError(f"Pillow cannot open it: {one_line(error)}") from error
     check_size(*image.size, most_pixels)
     return image

@@ -10,7 +10,6 @@ from aethernet.data.picture import exif, png, tiff
 from aethernet.data.picture.color import space_of
 from aethernet.data.picture.picture import Metadata
 
-XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"  # before the packet in a JPEG's segment
 XMP_TURN = re.compile(rb"""(?<=tiff:Orientation=["'])[2-8]|(?<=<tiff:Orientation>)[2-8]""")
 INCHES, CENTIMETRES = 2, 3  # TIFF's units of resolution
 
@@ -21,7 +20,7 @@ def metadata_of(image: Image.Image, data: bytes) -> Metadata:
     return Metadata(
         icc=icc if space_of(icc) else None,
         exif=exif.upright(_exif_of_tiff(image) if image.format == "TIFF" else _bytes(image.info.get("exif"))),
-        xmp=_upright_xmp(_xmp(image)),
+        xmp=_upright_xmp(_bytes(image.info.get("xmp"))),
         dpi=_sound(image.info.get("dpi")),
         png_color=png.contents(data, png.COLOR),
     )
@@ -36,16 +35,6 @@ def metadata_of_tiff(tags: tiff.Tags) -> Metadata:
     except (KeyError, TypeError, IndexError, ZeroDivisionError):
         dpi = None
     return Metadata(icc=icc if space_of(icc) else None, xmp=_upright_xmp(_bytes(tags.get(tiff.XMP))), dpi=dpi)
-
-
-def _xmp(image: Image.Image) -> bytes | None:
-    for key in ("xmp", "XML:com.adobe.xmp"):  # the second is what older releases call it in PNG
-        if found := _bytes(image.info.get(key)):
-            return found
-    for marker, content in getattr(image, "applist", ()):  # where they leave it in JPEG
-        if marker == "APP1" and content.startswith(XMP_PREFIX):
-            return content.removeprefix(XMP_PREFIX)
-    return _bytes(image.tag_v2.get(tiff.XMP)) if image.format == "TIFF" else None  # type: ignore[attr-defined]
 
 
 def _upright_xmp(packet: bytes | None) -> bytes | None:

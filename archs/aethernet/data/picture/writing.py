@@ -13,7 +13,6 @@ from aethernet.checks import is_whole
 from aethernet.data.picture import exif, png, tiff_writing
 from aethernet.data.picture.color import space_of, to_srgb
 from aethernet.data.picture.formats import output_format
-from aethernet.data.picture.metadata import XMP_PREFIX
 from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.errors import DataError, one_line
 from aethernet.files import atomic_path
@@ -23,6 +22,7 @@ QUALITY = {"jpg": 95, "webp": 95, "avif": 90}
 LOSSLESS = 100  # the quality from which WebP is written without loss
 
 SEGMENT = 65_533  # the most bytes that a JPEG holds of EXIF, and with their prefix of XMP
+XMP_PREFIX = 29
 
 
 def write_picture(
@@ -88,7 +88,7 @@ def save_with_pillow(
         if block and len(block) > SEGMENT:
             notices.append(f"EXIF left out: its {len(block):,} bytes are more than a JPEG holds")
             block = None
-        if packet and len(packet) + len(XMP_PREFIX) > SEGMENT:
+        if packet and len(packet) + XMP_PREFIX > SEGMENT:
             notices.append(f"XMP left out: its {len(packet):,} bytes are more than a JPEG holds")
             packet = None
     quality = QUALITY[format] if quality is None else quality
