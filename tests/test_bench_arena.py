@@ -20,9 +20,9 @@ from aethernet.arena.recipe import TRAINING, Speed, Training
 from aethernet.arena.records import ArenaReport, NetworkRecord, Quality, RunRecord
 from aethernet.arena.values import merged
 from aethernet.cli import main
+from aethernet.conditions import measurement_conditions
 from aethernet.errors import AetherError, OptionError, OutputError, ProcessError, UsageError
 from aethernet.integrations.basicsr import compat
-from aethernet.witness import take_witness
 
 pytestmark = needs_basicsr
 
@@ -330,7 +330,7 @@ def test_the_validation_at_the_end_counts_once():
 def test_the_record_has_what_a_plot_needs(arena):
     place, _ = arena
     content = json.loads((place / "out" / "arena.json").read_text(encoding="utf-8"))
-    assert content.keys() >= {"kind", "name", "scale", "sets", "val", "recipe", "networks", "witness"}
+    assert content.keys() >= {"kind", "name", "scale", "sets", "val", "recipe", "networks", "conditions"}
     assert (content["kind"], content["name"], content["scale"]) == ("arena", "small", 2)
     assert (content["sets"], content["val"]) == (["val/gt", "more/gt"], "val/gt")
     assert content["recipe"]["iterations"] == 4
@@ -433,8 +433,8 @@ def test_the_command(arena, capsys, monkeypatch):
 def test_seeds_are_shown_with_their_spread():
     runs = [RunRecord(seed, 10, 2.0, [], {"Set5": Quality(30.0 + seed, 0.8)}, "w.pth") for seed in (0, 1)]
     network = NetworkRecord("a", "aether_tiny", {}, 10, None, 10, [], runs)
-    witness = take_witness(threads=1, precision="fp32", size="8x8")
-    table = arena_markdown(ArenaReport("n", 2, ["Set5"], "Set5", 1, {}, [network], witness))
+    conditions = measurement_conditions(threads=1, precision="fp32", size="8x8")
+    table = arena_markdown(ArenaReport("n", 2, ["Set5"], "Set5", 1, {}, [network], conditions))
     assert "30.50 ± 0.71 / 0.8000 ± 0.0000" in table
     assert "sample standard deviation" in table
 

@@ -82,7 +82,7 @@ def test_command(monkeypatch, capsys, tmp_path):
     assert re.search(r"^\| mini +\| +nothing \| .*\| 1\.000 \| +- \|", out, re.M)
     assert "training on 1 patches of 8x8" in out
     content = json.loads(file.read_text())
-    assert set(content) == {"kind", "forms", "branches", "forms_witness", "branches_witness"}
+    assert set(content) == {"kind", "forms", "branches", "forms_conditions", "branches_conditions"}
     assert [row["form"] for row in content["forms"]] == ["fused", "unfused"]
     assert [row["left_out"] for row in content["branches"]] == list(ablations(CONFIG))
 

@@ -19,7 +19,7 @@ if importlib.util.find_spec("matplotlib") is None:
 
 from aethernet.plots import growth, plot, style
 
-WITNESS = {"device": "A processor", "cores": 2, "threads": 1, "torch": "2.13", "aethernet": "0.1", "precision": "fp32",
+CONDITIONS = {"device": "A processor", "cores": 2, "threads": 1, "torch": "2.13", "aethernet": "0.1", "precision": "fp32",
            "size": "input 128x128", "date": "2026-11-24", "command": "aethernet bench arena recipe.yml"}  # fmt: skip
 NETWORKS = {"tiny": ("aether_tiny", 99_000, 43.0, 31.0), "Compact": ("spandrel:Compact()", 89_000, 35.0, 30.8),
             "SPAN": ("spandrel:SPAN()", 411_000, 88.0, 31.1), "SAFMN": ("spandrel:SAFMN()", 240_000, 87.0, 31.09)}  # fmt: skip
@@ -41,7 +41,7 @@ def arena(iterations: int = 4000, seeds: int = 2, networks=NETWORKS, **changes) 
         records.append({"name": name, "spec": spec, "params": params, "macs": None, "runs": runs,
                         "speed": [{"engine": "eager", **time}, {"engine": "onnxruntime", **time}]})  # fmt: skip
     return {"kind": "arena", "name": "trial", "scale": 4, "sets": ["Set5", "B"], "val": "Set5", "recipe": {},
-            "networks": records, "witness": WITNESS, **changes}  # fmt: skip
+            "networks": records, "conditions": CONDITIONS, **changes}  # fmt: skip
 
 
 def quality_and_speed() -> tuple[dict, dict]:
@@ -62,8 +62,8 @@ def quality_and_speed() -> tuple[dict, dict]:
         for model in ("aether_tiny_x4", "random")
     ]  # fmt: skip
     return (
-        {"kind": "quality", "scores": scores, "witness": {**WITNESS, "size": "whole pictures"}},
-        {"kind": "speed", "rows": rows, "witness": WITNESS},
+        {"kind": "quality", "scores": scores, "conditions": {**CONDITIONS, "size": "whole pictures"}},
+        {"kind": "speed", "rows": rows, "conditions": CONDITIONS},
     )
 
 
@@ -208,6 +208,13 @@ def test_the_command_writes_pictures(tmp_path, capsys, out):
             assert min(height, width) > 600
 
 
+def test_files_of_the_first_days_are_read(tmp_path):
+    """They call the conditions `witness`."""
+    content = arena()
+    content["witness"] = content.pop("conditions")
+    assert read_comparison([write(tmp_path / "a.json", content)]).conditions[0].device == "A processor"
+
+
 def test_too_few_lengths_are_told(tmp_path, capsys):
     path = write(tmp_path / "a.json", arena())
     assert main(["bench", "plot", str(path), "-o", str(tmp_path), "--extrapolate", "5"]) == 0
@@ -248,7 +255,7 @@ def twice(content: dict) -> dict:
         (["{ no json"], r"0\.json is no JSON file"),
         (["[]"], r"0\.json is of kind None; what can be plotted is arena, quality or speed"),
         ([{"kind": "fusion"}], r"is of kind 'fusion'"),
-        ([without(arena(), "witness")], r"0\.json has no 'witness'"),
+        ([without(arena(), "conditions")], r"0\.json has no 'conditions'"),
         ([without(arena(), "networks", 1, "params")], r"networks\[1\] has no 'params'"),
         ([arena(scale="4")], r"scale must be int, not '4'"),
         ([arena(), arena(scale=2)], r"1\.json holds networks of x2, others are of x4"),

@@ -268,24 +268,26 @@ def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
     assert "set" in err, "progress goes to the standard error stream"
     content = json.loads(out_file.read_text())
     assert content["kind"] == "quality"
-    assert set(content) == {"kind", "scores", "notes", "witness"}
+    assert set(content) == {"kind", "scores", "notes", "conditions"}
     assert [score["model"] for score in content["scores"]] == ["bicubic", "net.pth", "bicubic_rgb"]
     assert set(content["scores"][0]) == {"model", "scale", "set_name", "path", "mean", "pictures"}
     assert set(content["scores"][0]["pictures"][0]) == {"name", "psnr", "ssim"}
-    assert {"device", "threads", "torch", "precision", "size", "date", "command"} <= set(content["witness"])
+    assert {"device", "threads", "torch", "precision", "size", "date", "command"} <= set(content["conditions"])
     code, out, _ = command("bicubic", "--sets", folder, "--scale", 3, "--summary")
     assert code == 0
     assert "colour" not in out
 
 
 def test_infinite_psnr_is_null_in_json(tmp_path):
+    from aethernet.conditions import measurement_conditions
     from aethernet.quality.scores import QualityReport, SetScore
     from aethernet.tables import write_json
-    from aethernet.witness import take_witness
 
     same = PictureQuality("a", math.inf, 1.0)
-    witness = take_witness(threads=1, precision="fp32", size="whole pictures")
-    write_json(tmp_path / "a.json", "quality", QualityReport([SetScore("m", 2, "s", "p", same, [same])], [], witness))
+    conditions = measurement_conditions(threads=1, precision="fp32", size="whole pictures")
+    write_json(
+        tmp_path / "a.json", "quality", QualityReport([SetScore("m", 2, "s", "p", same, [same])], [], conditions)
+    )
     assert json.loads((tmp_path / "a.json").read_text())["scores"][0]["mean"]["psnr"] is None
 
 

@@ -245,7 +245,7 @@ def test_command_speed(command, checkpoint, tmp_path):
     assert re.search(r"^- .*1 thread of .*input 8x12, torch", out, re.M)
     assert "timing" in err
     content = json.loads(file.read_text())
-    assert set(content) == {"kind", "rows", "notes", "witness"}
+    assert set(content) == {"kind", "rows", "notes", "conditions"}
     assert content["kind"] == "speed"
     assert [(row["model"], row["engine"]) for row in content["rows"]] == [
         ("net.pth", "eager"), ("net.pth", "bf16"), ("aether_tiny_x2", "eager"), ("aether_tiny_x2", "bf16")

@@ -1,4 +1,4 @@
-"""Turn-taking, statistics and the witness, with clocks that the test turns."""
+"""Turn-taking, statistics and the conditions, with clocks that the test turns."""
 
 import datetime
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from aethernet.bench.timing import Candidate, time_candidates
+from aethernet.conditions import measurement_conditions, own_command
 from aethernet.errors import UsageError
 from aethernet.threads import fixed_threads
-from aethernet.witness import own_command, take_witness
 
 
 def scripted(name: str, calls: list[str], seconds: list[float]) -> Candidate:
@@ -73,14 +73,16 @@ def test_refused_numbers(arguments):
         time_candidates([])
 
 
-def test_witness():
-    witness = take_witness(threads=3, precision="fp32", size="input 8x8", command="aethernet bench speed x")
-    assert witness.threads == 3
-    assert witness.cores >= 1
-    assert witness.torch == torch.__version__
-    assert datetime.date.fromisoformat(witness.date)
-    for text in (witness.device, "3 threads of", "fp32", "input 8x8", "`aethernet bench speed x`"):
-        assert text in witness.sentence()
+def test_conditions():
+    conditions = measurement_conditions(
+        threads=3, precision="fp32", size="input 8x8", command="aethernet bench speed x"
+    )
+    assert conditions.threads == 3
+    assert conditions.cores >= 1
+    assert conditions.torch == torch.__version__
+    assert datetime.date.fromisoformat(conditions.date)
+    for text in (conditions.device, "3 threads of", "fp32", "input 8x8", "`aethernet bench speed x`"):
+        assert text in conditions.sentence()
 
 
 def test_the_command_can_be_typed_again():

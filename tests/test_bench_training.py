@@ -35,7 +35,7 @@ def test_ratios_refer_to_the_first_network_and_to_its_operations():
     assert (first.timing.ratio, first.per_mac) == (1.0, 1.0)
     assert second.macs > 2 * first.macs
     assert second.per_mac == pytest.approx(second.timing.ratio * first.macs / second.macs)
-    assert "2 patches of 8x8" in report.witness.size
+    assert "2 patches of 8x8" in report.conditions.size
 
 
 def test_operations_are_those_of_the_batch():

@@ -27,6 +27,7 @@ LAYERS = (
         f"aethernet.{name}"
         for name in [
             "checks",
+            "conditions",
             "errors",
             "files",
             "machine",
@@ -35,7 +36,6 @@ LAYERS = (
             "tables",
             "threads",
             "version",
-            "witness",
         ]
     ),
     ("aethernet.data", "aethernet.quantization"),

@@ -89,7 +89,7 @@ def test_the_focus_is_seen_and_text_has_contrast(browser, page):
             "nav a",
             "thead th",
             ".copy",
-            ".witness",
+            ".conditions",
             "pre code",
             ".facts span",
         ):

@@ -15,6 +15,7 @@ from aethernet.bench.complexity import network_complexity
 from aethernet.bench.engines import pick_engines
 from aethernet.bench.speed import measure_speed
 from aethernet.checks import did_you_mean
+from aethernet.conditions import measurement_conditions
 from aethernet.errors import CheckpointError, OptionError, ProcessError
 from aethernet.files import atomic_path
 from aethernet.progress import Progress
@@ -23,7 +24,6 @@ from aethernet.quality.sets import PictureFolder
 from aethernet.runtimes.models import resolve_model
 from aethernet.tables import write_json
 from aethernet.version import __version__
-from aethernet.witness import take_witness
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class _Arena:
             threads=self.recipe.threads,
             recipe=dataclasses.asdict(self.recipe.training),
             networks=[self.networks[name] for name in order if name in self.networks],
-            witness=take_witness(threads=threads, precision="fp32", size=f"input {height}x{width}"),
+            conditions=measurement_conditions(threads=threads, precision="fp32", size=f"input {height}x{width}"),
             failures=list(self.failures),
         )
 
@@ -149,7 +149,7 @@ class _Arena:
             latencies[names[row.model]].append(Latency(row.engine, speed.threads, size, *times))
         report = self.report()
         networks = [dataclasses.replace(network, speed=latencies[network.name]) for network in report.networks]
-        return dataclasses.replace(report, networks=networks, notes=measured.notes, witness=measured.witness)
+        return dataclasses.replace(report, networks=networks, notes=measured.notes, conditions=measured.conditions)
 
     def _quality(self, run: Run) -> dict[str, Quality]:
         """The quality on every set; what was measured before, with the same weights and pictures, is read."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from aethernet.bench.complexity import Complexity, network_complexity
 from aethernet.bench.timing import Candidate, Timing, time_candidates
 from aethernet.bench.training import training_iteration
+from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.errors import ConfigError
 from aethernet.network.blocks import GatedConvFFN, ReparamLargeKernelConv, ScaledConv2d
 from aethernet.network.config import AetherConfig
@@ -18,7 +19,6 @@ from aethernet.network.depthwise import depthwise_conv2d
 from aethernet.network.network import AetherNet
 from aethernet.network.variants import VARIANTS, variant_config
 from aethernet.progress import Progress
-from aethernet.witness import Witness, take_witness
 
 NOTHING = "nothing"
 """What is left out of the whole network."""
@@ -50,8 +50,8 @@ class FusionReport:
 
     forms: list[FormTiming]
     branches: list[BranchTiming]
-    forms_witness: Witness
-    branches_witness: Witness
+    forms_conditions: Conditions
+    branches_conditions: Conditions
 
 
 class LargeKernelConv(nn.Module):
@@ -115,8 +115,10 @@ def measure_fusion(
     return FusionReport(
         forms,
         branches,
-        take_witness(threads=threads, precision="fp32", size=f"input {size[0]}x{size[1]}"),
-        take_witness(threads=threads, precision="fp32", size=f"training on {batch} patches of {patch}x{patch}"),
+        measurement_conditions(threads=threads, precision="fp32", size=f"input {size[0]}x{size[1]}"),
+        measurement_conditions(
+            threads=threads, precision="fp32", size=f"training on {batch} patches of {patch}x{patch}"
+        ),
     )
 
 

@@ -30,7 +30,7 @@ def speed_markdown(report: SpeedReport) -> str:
         ]
         for row in report.rows
     ]
-    return "\n\n".join([markdown_table(header, rows), footnotes(report.notes, [report.witness])])
+    return "\n\n".join([markdown_table(header, rows), footnotes(report.notes, [report.conditions])])
 
 
 def fusion_markdown(report: FusionReport) -> str:
@@ -47,10 +47,10 @@ def fusion_markdown(report: FusionReport) -> str:
         [
             "Forward pass",
             markdown_table(["variant", "form", "ms", "p10 - p90", "ratio", "params", "MACs"], forms),
-            report.forms_witness.sentence(),
+            report.forms_conditions.sentence(),
             "Training iteration (forward, loss, backward)",
             markdown_table(["variant", "left out", "ms", "p10 - p90", "ratio", "its cost", "trained params"], branches),
-            report.branches_witness.sentence(),
+            report.branches_conditions.sentence(),
         ]
     )
 
@@ -70,7 +70,7 @@ def training_markdown(report: TrainingReport) -> str:
         for row in report.rows
     ]
     notes = ["forward, L1 loss, backward; MACs of the forward pass, GMAC/s of all three passes"]
-    return "\n\n".join([markdown_table(header, rows), footnotes(notes, [report.witness])])
+    return "\n\n".join([markdown_table(header, rows), footnotes(notes, [report.conditions])])
 
 
 def _times(timing: Timing) -> list[str]:

@@ -12,11 +12,11 @@ from aethernet.bench.engines import Job, NotApplicable, pick_engines
 from aethernet.bench.memory import peak_memory
 from aethernet.bench.onnx_complexity import onnx_complexity
 from aethernet.bench.timing import Candidate, Timing, cpu_stopwatch, cuda_stopwatch, time_candidates
+from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.errors import UsageError
 from aethernet.progress import Progress
 from aethernet.runtimes.models import Subject, resolve_model
 from aethernet.threads import fixed_threads
-from aethernet.witness import Witness, take_witness
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SpeedReport:
 
     rows: list[SpeedRow]
     notes: list[str]
-    witness: Witness
+    conditions: Conditions
 
 
 def measure_speed(
@@ -95,8 +95,10 @@ def measure_speed(
                 progress(number, len(jobs), "memory")
     device = "cuda" if all(engine.device == "cuda" for _, engine, _ in jobs) else "cpu"
     precision = " and ".join(dict.fromkeys(row.precision for row in rows))
-    witness = take_witness(threads=threads, precision=precision, size=f"input {height}x{width}", device=device)
-    return SpeedReport(rows, notes, witness)
+    conditions = measurement_conditions(
+        threads=threads, precision=precision, size=f"input {height}x{width}", device=device
+    )
+    return SpeedReport(rows, notes, conditions)
 
 
 def _complexity(subject: Subject, height: int, width: int) -> Complexity:

@@ -9,13 +9,13 @@ from torch.nn import functional as F
 
 from aethernet.bench.complexity import network_complexity
 from aethernet.bench.timing import Candidate, Timing, time_candidates
+from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.errors import ConfigError, UsageError
 from aethernet.integrations.peers import build_trainable, probe_scale
+from aethernet.network.config import NAME_PATTERN
 from aethernet.network.network import AetherNet
 from aethernet.network.variants import VARIANTS, variant_config
 from aethernet.progress import Progress
-from aethernet.runtimes.models import VARIANT_PATTERN
-from aethernet.witness import Witness, take_witness
 
 PASSES = 3
 """Forward, gradient of the input, gradient of the weights: each costs the forward pass's multiply-accumulates."""
@@ -38,7 +38,7 @@ class TrainingReport:
     """Training iterations, the first network's being what ratios refer to."""
 
     rows: list[TrainingRow]
-    witness: Witness
+    conditions: Conditions
 
 
 def measure_training(
@@ -84,14 +84,14 @@ def measure_training(
         for timing in timings
     ]
     size = f"training on {batch} patches of {patch}x{patch}"
-    return TrainingReport(rows, take_witness(threads=threads, precision="fp32", size=size))
+    return TrainingReport(rows, measurement_conditions(threads=threads, precision="fp32", size=size))
 
 
 def trainable(model: str) -> nn.Module:
     """The network of a text in the form that is trained, with random weights (seed 0)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        match = VARIANT_PATTERN.fullmatch(model)
+        match = NAME_PATTERN.fullmatch(model)
         if match is None:
             return build_trainable(model)
         if match[1] not in VARIANTS:

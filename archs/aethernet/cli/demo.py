@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         onnx = f"{row.ms_onnx:.0f}" if row.ms_onnx else "-"
         size = f"{row.file_bytes / 1e6:.2f} MB" if row.file_bytes else "-"
         print(f"{row.stage:<18}{row.psnr:>7.2f} dB{row.ssim:>10.4f}{params:>10}{ms:>12}{onnx:>10}{size:>10}")
-    print(f"\n{result.witness.sentence()}")
+    print(f"\n{result.conditions.sentence()}")
     print("256x256 pictures; PyTorch with all threads, ONNX Runtime with one")
     print("fused equals unfused: the same figures, see release/release.log for the largest differences")
     for kind, path in result.files.items():

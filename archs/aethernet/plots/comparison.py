@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from aethernet.conditions import Conditions
 from aethernet.errors import DataError
-from aethernet.witness import Witness
 
 OWN_PREFIX = "aether_"
 """What the specs of this project's networks begin with."""
 PREFERRED_ENGINE = "onnxruntime"
-MOST_CHARACTERS = 420  # of a witness in a caption
+MOST_CHARACTERS = 420  # of a line of conditions in a caption
 SAME_LENGTH = 1.15
 """Ratio up to which numbers of iterations count as the same."""
 
@@ -109,7 +109,7 @@ class Comparison:
     scale: int
     val: str
     networks: list[Contestant]
-    witnesses: list[Witness]
+    conditions: list[Conditions]
 
     @property
     def sets(self) -> list[str]:
@@ -118,9 +118,9 @@ class Comparison:
         return [name for name in (runs[0].psnr if runs else ()) if all(name in run.psnr for run in runs)]
 
     @property
-    def witness_sentences(self) -> list[str]:
+    def condition_lines(self) -> list[str]:
         """What the figures were measured on, each once, with commands that a caption has room for."""
-        sentences = dict.fromkeys(witness.sentence() for witness in self.witnesses)
+        sentences = dict.fromkeys(each.sentence() for each in self.conditions)
         return [text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 2]}…`" for text in sentences]
 
     @property

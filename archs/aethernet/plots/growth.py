@@ -78,7 +78,7 @@ def growth(comparison: Comparison, extrapolations: dict[str, Extrapolation]) -> 
             OWN
             + "Full marks: ends of trainings that were planned for their length; bars: seeds. Dashed: limit - gap * "
             "iterations^-rate, fitted to them. Hollow: extrapolated, not measured; bars: with any one length left out.",
-            *comparison.witness_sentences,
+            *comparison.condition_lines,
         ],
     )
     stack_labels(axes, labels)

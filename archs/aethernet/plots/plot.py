@@ -91,7 +91,7 @@ def quality_latency(comparison: Comparison, setting: Setting) -> "Figure":
         + (f"PSNR: mean of up to {seeds} seeds, bars from lowest to highest. " if seeds > 1 else "")
         + "The area of a mark grows with the parameters.",
         *([f"Left out, for they have no time in this setting or no PSNR: {', '.join(left_out)}."] if left_out else []),
-        *comparison.witness_sentences,
+        *comparison.condition_lines,
     ]
     caption(figure, f"Quality against latency, x{comparison.scale}", lines)
     lengths = {mean_iterations(network.longest_runs) for network in networks}
@@ -139,7 +139,7 @@ def training_curves(comparison: Comparison) -> "Figure":
         f"Training, x{comparison.scale}",
         [
             OWN + bands + "Marks: the end of each training. Seconds are those of the training machine.",
-            *comparison.witness_sentences,
+            *comparison.condition_lines,
         ],
     )
     stack_labels(axes_of["iteration"], ends["iteration"])

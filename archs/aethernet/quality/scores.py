@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from aethernet.checkpoint import pretrained
+from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.degrade import bicubic_upscale
 from aethernet.errors import MissingDeviceError, UsageError
 from aethernet.progress import Progress
@@ -25,7 +26,6 @@ from aethernet.quality.sets import InputFolder, PictureFolder
 from aethernet.runtimes.models import Subject, resolve_model
 from aethernet.runtimes.onnxruntime import input_shape, open_session, session_function
 from aethernet.threads import fixed_threads
-from aethernet.witness import Witness, take_witness
 
 BICUBIC, BICUBIC_RGB = "bicubic", "bicubic_rgb"
 LUMA_PATH = "Y: picture -> Y -> LR -> Y enlarged"
@@ -54,7 +54,7 @@ class QualityReport:
 
     scores: list[SetScore]
     notes: list[str]
-    witness: Witness
+    conditions: Conditions
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def measure_quality(
                 mean = mean_quality(pictures)
                 scores.append(SetScore(entry.label, entry.scale, folder.name, path, mean, pictures))
         used = torch.get_num_threads()
-    witness = take_witness(threads=used, precision="fp32", size="whole pictures", device=device)
-    return QualityReport(scores, [GREY_NOTE], witness)
+    conditions = measurement_conditions(threads=used, precision="fp32", size="whole pictures", device=device)
+    return QualityReport(scores, [GREY_NOTE], conditions)
 
 
 def onnx_upscaler(path: Path, in_channels: int, threads: int | None = None) -> Upscaler:

@@ -10,6 +10,7 @@ import torch
 
 from aethernet.bench.onnx_complexity import CONVOLUTIONS
 from aethernet.checkpoint import pretrained
+from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.pictures import middle
 from aethernet.errors import UsageError
 from aethernet.export.saturation import on_every_x86
@@ -20,7 +21,6 @@ from aethernet.runtimes.models import Subject, resolve_model
 from aethernet.runtimes.onnxruntime import open_session, session_function
 from aethernet.threads import fixed_threads
 from aethernet.verify.agreement import Run, hold_against, network_run
-from aethernet.witness import Witness, take_witness
 
 INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 
@@ -58,7 +58,7 @@ class VerificationReport:
     pictures: int
     max_drop: float
     rows: list[Verified]
-    witness: Witness
+    conditions: Conditions
 
     @property
     def passed(self) -> bool:
@@ -129,8 +129,8 @@ def verify_files(
             )
         )
     looked_at = "whole pictures" if size is None else f"the {size[0]}x{size[1]} middles of the pictures"
-    witness = take_witness(threads=used, precision="fp32 reference", size=looked_at, device="cpu")
-    return VerificationReport(reference.label, found.psnr, found.ssim, len(found.pictures), max_drop, rows, witness)
+    conditions = measurement_conditions(threads=used, precision="fp32 reference", size=looked_at, device="cpu")
+    return VerificationReport(reference.label, found.psnr, found.ssim, len(found.pictures), max_drop, rows, conditions)
 
 
 class Middles(PictureFolders):
