@@ -2,9 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from aethernet.cli import weights_file
-from aethernet.quantization.settings import CALIBRATION_PICTURES, LEAST_PERCENTILE, PARTS, PERCENTILE, WEIGHT_BITS
+from aethernet.quantization.settings import CALIBRATION_PICTURES, LEAST_PERCENTILE, PARTS, PERCENTILE, WeightBits
 
 HELP = "Set the ranges of activations on real pictures: a qat-stage checkpoint to train or to convert to int8."
 
@@ -38,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--weight-bits",
         type=int,
         default=7,
-        choices=WEIGHT_BITS,
+        choices=get_args(WeightBits),
         help="7 is right on every CPU; 8 is a finer grid for TensorRT, ARM and x86 with VNNI alone (default: 7)",
     )
     weights_file.add_arguments(parser)

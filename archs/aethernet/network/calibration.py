@@ -7,14 +7,14 @@ from torch import Tensor
 
 from aethernet.network.network import AetherNet
 from aethernet.quantization.ranges import set_ranges
-from aethernet.quantization.settings import PERCENTILE, QuantizationConfig
+from aethernet.quantization.settings import PERCENTILE, Preset, QuantizationConfig
 
 
 def calibrate(
     network: AetherNet,
     pictures: Iterable[Tensor],
     *,
-    quantization: str | Mapping[str, Any] | QuantizationConfig | None = None,
+    quantization: Preset | Mapping[str, Any] | QuantizationConfig | None = None,
     percentile: float = PERCENTILE,
     progress: Callable[[int], None] | None = None,
 ) -> AetherNet:
@@ -35,6 +35,13 @@ def calibrate(
 
     Raises:
         StageError: an int8 network. DataError: no pictures, or damaged weights. UsageError: a wrong percentile.
+
+    Example:
+        >>> import torch
+        >>> from aether_arch import aether_tiny, calibrate
+        >>> network = calibrate(aether_tiny(scale=2), [torch.rand(1, 3, 32, 32), torch.rand(1, 3, 24, 40)])
+        >>> network.config.stage
+        'qat'
     """
     network.prepare_qat(quantization)
     set_ranges(network, pictures, percentile=percentile, progress=progress)
