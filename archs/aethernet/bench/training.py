@@ -12,10 +12,10 @@ from aethernet.bench.timing import Candidate, Timing, time_candidates
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.errors import ConfigError
 from aethernet.integrations.peers import build_trainable, probe_scale
+from aethernet.network.config import NAME_PATTERN
 from aethernet.network.network import AetherNet
 from aethernet.network.variants import VARIANTS, variant_config
 from aethernet.progress import Progress
-from aethernet.runtimes.models import VARIANT_PATTERN
 
 PASSES = 3
 """Forward, gradient of the input, gradient of the weights: each costs the forward pass's multiply-accumulates."""
@@ -91,7 +91,7 @@ def trainable(model: str) -> nn.Module:
     """The network of a text in the form that is trained, with random weights (seed 0)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        match = VARIANT_PATTERN.fullmatch(model)
+        match = NAME_PATTERN.fullmatch(model)
         if match is None:
             return build_trainable(model)
         if match[1] not in VARIANTS:

@@ -114,7 +114,7 @@ def file_metadata(config: AetherConfig) -> dict[str, str]:
         "format": "pt",
         "network": config.title,
         "architecture": "AetherNet",
-        "name": f"aether_{config.variant}_x{config.scale}",
+        "name": config.name,
         "scale": str(config.scale),
         "stage": config.stage,
         VERSION_FIELD: str(ARCH_VERSION),

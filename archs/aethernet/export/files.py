@@ -36,7 +36,7 @@ def planned_files(
     Raises:
         ConfigError: no or unknown precisions or targets, a wrong operator set, a name that is a path.
     """
-    name = name or f"aether_{config.variant}_x{config.scale}"
+    name = name or config.name
     if Path(name).name != name:
         raise ConfigError(f"name must be the beginning of a file name, not {name!r}: give the folder apart")
     if not precisions:

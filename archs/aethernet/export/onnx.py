@@ -87,7 +87,7 @@ def export_onnx(
     require_exporter()
     import onnx
 
-    path = Path(path or f"aether_{model.config.variant}_x{scale}{file_suffix(precision, target, form)}")
+    path = Path(path or f"{model.config.name}{file_suffix(precision, target, form)}")
     network = _exportable(model, precision, target, opset)
     if form.pixels != "float":
         network = BytesAround(network, channels_last=form.channels_last)

@@ -7,9 +7,7 @@ from torch import Tensor, nn
 
 from aethernet.errors import ConfigError, DataError
 from aethernet.quantization.fake import quantizers
-
-LEAST_PERCENTILE = 99.99
-"""What lies beyond a percentile is cut off, and at 99.9 that costs 0.18 dB."""
+from aethernet.quantization.settings import LEAST_PERCENTILE
 
 
 class Magnitudes:

@@ -153,7 +153,7 @@ def _fill(
 ) -> Report:
     """Everything but the checksums."""
     network = checkpoint.network()
-    name = settings.name or f"aether_{network.config.variant}_x{network.config.scale}"
+    name = settings.name or network.config.name
     quantized, int8 = _quantized(network, checkpoint, data, settings, progress("calibrating"))
     header = header_of(checkpoint.path) | {"name": name}
     products = write_files(folder, name, network, quantized, header, progress("writing"))

@@ -79,7 +79,7 @@ def publish(
             "weights of stage qat, and only those, have a float network beside them: "
             + ("name it with --against" if int8 else "leave out --against")
         )
-    name = name or f"aether_{source.config.variant}_x{source.config.scale}{pretrained.INT8 if int8 else ''}"
+    name = name or f"{source.config.name}{pretrained.INT8 if int8 else ''}"
     files = {"int8": name} if int8 else {"training form": name, "fused": f"{name}{pretrained.FUSED}"}
     forms = {form: out / f"{file}{pretrained.SUFFIX}" for form, file in files.items()}
     card = out / f"{name}.md"
