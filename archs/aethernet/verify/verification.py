@@ -12,7 +12,7 @@ from aethernet.bench.onnx_complexity import CONVOLUTIONS
 from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.pictures import middle
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.saturation import on_every_x86
 from aethernet.optional import optional_package
 from aethernet.progress import Progress
@@ -86,17 +86,17 @@ def verify_files(
         max_drop: the PSNR in dB that a file may lose on the mean of all pictures.
 
     Raises:
-        ConfigError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
+        UsageError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
         DataError: unusable pictures.
     """
     if not max_drop >= 0:
-        raise ConfigError(f"max-drop must be 0 dB or more, not {max_drop}")
+        raise UsageError(f"max-drop must be 0 dB or more, not {max_drop}")
     reference, subjects = resolve_model(against), [resolve_model(file) for file in files]
     for subject in (reference, *subjects):
         if not subject.trained:
-            raise ConfigError(f"{subject.label} has random weights, so nothing can be held against them: give a file")
+            raise UsageError(f"{subject.label} has random weights, so nothing can be held against them: give a file")
         if (subject.scale, subject.in_channels) != (reference.scale, reference.in_channels):
-            raise ConfigError(
+            raise UsageError(
                 f"{subject.label} is x{subject.scale} with {subject.in_channels} channels, {reference.label} is "
                 f"x{reference.scale} with {reference.in_channels}: they do not come from one another"
             )
@@ -164,7 +164,7 @@ def _common_size(subjects: Sequence[Subject]) -> tuple[int, int] | None:
     sizes = sorted({subject.size for subject in subjects if subject.size})
     if len(sizes) > 1:
         listed = " and ".join(f"{height}x{width}" for height, width in sizes)
-        raise ConfigError(f"these files take one size each, {listed}: verify them one after the other")
+        raise UsageError(f"these files take one size each, {listed}: verify them one after the other")
     return sizes[0] if sizes else None
 
 
