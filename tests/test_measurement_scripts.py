@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import picture
+from helpers.networks import picture
 
 from aethernet import AetherConfig
 from aethernet.network.blocks import ReparamLargeKernelConv, ScaledConv2d
