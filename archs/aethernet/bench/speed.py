@@ -11,7 +11,7 @@ from aethernet.bench.complexity import Complexity, network_complexity
 from aethernet.bench.engines import Job, NotApplicable, pick_engines
 from aethernet.bench.memory import peak_memory
 from aethernet.bench.onnx_complexity import onnx_complexity
-from aethernet.bench.timing import Candidate, Timing, cpu_stopwatch, cuda_stopwatch, time_candidates
+from aethernet.bench.timing import Timing, cpu_stopwatch, cuda_stopwatch, time_in_turn
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.errors import UsageError
 from aethernet.progress import Progress
@@ -68,7 +68,7 @@ def measure_speed(
     height, width = size
     if height < 1 or width < 1 or threads < 1:
         raise UsageError(f"size {height}x{width} with {threads} threads: all must be at least 1")
-    jobs, candidates = [], []
+    jobs, runs, stopwatches = [], [], []
     with tempfile.TemporaryDirectory() as scratch, fixed_threads(threads):
         for subject in [resolve_model(spec) for spec in dict.fromkeys(models)]:
             x = torch.rand(1, subject.in_channels, height, width, generator=torch.Generator().manual_seed(0))
@@ -76,16 +76,17 @@ def measure_speed(
             for engine in chosen:
                 job = Job(subject, x, threads, Path(scratch))
                 try:
-                    run = engine.prepare(job)
+                    runs.append(engine.prepare(job))
                 except NotApplicable as reason:
                     notes.append(f"{subject.label} with {engine.name} left out: {reason}")
                     continue
-                stopwatch = cuda_stopwatch if engine.device == "cuda" else cpu_stopwatch
-                candidates.append(Candidate(f"{subject.label} {engine.name}", run, stopwatch))
+                stopwatches.append(cuda_stopwatch if engine.device == "cuda" else cpu_stopwatch)
                 jobs.append((subject, engine, complexity))
-        if not candidates:
+        if not runs:
             raise UsageError(f"nothing to measure: {'; '.join(notes)}")
-        timings = time_candidates(candidates, rounds=rounds, warmup=warmup, threads=threads, progress=progress)
+        timings = time_in_turn(
+            runs, stopwatches=stopwatches, rounds=rounds, warmup=warmup, threads=threads, progress=progress
+        )
         rows = []
         for number, ((subject, engine, complexity), timing) in enumerate(zip(jobs, timings, strict=True), start=1):
             peak = peak_memory(subject, engine.name, height, width, threads, Path(scratch)) if memory else None

@@ -19,7 +19,7 @@ from aethernet.files import atomic_path, sha256
 from aethernet.network.network import AetherNet
 from aethernet.progress import Progress
 from aethernet.quality.sets import PictureFolders
-from aethernet.quantization.settings import QuantizationConfig
+from aethernet.quantization.settings import Preset, QuantizationConfig
 from aethernet.release import folder as places
 from aethernet.release.card import card_markdown
 from aethernet.release.crops import CropCollector
@@ -65,7 +65,7 @@ class Settings:
     qat: str | Path | None = None
     calibration: Sequence[Path] = ()
     calibration_number: int = 100
-    preset: str = "ort"
+    preset: Preset = "ort"
     max_drop: float = 0.1
     pictures: int | None = None
     threads: int | None = None

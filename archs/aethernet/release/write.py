@@ -15,6 +15,7 @@ from aethernet.network.calibration import calibrate
 from aethernet.network.network import AetherNet
 from aethernet.network.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
 from aethernet.progress import Progress
+from aethernet.quantization.settings import Preset
 from aethernet.release import plan
 from aethernet.release.plan import Product
 
@@ -74,7 +75,7 @@ def read_tuned(file: str | Path, checkpoint: Checkpoint) -> AetherNet:
     return tuned.network()
 
 
-def calibrated(network: AetherNet, inputs: CalibrationInputs, preset: str, progress: Progress) -> AetherNet:
+def calibrated(network: AetherNet, inputs: CalibrationInputs, preset: Preset, progress: Progress) -> AetherNet:
     """A copy of a float network on int8 grids, with ranges from pictures."""
     return calibrate(
         copy.deepcopy(network), inputs, quantization=preset, progress=lambda done: progress(done, len(inputs), "")
