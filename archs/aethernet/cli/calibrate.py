@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from aethernet.cli import weights_file
+from aethernet.cli.progress import ProgressBars
 from aethernet.quantization.settings import CALIBRATION_PICTURES, LEAST_PERCENTILE, PARTS, PERCENTILE, WeightBits
 
 HELP = "Set the ranges of activations on real pictures: a qat-stage checkpoint to train or to convert to int8."
@@ -46,8 +47,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from aethernet.checkpoint.checkpoint import read_checkpoint, write_checkpoint
     from aethernet.data.calibration import CalibrationInputs
     from aethernet.network.calibration import calibrate
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     network = read_checkpoint(args.weights, args.key).network()
     title = network.config.title
     inputs = CalibrationInputs(args.data, network.config.scale, network.config.in_channels, args.number)
-    with tqdm(total=len(inputs), desc="calibrating", unit="", leave=False) as bar:
+    with ProgressBars() as bars:
         calibrate(
             network,
             inputs,
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
                 **dict.fromkeys(args.float, "float"),
             },
             percentile=args.percentile,
-            progress=lambda _: bar.update(),
+            progress=bars.titled("calibrating"),
         )
     write_checkpoint(args.out, network)
     ranges = sorted(quantizer.range.item() for _, quantizer in quantizers(network))

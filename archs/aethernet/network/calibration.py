@@ -1,11 +1,12 @@
 """Calibration: a float network and a few pictures in, the network on int8 grids out, ready to train or to convert."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from aethernet.network.network import AetherNet
+from aethernet.progress import Progress
 from aethernet.quantization.ranges import set_ranges
 from aethernet.quantization.settings import PERCENTILE, Preset, QuantizationConfig
 
@@ -16,7 +17,7 @@ def calibrate(
     *,
     quantization: Preset | Mapping[str, Any] | QuantizationConfig | None = None,
     percentile: float = PERCENTILE,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> AetherNet:
     """Sets the ranges of all activations; a network of an earlier stage is put on int8 grids first, in place.
 
@@ -28,7 +29,7 @@ def calibrate(
             are plenty.
         quantization: settings for `prepare_qat`.
         percentile: of the magnitudes, 99.99 to 100 (the largest value).
-        progress: called with the number of pictures so far.
+        progress: called after each picture with how many are done, how many there are, and an empty text.
 
     Returns:
         The network.

@@ -77,9 +77,7 @@ def read_tuned(file: str | Path, checkpoint: Checkpoint) -> AetherNet:
 
 def calibrated(network: AetherNet, inputs: CalibrationInputs, preset: Preset, progress: Progress) -> AetherNet:
     """A copy of a float network on int8 grids, with ranges from pictures."""
-    return calibrate(
-        copy.deepcopy(network), inputs, quantization=preset, progress=lambda done: progress(done, len(inputs), "")
-    )
+    return calibrate(copy.deepcopy(network), inputs, quantization=preset, progress=progress)
 
 
 def write_files(
