@@ -34,3 +34,11 @@ class OptionError(AetherError, ValueError):
 
 class EnvironmentProblem(AetherError, RuntimeError):
     """Something the machine lacks: a package, a compiled part, a device."""
+
+
+class EngineError(AetherError, RuntimeError):
+    """A runtime that broke off while it computed."""
+
+
+class EngineOutOfMemory(EngineError):
+    """A runtime that broke off for lack of memory: smaller pictures or tiles may pass."""
