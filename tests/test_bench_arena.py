@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from training import environment, needs_basicsr, run_aethernet, write_pairs
+from helpers.training import environment, needs_basicsr, run_aethernet, write_pairs
 
 from aethernet.arena import arena_markdown, pace, read_recipe, run_arena, trainer
 from aethernet.arena.curves import curve_of
@@ -20,9 +20,9 @@ from aethernet.arena.recipe import TRAINING, Speed, Training
 from aethernet.arena.records import ArenaReport, NetworkRecord, Quality, RunRecord
 from aethernet.arena.values import merged
 from aethernet.cli import main
-from aethernet.errors import AetherError, ConfigError, EnvironmentProblem, OptionError
+from aethernet.conditions import measurement_conditions
+from aethernet.errors import AetherError, OptionError, OutputError, ProcessError, UsageError
 from aethernet.integrations.basicsr import compat
-from aethernet.witness import take_witness
 
 pytestmark = needs_basicsr
 
@@ -79,7 +79,7 @@ def train_by_fork(*arguments: str, folder: Path, log: Path, environment: object,
     for line in result.stdout.splitlines(keepends=True):
         watch(line)
     if result.returncode:
-        raise EnvironmentProblem(f"exit {result.returncode}\n{result.stderr}")
+        raise ProcessError(f"exit {result.returncode}\n{result.stderr}")
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_the_recipes_of_the_documentation_can_be_read(path, place, monkeypatch):
 
 
 def test_an_unknown_engine_is_told_before_any_training(place):
-    with pytest.raises(ConfigError, match="no engine 'onnxruntim'"):
+    with pytest.raises(UsageError, match="no engine 'onnxruntim'"):
         run_arena(read(place, {"speed": {"engines": ["onnxruntim"]}}), place / "out")
     assert not (place / "out").exists()
 
@@ -330,7 +330,7 @@ def test_the_validation_at_the_end_counts_once():
 def test_the_record_has_what_a_plot_needs(arena):
     place, _ = arena
     content = json.loads((place / "out" / "arena.json").read_text(encoding="utf-8"))
-    assert content.keys() >= {"kind", "name", "scale", "sets", "val", "recipe", "networks", "witness"}
+    assert content.keys() >= {"kind", "name", "scale", "sets", "val", "recipe", "networks", "conditions"}
     assert (content["kind"], content["name"], content["scale"]) == ("arena", "small", 2)
     assert (content["sets"], content["val"]) == (["val/gt", "more/gt"], "val/gt")
     assert content["recipe"]["iterations"] == 4
@@ -384,7 +384,7 @@ def test_other_options_for_a_finished_training_are_refused(arena, monkeypatch):
     monkeypatch.setattr(trainer, "run_command", lambda *_, **__: pytest.fail("trained"))
     changed = read_recipe(write_recipe(place, {"networks": {"ours": {"recipe": {"lr": 1.0}}}}, "changed.yml"))
     with pytest.raises(
-        OptionError, match=r"ours_seed0 holds .*'lr: 0\.002', now 'lr: 1\.0'.*remove that folder .*--out"
+        OutputError, match=r"ours_seed0 holds .*'lr: 0\.002', now 'lr: 1\.0'.*remove that folder .*--out"
     ):
         run_arena(changed, place / "out")
     others = run_arena(changed, place / "out", only=["peer"], speed=False)
@@ -433,8 +433,8 @@ def test_the_command(arena, capsys, monkeypatch):
 def test_seeds_are_shown_with_their_spread():
     runs = [RunRecord(seed, 10, 2.0, [], {"Set5": Quality(30.0 + seed, 0.8)}, "w.pth") for seed in (0, 1)]
     network = NetworkRecord("a", "aether_tiny", {}, 10, None, 10, [], runs)
-    witness = take_witness(threads=1, precision="fp32", size="8x8")
-    table = arena_markdown(ArenaReport("n", 2, ["Set5"], "Set5", 1, {}, [network], witness))
+    conditions = measurement_conditions(threads=1, precision="fp32", size="8x8")
+    table = arena_markdown(ArenaReport("n", 2, ["Set5"], "Set5", 1, {}, [network], conditions))
     assert "30.50 ± 0.71 / 0.8000 ± 0.0000" in table
     assert "sample standard deviation" in table
 

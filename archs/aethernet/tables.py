@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aethernet.conditions import Conditions
 from aethernet.files import atomic_path
-from aethernet.witness import Witness
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -38,9 +38,9 @@ def short_count(count: int | None) -> str:
     return f"{value:.{max(0, 2 - int(math.log10(value)))}f}{units[0]}"
 
 
-def footnotes(notes: Sequence[str], witnesses: Sequence[Witness]) -> str:
+def footnotes(notes: Sequence[str], conditions: Sequence[Conditions]) -> str:
     """Notes and conditions as a list."""
-    return "\n".join(f"- {line}" for line in [*notes, *(witness.sentence() for witness in witnesses)])
+    return "\n".join(f"- {line}" for line in [*notes, *(each.sentence() for each in conditions)])
 
 
 def write_json(path: str | Path, kind: str, report: "DataclassInstance") -> None:

@@ -15,7 +15,8 @@ from aethernet.bench.complexity import network_complexity
 from aethernet.bench.engines import pick_engines
 from aethernet.bench.speed import measure_speed
 from aethernet.checks import did_you_mean
-from aethernet.errors import CheckpointError, EnvironmentProblem, OptionError
+from aethernet.conditions import measurement_conditions
+from aethernet.errors import CheckpointError, OptionError, ProcessError
 from aethernet.files import atomic_path
 from aethernet.progress import Progress
 from aethernet.quality.scores import measure_quality
@@ -23,7 +24,6 @@ from aethernet.quality.sets import PictureFolder
 from aethernet.runtimes.models import resolve_model
 from aethernet.tables import write_json
 from aethernet.version import __version__
-from aethernet.witness import take_witness
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +52,11 @@ def run_arena(
         progress: makes a callback for each training and each measurement.
 
     Raises:
-        OptionError: a folder below `out` holds a training by other options, two sets have the same name, or there is
-            no network of a name in `only`.
-        ConfigError: no such engine.
-        EnvironmentProblem: an engine is not installed, or no training succeeded.
+        OutputError: a folder below `out` holds a training by other options.
+        OptionError: two sets have the same name, or there is no network of a name in `only`.
+        UsageError: no such engine.
+        EnvironmentProblem: an engine cannot run here.
+        ProcessError: no training succeeded.
     """
     if speed:
         pick_engines(list(recipe.speed.engines))  # an engine that is not there is better told now than in the end
@@ -71,11 +72,11 @@ def run_arena(
     for run in planned:
         try:
             arena.finish(run)
-        except (EnvironmentProblem, CheckpointError) as error:
+        except (ProcessError, CheckpointError) as error:
             logger.error("%s: %s", run.title, error)
             arena.failures.append(f"{run.title} failed: {str(error).splitlines()[0]}")
     if not arena.networks:
-        raise EnvironmentProblem("no training of the arena succeeded")
+        raise ProcessError("no training of the arena succeeded")
     report = arena.with_speed() if speed else arena.report()
     write(report, arena.out)
     return report
@@ -123,7 +124,7 @@ class _Arena:
             threads=self.recipe.threads,
             recipe=dataclasses.asdict(self.recipe.training),
             networks=[self.networks[name] for name in order if name in self.networks],
-            witness=take_witness(threads=threads, precision="fp32", size=f"input {height}x{width}"),
+            conditions=measurement_conditions(threads=threads, precision="fp32", size=f"input {height}x{width}"),
             failures=list(self.failures),
         )
 
@@ -148,7 +149,7 @@ class _Arena:
             latencies[names[row.model]].append(Latency(row.engine, speed.threads, size, *times))
         report = self.report()
         networks = [dataclasses.replace(network, speed=latencies[network.name]) for network in report.networks]
-        return dataclasses.replace(report, networks=networks, notes=measured.notes, witness=measured.witness)
+        return dataclasses.replace(report, networks=networks, notes=measured.notes, conditions=measured.conditions)
 
     def _quality(self, run: Run) -> dict[str, Quality]:
         """The quality on every set; what was measured before, with the same weights and pictures, is read."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aethernet.arena.curves import Point
+from aethernet.conditions import Conditions
 from aethernet.tables import markdown_table, short_count
-from aethernet.witness import Witness
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class NetworkRecord:
 class ArenaReport:
     """A whole arena, as far as it is finished; `failures` name the trainings that broke off.
 
-    `threads` are those of training and quality, which may have been done earlier than the witness says; the witness is
-    that of the times.
+    `threads` are those of training and quality, which may have been done earlier than the times; the
+    conditions are those of the times.
     """
 
     name: str
@@ -77,7 +77,7 @@ class ArenaReport:
     threads: int
     recipe: dict[str, Any]
     networks: list[NetworkRecord]
-    witness: Witness
+    conditions: Conditions
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -96,7 +96,7 @@ def arena_markdown(report: ArenaReport) -> str:
         *([f"ms: median for an input of {', '.join(sizes)}"] if sizes else []),
         *report.notes,
         *report.failures,
-        report.witness.sentence(),
+        report.conditions.sentence(),
     ]
     return "\n\n".join([markdown_table(header, rows), "\n".join(f"- {note}" for note in notes)])
 

@@ -10,7 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
+from aethernet.errors import (
+    CheckpointError,
+    EnvironmentProblem,
+    ExportError,
+    MissingDependencyError,
+    MissingDeviceError,
+    UsageError,
+)
 from aethernet.export.onnx import require_exporter
 from aethernet.optional import optional_package
 from aethernet.runtimes.models import Model
@@ -44,7 +51,7 @@ class Job:
         """The model as an ONNX file, written once for all engines that read one."""
         try:
             return onnx_file(self.model, self.folder, self.x)
-        except ConfigError as error:
+        except ExportError as error:
             raise NotApplicable(str(error)) from error
 
 
@@ -119,7 +126,7 @@ def _always() -> None:
 
 def _needs_compiler() -> None:
     if not shutil.which(os.environ.get("CXX", "g++")) and not shutil.which("clang++"):
-        raise EnvironmentProblem("engine compile needs a C++ compiler: install g++, or set CXX to yours")
+        raise MissingDependencyError("engine compile needs a C++ compiler: install g++, or set CXX to yours")
 
 
 def _needs_onnxruntime() -> None:
@@ -134,7 +141,7 @@ def _needs_openvino() -> None:
 
 def _needs_cuda() -> None:
     if not torch.cuda.is_available():
-        raise EnvironmentProblem(
+        raise MissingDeviceError(
             "engine cuda needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out of --engines"
         )
 
@@ -165,12 +172,12 @@ def pick_engines(names: list[str] | None) -> tuple[list[Engine], list[str]]:
         names: what the user asked for; None for the default.
 
     Raises:
-        ConfigError: no such engine.
-        EnvironmentProblem: an engine that was asked for is not installed.
+        UsageError: no such engine.
+        EnvironmentProblem: an engine that was asked for cannot run here.
     """
     for name in names or ():
         if name not in ENGINES:
-            raise ConfigError(f"there is no engine {name!r}; known: {', '.join(ENGINES)}")
+            raise UsageError(f"there is no engine {name!r}; known: {', '.join(ENGINES)}")
     if names:
         for name in names:
             ENGINES[name].check()

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from aethernet.cli import weights_file
-from aethernet.quantization.settings import PARTS, WEIGHT_BITS
+from aethernet.quantization.settings import CALIBRATION_PICTURES, LEAST_PERCENTILE, PARTS, PERCENTILE, WEIGHT_BITS
 
 HELP = "Set the ranges of activations on real pictures: a qat-stage checkpoint to train or to convert to int8."
 
@@ -14,13 +14,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures"
     )
-    parser.add_argument("-n", "--number", type=int, default=200, metavar="N", help="pictures to take (default: 200)")
+    parser.add_argument("-n", "--number", type=int, default=CALIBRATION_PICTURES, metavar="N",
+                        help=f"pictures to take (default: {CALIBRATION_PICTURES})")  # fmt: skip
     parser.add_argument(
         "--percentile",
         type=float,
-        default=99.99,
+        default=PERCENTILE,
         metavar="P",
-        help="of an activation's magnitudes, at least 99.99; 100 is the largest value (default: 99.99)",
+        help=f"of an activation's magnitudes, at least {LEAST_PERCENTILE}; 100 is the largest value (default: {PERCENTILE})",
     )
     parser.add_argument(
         "--preset", default="ort", help="what is int8: ort, openvino, tensorrt or quality (default: ort)"

@@ -20,10 +20,10 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from aethernet.demo import run_demo
-    from aethernet.errors import OptionError
+    from aethernet.errors import UsageError
 
     if args.iterations < 60:
-        raise OptionError(f"--iterations must be at least 60, not {args.iterations}")
+        raise UsageError(f"--iterations must be at least 60, not {args.iterations}")
     if args.out.is_dir() and any(args.out.iterdir()):
         archived = args.out.with_name(f"{args.out.name}_archived_{time.strftime('%Y%m%d_%H%M%S')}")
         args.out.rename(archived)
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         onnx = f"{row.ms_onnx:.0f}" if row.ms_onnx else "-"
         size = f"{row.file_bytes / 1e6:.2f} MB" if row.file_bytes else "-"
         print(f"{row.stage:<18}{row.psnr:>7.2f} dB{row.ssim:>10.4f}{params:>10}{ms:>12}{onnx:>10}{size:>10}")
-    print(f"\n{result.witness.sentence()}")
+    print(f"\n{result.conditions.sentence()}")
     print("256x256 pictures; PyTorch with all threads, ONNX Runtime with one")
     print("fused equals unfused: the same figures, see release/release.log for the largest differences")
     for kind, path in result.files.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aethernet.bench.timing import Candidate, time_candidates
+from aethernet.bench.timing import time_in_turn
 from aethernet.checkpoint.checkpoint import load_network
 from aethernet.data.degrade import bicubic_upscale
 from aethernet.quality.evaluation import Upscaler, evaluate, mean_quality, network_upscaler
@@ -86,5 +86,5 @@ def measure(
 def _milliseconds(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
     if not runs:
         return {}
-    timings = time_candidates([Candidate(*item) for item in runs.items()], rounds=ROUNDS, warmup=WARMUP)
-    return {timing.name: timing.median_ms for timing in timings}
+    timings = time_in_turn(list(runs.values()), rounds=ROUNDS, warmup=WARMUP)
+    return {name: timing.median_ms for name, timing in zip(runs, timings, strict=True)}

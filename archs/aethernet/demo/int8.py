@@ -10,6 +10,7 @@ from aethernet.data.embedded import PICTURES
 from aethernet.demo.commands import run_command
 from aethernet.demo.options import EXPERIMENT, VARIANT, qat_options, write_yaml
 from aethernet.export.onnx import export_onnx
+from aethernet.network.config import network_name
 from aethernet.release.folder import REPORT
 
 MAX_DROP = 0.15
@@ -42,7 +43,7 @@ def quantize_and_release(
         iterations: of the fine-tuning.
 
     Raises:
-        EnvironmentProblem: a command failed. A file that lost more than `MAX_DROP` is among the problems of the release.
+        ProcessError: a command failed. A file that lost more than `MAX_DROP` is among the problems of the release.
     """
     calibrated = out / "aether_tiny_qat.safetensors"
     pictures = str(data / "embedded" / "train" / "HR")
@@ -67,7 +68,7 @@ def quantize_and_release(
     problems = [
         f"{record['file']} is not in the bundle: {record['problem']}" for record in records if not record["passed"]
     ]
-    return Release(folder, f"aether_{VARIANT}_x{scale}", ptq, problems)
+    return Release(folder, network_name(VARIANT, scale), ptq, problems)
 
 
 def data_note() -> str:

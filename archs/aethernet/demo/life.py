@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
+from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.pictures import find_pictures, read_rgb
 from aethernet.demo import figures, pictures
 from aethernet.demo.commands import run_command
 from aethernet.demo.int8 import MAX_DROP, quantize_and_release
 from aethernet.demo.options import EXPERIMENT, test_options, train_options, write_yaml
 from aethernet.files import atomic_path
-from aethernet.witness import Witness, take_witness
 
 CROP_SIZE, CROP_STEP = 144, 96
 """Pixels of a training sub-image: decoding whole photographs would cost more than training."""
@@ -31,7 +31,7 @@ class DemoResult:
 
     rows: list[figures.Row]
     pictures: list[str]
-    witness: Witness
+    conditions: Conditions
     files: dict[str, Path]
     problems: list[str]
 
@@ -48,7 +48,7 @@ def run_demo(
         progress: called with the step's title and the part of it that is done, 0 to 1.
 
     Raises:
-        EnvironmentProblem: a command failed (its last lines are in the message). Table, curve and comparison of what was
+        ProcessError: a command failed (its last lines are in the message). Table, curve and comparison of what was
             trained until then are there.
     """
     out = Path(out).resolve()
@@ -100,10 +100,10 @@ def run_demo(
         {stage: path for stage, path in onnx.items() if path.exists()},
         held_out, scale, tested,
     )  # fmt: skip
-    witness = table.write(rows)
+    conditions = table.write(rows)
     files |= {"release": release.folder, "report": release.folder / "report.html"}
     progress("measure all", 1.0)
-    return DemoResult(rows, list(held_out), witness, files, [*problems(rows), *release.problems])
+    return DemoResult(rows, list(held_out), conditions, files, [*problems(rows), *release.problems])
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,10 @@ class Table:
     pictures: list[str]
     started: float
 
-    def write(self, rows: list[figures.Row]) -> Witness:
-        witness = take_witness(threads=torch.get_num_threads(), precision="float32", size="256x256")
+    def write(self, rows: list[figures.Row]) -> Conditions:
+        conditions = measurement_conditions(threads=torch.get_num_threads(), precision="float32", size="256x256")
         record = {
-            "witness": dataclasses.asdict(witness),
+            "conditions": dataclasses.asdict(conditions),
             "scale": self.scale,
             "iterations": self.iterations,
             "seconds": round(time.time() - self.started, 1),
@@ -128,7 +128,7 @@ class Table:
         }
         with atomic_path(self.path) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        return witness
+        return conditions
 
 
 def prepare_data(out: Path, scale: int, progress: Callable[[str, float], None]) -> Path:

@@ -7,11 +7,7 @@ from torch import Tensor
 
 from aethernet.network.network import AetherNet
 from aethernet.quantization.ranges import set_ranges
-from aethernet.quantization.settings import QuantizationConfig
-
-PERCENTILE = 99.99
-"""Cuts off the largest magnitude in ten thousand, which spends the levels on what is common: 0.13 dB on Set5 for tiny x4
-without any training."""
+from aethernet.quantization.settings import PERCENTILE, QuantizationConfig
 
 
 def calibrate(
@@ -38,7 +34,7 @@ def calibrate(
         The network.
 
     Raises:
-        StageError: an int8 network. DataError: no pictures, or damaged weights. ConfigError: a wrong percentile.
+        StageError: an int8 network. DataError: no pictures, or damaged weights. UsageError: a wrong percentile.
     """
     network.prepare_qat(quantization)
     set_ranges(network, pictures, percentile=percentile, progress=progress)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ NORM_TYPES = ("deployment", "layernorm", "none")
 SKIPS = ("none", "nearest", "bilinear")
 BLOCKS = ("gated", "plain")
 TAILS = ("stepwise", "direct")
+NAME_PATTERN = re.compile(r"aether_([a-z]+)_x(\d+)")
 CONFIG_KEY = "config"
 """Name of the state dict entry that holds the configuration: JSON text as bytes (uint8)."""
 VERSION_FIELD = "arch_version"
@@ -132,6 +134,11 @@ class AetherConfig:
         return STAGES.index(self.stage) >= STAGES.index("qat")
 
     @property
+    def name(self) -> str:
+        """What its files are called, such as `aether_small_x4`."""
+        return network_name(self.variant, self.scale)
+
+    @property
     def title(self) -> str:
         """A short name for messages, such as `aether_small x4 (stage train)`."""
         return f"aether_{self.variant} x{self.scale} (stage {self.stage})"
@@ -187,11 +194,20 @@ class AetherConfig:
         if not (self.quantized and other.quantized):
             ignored.append("quantization")
         names = [entry.name for entry in dataclasses.fields(self) if entry.name not in ignored]
+        pairs = {name: (getattr(other, name), getattr(self, name)) for name in [*names, "kernel_sizes"]}
+        if "quantization" in pairs:
+            theirs, ours = (dataclasses.asdict(config) for config in pairs.pop("quantization"))
+            pairs |= {f"quantization: {name}": (theirs[name], value) for name, value in ours.items()}
         return [
-            f"{name}: {getattr(other, name)!r} in the weights, {getattr(self, name)!r} here"
-            for name in [*names, "kernel_sizes"]
-            if getattr(self, name) != getattr(other, name)
+            f"{name}: {theirs!r} in the weights, {ours!r} here"
+            for name, (theirs, ours) in pairs.items()
+            if theirs != ours
         ]
+
+
+def network_name(variant: str, scale: int) -> str:
+    """What the files of a network are called, such as `aether_small_x4`; `NAME_PATTERN` reads it."""
+    return f"aether_{variant}_x{scale}"
 
 
 def pack_fields(fields: Mapping[str, Any]) -> Tensor:

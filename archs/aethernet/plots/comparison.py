@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from aethernet.conditions import Conditions
 from aethernet.errors import DataError
-from aethernet.witness import Witness
 
 OWN_PREFIX = "aether_"
 """What the specs of this project's networks begin with."""
 PREFERRED_ENGINE = "onnxruntime"
-MOST_CHARACTERS = 420  # of a witness in a caption
+MOST_CHARACTERS = 420  # of a line of conditions in a caption
 SAME_LENGTH = 1.15
 """Ratio up to which numbers of iterations count as the same."""
 
@@ -79,21 +79,11 @@ class Contestant:
         return self.spec.startswith(OWN_PREFIX)
 
     @property
-    def runs_by_length(self) -> list[list[Run]]:
-        """The seeds of each length of training, the shortest first. Runs that were given the same seconds, not
-        iterations, come out nearly alike and count as one length."""
-        groups: list[list[Run]] = []
-        for run in sorted(self.runs, key=lambda run: run.iterations):
-            if groups and run.iterations <= SAME_LENGTH * groups[-1][0].iterations:
-                groups[-1].append(run)
-            else:
-                groups.append([run])
-        return groups
-
-    @property
     def longest_runs(self) -> list[Run]:
-        """The seeds of the longest training."""
-        return self.runs_by_length[-1] if self.runs else []
+        """The seeds of the longest training. Runs that were given the same seconds, not iterations, come out nearly
+        alike and count as one length."""
+        most = max((run.iterations for run in self.runs), default=0)
+        return [run for run in self.runs if most <= SAME_LENGTH * run.iterations]
 
 
 def mean_iterations(runs: Sequence[Run]) -> int:
@@ -109,7 +99,7 @@ class Comparison:
     scale: int
     val: str
     networks: list[Contestant]
-    witnesses: list[Witness]
+    conditions: list[Conditions]
 
     @property
     def sets(self) -> list[str]:
@@ -118,9 +108,9 @@ class Comparison:
         return [name for name in (runs[0].psnr if runs else ()) if all(name in run.psnr for run in runs)]
 
     @property
-    def witness_sentences(self) -> list[str]:
+    def condition_lines(self) -> list[str]:
         """What the figures were measured on, each once, with commands that a caption has room for."""
-        sentences = dict.fromkeys(witness.sentence() for witness in self.witnesses)
+        sentences = dict.fromkeys(each.sentence() for each in self.conditions)
         return [text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 2]}…`" for text in sentences]
 
     @property

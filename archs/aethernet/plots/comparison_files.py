@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from aethernet.errors import DataError
+from aethernet.conditions import Conditions
+from aethernet.errors import DataError, UsageError
 from aethernet.plots.comparison import Comparison, Contestant, CurvePoint, Latency, Run, Setting
-from aethernet.witness import Witness
 
 KINDS = ("arena", "quality", "speed")
 NUMBER = (int, float)
@@ -25,7 +25,7 @@ def read_comparison(paths: Sequence[str | Path]) -> Comparison:
             that `bench quality` measured twice on a set.
     """
     if not paths:
-        raise DataError("no file given: give the JSON files that `aethernet bench arena` wrote")
+        raise UsageError("no file given: give the JSON files that `aethernet bench arena` wrote")
     files = [(Path(path), *_read(Path(path))) for path in paths]
     comparison = Comparison(Path(paths[0]).stem, 0, "", [], [])
     for path, kind, content in files:
@@ -51,7 +51,7 @@ def read_comparison(paths: Sequence[str | Path]) -> Comparison:
 def _add_arena(comparison: Comparison, content: dict, path: Path) -> None:
     _same_scale(comparison, _get(content, "scale", int, str(path)), path)
     comparison.val = comparison.val or _get(content, "val", str, str(path))
-    comparison.witnesses.append(_witness(content, path))
+    comparison.conditions.append(_conditions(content, path))
     for number, record in enumerate(_get(content, "networks", list, str(path))):
         where = f"{path}: networks[{number}]"
         network = _network(comparison, _get(record, "name", str, where), _get(record, "spec", str, where), where)
@@ -71,7 +71,7 @@ def _add_arena(comparison: Comparison, content: dict, path: Path) -> None:
 
 
 def _add_quality(comparison: Comparison, content: dict, path: Path) -> None:
-    comparison.witnesses.append(_witness(content, path))
+    comparison.conditions.append(_conditions(content, path))
     found: dict[str, dict[str, float]] = {}
     for number, score in enumerate(_get(content, "scores", list, str(path))):
         where = f"{path}: scores[{number}]"
@@ -90,15 +90,15 @@ def _add_quality(comparison: Comparison, content: dict, path: Path) -> None:
 
 
 def _add_speed(comparison: Comparison, content: dict, path: Path) -> None:
-    witness = _witness(content, path)
-    comparison.witnesses.append(witness)
+    conditions = _conditions(content, path)
+    comparison.conditions.append(conditions)
     for number, row in enumerate(_get(content, "rows", list, str(path))):
         where = f"{path}: rows[{number}]"
         _same_scale(comparison, _get(row, "scale", int, where), path)
         model = _get(row, "model", str, where)
         network = _network(comparison, model, model, where)
         network.params = network.params or _get(_get(row, "complexity", dict, where), "parameters", int, where)
-        setting = Setting(_get(row, "engine", str, where), witness.threads, _plain_size(witness.size))
+        setting = Setting(_get(row, "engine", str, where), conditions.threads, _plain_size(conditions.size))
         network.speed[setting] = _latency(_get(row, "timing", dict, where), where)
 
 
@@ -152,10 +152,11 @@ def _same_scale(comparison: Comparison, scale: int, path: Path) -> None:
         raise DataError(f"{path} holds networks of x{scale}, others are of x{comparison.scale}: plot each scale alone")
 
 
-def _witness(content: dict, path: Path) -> Witness:
-    record = _get(content, "witness", dict, str(path))
-    fields = dataclasses.fields(Witness)
-    return Witness(**{one.name: _get(record, one.name, (str, int), f"{path}: witness") for one in fields})
+def _conditions(content: dict, path: Path) -> Conditions:
+    key = "witness" if "witness" in content else "conditions"  # the word of files written before 26 November 2026
+    record = _get(content, key, dict, str(path))
+    fields = dataclasses.fields(Conditions)
+    return Conditions(**{one.name: _get(record, one.name, (str, int), f"{path}: {key}") for one in fields})
 
 
 def _read(path: Path) -> tuple[str, dict]:

@@ -11,6 +11,11 @@ from aethernet.errors import ConfigError
 PRECISIONS = ("int8", "float")
 RANGES = ("learnt", "fixed")
 WEIGHT_BITS = (7, 8)
+PERCENTILE = LEAST_PERCENTILE = 99.99
+"""Of an activation's magnitudes, by default and at least. It cuts off the largest one in ten thousand, which spends the
+levels on what is common: 0.13 dB on Set5 for tiny x4 without any training. 99.9 costs 0.18 dB."""
+CALIBRATION_PICTURES = 200
+"""At most, by default; 100 varied ones are plenty."""
 
 
 @dataclass(frozen=True, kw_only=True)

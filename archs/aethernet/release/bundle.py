@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aethernet.checkpoint.checkpoint import Checkpoint
+from aethernet.conditions import measurement_conditions, own_command
 from aethernet.data.calibration import CalibrationInputs
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.half_range import HalfReport, half_ranges
 from aethernet.export.onnx import require_exporter
 from aethernet.export.saturation import saturation
@@ -32,7 +33,6 @@ from aethernet.release.records import KIND, FileRecord, Mean, Report, SpeedRecor
 from aethernet.release.tensorrt import Shapes, engine_lines
 from aethernet.release.write import calibrated, read_float, read_tuned, write_files
 from aethernet.tables import write_json
-from aethernet.witness import own_command, take_witness
 
 logger = logging.getLogger(__name__)
 
@@ -79,13 +79,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.max_drop >= 0:
-            raise ConfigError(f"max-drop must be 0 dB or more, not {self.max_drop}")
+            raise UsageError(f"max-drop must be 0 dB or more, not {self.max_drop}")
         if self.name is not None and not self.name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-            raise ConfigError(f"a name is made of letters, digits, dots, dashes and underscores, not {self.name!r}")
+            raise UsageError(f"a name is made of letters, digits, dots, dashes and underscores, not {self.name!r}")
         if self.qat is not None and self.calibration:
-            raise ConfigError("--qat brings its own ranges: leave out --calibration")
+            raise UsageError("--qat brings its own ranges: leave out --calibration")
         if min(*self.size, self.rounds) < 1:
-            raise ConfigError(f"size {self.size} in {self.rounds} rounds: all must be at least 1")
+            raise UsageError(f"size {self.size} in {self.rounds} rounds: all must be at least 1")
         QuantizationConfig.read(self.preset)
 
 
@@ -153,7 +153,7 @@ def _fill(
 ) -> Report:
     """Everything but the checksums."""
     network = checkpoint.network()
-    name = settings.name or f"aether_{network.config.variant}_x{network.config.scale}"
+    name = settings.name or network.config.name
     quantized, int8 = _quantized(network, checkpoint, data, settings, progress("calibrating"))
     header = header_of(checkpoint.path) | {"name": name}
     products = write_files(folder, name, network, quantized, header, progress("writing"))
@@ -276,10 +276,10 @@ def _report(
         input_size=settings.size,
         tensorrt=engine_lines(name, held, config.in_channels, settings.shapes),
         notes=notes,
-        witness=take_witness(
+        conditions=measurement_conditions(
             threads=gated.threads, precision="as the files", size="whole pictures", command=command_for_others(sys.argv)
         ),
-        speed_witness=take_witness(
+        speed_conditions=measurement_conditions(
             threads=TIMED_THREADS,
             precision="as the files",
             size="input {}x{}".format(*settings.size),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from aethernet.checkpoint.checkpoint import load_network
-from aethernet.errors import CheckpointError, EngineError, EnvironmentProblem
+from aethernet.errors import CheckpointError, EngineError, EnvironmentProblem, MissingDependencyError
 from aethernet.network.network import AetherNet
 from aethernet.progress import Progress
 from aethernet.quality.sets import PictureFolders
@@ -165,7 +165,7 @@ def openvino_is_there() -> bool:
     """Whether OpenVINO, an extra, can be imported."""
     try:
         import_openvino()
-    except EnvironmentProblem:
+    except MissingDependencyError:
         return False
     return True
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.data.proof import proof_inputs
-from aethernet.errors import CheckpointError
+from aethernet.errors import CheckpointError, StageError
 from aethernet.export.onnx import export_onnx
 from aethernet.network.calibration import calibrate
 from aethernet.network.network import AetherNet
@@ -27,11 +27,11 @@ def read_float(weights: str | Path, key: str | None, progress: Progress) -> Chec
     """The float weights of a release, proven to fuse exactly.
 
     Raises:
-        CheckpointError: unreadable, of a quantised stage, not whole, or not finite.
+        CheckpointError: unreadable, not whole, or not finite. StageError: of a quantised stage.
     """
     checkpoint = read_checkpoint(weights, key)
     if checkpoint.config.quantized:
-        raise CheckpointError(
+        raise StageError(
             f"{weights} is of stage {checkpoint.config.stage}: give the float weights that it was made from, and this "
             "file with --qat (stage qat)"
         )
@@ -59,11 +59,11 @@ def read_tuned(file: str | Path, checkpoint: Checkpoint) -> AetherNet:
     """A network of stage qat or int8 that was fine-tuned from the weights of `checkpoint`.
 
     Raises:
-        CheckpointError: of another stage, or of another network.
+        CheckpointError: of another network. StageError: of another stage.
     """
     tuned = read_checkpoint(file)
     if not tuned.config.quantized:
-        raise CheckpointError(
+        raise StageError(
             f"{file} is of stage {tuned.config.stage}: --qat takes what `aethernet train -opt options/qat/...` or "
             "`aethernet calibrate` wrote (stage qat), or packaged int8 weights"
         )

@@ -21,11 +21,11 @@ from aethernet.integrations.peers import (
     build_with_weights,
     load_peer,
 )
+from aethernet.network.config import NAME_PATTERN, network_name
 from aethernet.network.network import AetherNet
 from aethernet.network.variants import VARIANTS, variant_config
 from aethernet.runtimes.onnxruntime import inspect_onnx
 
-VARIANT_PATTERN = re.compile(r"aether_([a-z]+)_x(\d+)")
 PEER_WITH_WEIGHTS = re.compile(rf"({PEER_TEXT.pattern})@(.+)", re.DOTALL)
 WEIGHTS_SUFFIXES = (".pth", ".safetensors", ".pt", ".ckpt")
 KNOWN = f"a variant such as aether_tiny_x4, a weights file ({' '.join(WEIGHTS_SUFFIXES)}), an .onnx file, or {EXAMPLE}"
@@ -74,7 +74,7 @@ def resolve_model(spec: str) -> Model:
         raise ConfigError(f"{spec!r} is not of the form {EXAMPLE!r}, with @FILE behind it for its weights")
     if spec in pretrained.available():
         return _aether_model(spec, spec, load_network(spec))
-    if match := VARIANT_PATTERN.fullmatch(spec):
+    if match := NAME_PATTERN.fullmatch(spec):
         return _variant(spec, match[1], int(match[2]))
     if path.suffix == ".onnx":
         facts = inspect_onnx(path)
@@ -97,7 +97,7 @@ def _variant(spec: str, variant: str, scale: int) -> Model:
     if variant not in VARIANTS:
         closest = near(variant, VARIANTS, most=1) or list(VARIANTS)
         raise ConfigError(
-            f"there is no variant {variant!r}; known: {', '.join(closest)}, as in aether_{closest[0]}_x{scale}"
+            f"there is no variant {variant!r}; known: {', '.join(closest)}, as in {network_name(closest[0], scale)}"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

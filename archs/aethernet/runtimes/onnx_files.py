@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from aethernet.errors import ConfigError
+from aethernet.errors import ExportError
 from aethernet.export.form import Form
 from aethernet.export.onnx import export_onnx, quiet_exporter, require_exporter
 from aethernet.network.network import AetherNet
@@ -24,7 +24,7 @@ def onnx_file(model: Model, folder: Path, example: torch.Tensor | None = None) -
             other.
 
     Raises:
-        ConfigError: a network that cannot be exported.
+        ExportError: a network that cannot be exported.
         EnvironmentProblem: as `require_exporter`.
     """
     if model.onnx is not None:
@@ -62,4 +62,4 @@ def export_peer(network: nn.Module, example: torch.Tensor, path: Path) -> bool:
             assert program is not None  # as always with dynamo
             program.save(path)
             return shapes is not None
-    raise ConfigError(f"{type(network).__name__} cannot be exported to ONNX: {str(failure).splitlines()[0]}")
+    raise ExportError(f"{type(network).__name__} cannot be exported to ONNX: {str(failure).splitlines()[0]}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aethernet.errors import CheckpointError, ConfigError, EngineError, EngineOutOfMemory, EnvironmentProblem
+from aethernet.errors import CheckpointError, EngineError, EngineOutOfMemory, MissingDeviceError, UsageError
 from aethernet.optional import optional_package
 from aethernet.runtimes.session import Session, first_line, with_batch, with_bytes
 
@@ -43,8 +43,8 @@ class OnnxRuntimeSession(Session):
 
     Raises:
         CheckpointError: no such file, or not a picture-to-picture ONNX model.
-        ConfigError: a device that ONNX Runtime does not know here.
-        EnvironmentProblem: ONNX Runtime is not installed.
+        UsageError: a device that ONNX Runtime does not know here.
+        EnvironmentProblem: ONNX Runtime, or the device, is missing.
     """
 
     engine = "onnxruntime"
@@ -135,9 +135,9 @@ def _providers(runtime, device: str) -> list:
     if kind == "cpu":
         return ["CPUExecutionProvider"]
     if kind != "cuda":
-        raise ConfigError(f"device {device!r} is not known to ONNX Runtime here: give cpu or cuda")
+        raise UsageError(f"device {device!r} is not known to ONNX Runtime here: give cpu or cuda")
     if "CUDAExecutionProvider" not in runtime.get_available_providers():
-        raise EnvironmentProblem(
+        raise MissingDeviceError(
             f"device {device!r} needs ONNX Runtime's GPU build: pip install onnxruntime-gpu, or leave it out"
         )
     return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]

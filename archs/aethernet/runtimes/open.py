@@ -3,7 +3,7 @@
 import copy
 from pathlib import Path
 
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.runtimes.models import Model
 from aethernet.runtimes.onnx_files import onnx_file
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
@@ -37,18 +37,18 @@ def open_model(
     """
     engine = engine or ("torch" if model.network is not None else "onnxruntime")
     if engine not in ENGINES:
-        raise ConfigError(f"there is no engine {engine!r}: give {', '.join(ENGINES)}")
+        raise UsageError(f"there is no engine {engine!r}: give {', '.join(ENGINES)}")
     if engine == "torch":
         if model.network is None:
-            raise ConfigError(f"{model.label} is an ONNX file, which PyTorch does not run: give another engine")
+            raise UsageError(f"{model.label} is an ONNX file, which PyTorch does not run: give another engine")
         return TorchSession(copy.deepcopy(model.network), device, precision)
     if precision != "fp32":
-        raise ConfigError(f"precision {precision} is for PyTorch: give {engine} a file of that precision")
+        raise UsageError(f"precision {precision} is for PyTorch: give {engine} a file of that precision")
     if model.onnx is None and folder is None:
-        raise ConfigError(f"{model.label} is no ONNX file, which {engine} needs: export it first")
+        raise UsageError(f"{model.label} is no ONNX file, which {engine} needs: export it first")
     path = model.onnx or onnx_file(model, Path(folder or "."))
     if engine == "openvino":
         if device != "cpu":
-            raise ConfigError(f"OpenVINO runs on the CPU here, not on {device!r}: leave the device out")
+            raise UsageError(f"OpenVINO runs on the CPU here, not on {device!r}: leave the device out")
         return OpenVinoSession(path, threads)
     return OnnxRuntimeSession(path, device, threads, as_written=model.for_tensorrt)

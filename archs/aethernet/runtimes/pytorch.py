@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from aethernet.errors import ConfigError, EngineError, EngineOutOfMemory, EnvironmentProblem
+from aethernet.errors import EngineError, EngineOutOfMemory, MissingDeviceError, UsageError
 from aethernet.runtimes.session import Session, first_line
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -14,25 +14,25 @@ class TorchSession(Session):
     """A network, moved to `device` and set to eval; with fp16 or bf16 its weights are converted, so give a copy.
 
     Raises:
-        ConfigError: an unknown precision, or float16 on a CPU.
-        EnvironmentProblem: a CUDA device that is not there.
+        UsageError: an unknown precision, or float16 on a CPU.
+        MissingDeviceError: a CUDA device that is not there.
     """
 
     engine = "torch"
 
     def __init__(self, network: nn.Module, device: str = "cpu", precision: str = "fp32") -> None:
         if precision not in PRECISIONS:
-            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)} in PyTorch, not {precision!r}")
+            raise UsageError(f"precision must be one of {', '.join(PRECISIONS)} in PyTorch, not {precision!r}")
         try:
             kind = torch.device(device).type
         except RuntimeError as error:
-            raise ConfigError(
+            raise UsageError(
                 f"there is no device {device!r}: give cpu, cuda, or one of several as in cuda:1"
             ) from error
         if kind == "cpu" and precision == "fp16":
-            raise ConfigError("fp16 in PyTorch is for GPUs, on a CPU it is slower than fp32: leave the precision out")
+            raise UsageError("fp16 in PyTorch is for GPUs, on a CPU it is slower than fp32: leave the precision out")
         if kind == "cuda" and not torch.cuda.is_available():
-            raise EnvironmentProblem(
+            raise MissingDeviceError(
                 f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out"
             )
         self.device, self.precision, self.dtype = device, precision, PRECISIONS[precision]

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from aethernet.checkpoint import pretrained
+from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.pictures import middle
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.saturation import on_every_x86
 from aethernet.progress import Progress
 from aethernet.quality.sets import PictureFolders
@@ -17,7 +18,6 @@ from aethernet.runtimes.models import Model, resolve_model
 from aethernet.runtimes.open import open_model
 from aethernet.threads import fixed_threads
 from aethernet.verify.agreement import hold_against
-from aethernet.witness import Witness, take_witness
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class VerificationReport:
     pictures: int
     max_drop: float
     rows: list[Verified]
-    witness: Witness
+    conditions: Conditions
 
     @property
     def passed(self) -> bool:
@@ -81,17 +81,17 @@ def verify_files(
         max_drop: the PSNR in dB that a file may lose on the mean of all pictures.
 
     Raises:
-        ConfigError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
+        UsageError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
         DataError: unusable pictures.
     """
     if not max_drop >= 0:
-        raise ConfigError(f"max-drop must be 0 dB or more, not {max_drop}")
+        raise UsageError(f"max-drop must be 0 dB or more, not {max_drop}")
     reference, models = resolve_model(against), [resolve_model(file) for file in files]
     for model in (reference, *models):
         if not model.trained:
-            raise ConfigError(f"{model.label} has random weights, so nothing can be held against them: give a file")
+            raise UsageError(f"{model.label} has random weights, so nothing can be held against them: give a file")
         if (model.scale, model.in_channels) != (reference.scale, reference.in_channels):
-            raise ConfigError(
+            raise UsageError(
                 f"{model.label} is x{model.scale} with {model.in_channels} channels, {reference.label} is "
                 f"x{reference.scale} with {reference.in_channels}: they do not come from one another"
             )
@@ -129,8 +129,8 @@ def verify_files(
             )
         )
     looked_at = "whole pictures" if size is None else f"the {size[0]}x{size[1]} middles of the pictures"
-    witness = take_witness(threads=used, precision="fp32 reference", size=looked_at, device="cpu")
-    return VerificationReport(reference.label, found.psnr, found.ssim, len(found.pictures), max_drop, rows, witness)
+    conditions = measurement_conditions(threads=used, precision="fp32 reference", size=looked_at, device="cpu")
+    return VerificationReport(reference.label, found.psnr, found.ssim, len(found.pictures), max_drop, rows, conditions)
 
 
 class Middles(PictureFolders):
@@ -160,5 +160,5 @@ def _common_size(models: Sequence[Model]) -> tuple[int, int] | None:
     sizes = sorted({model.size for model in models if model.size})
     if len(sizes) > 1:
         listed = " and ".join(f"{height}x{width}" for height, width in sizes)
-        raise ConfigError(f"these files take one size each, {listed}: verify them one after the other")
+        raise UsageError(f"these files take one size each, {listed}: verify them one after the other")
     return sizes[0] if sizes else None

@@ -3,13 +3,13 @@
 import numpy as np
 
 from aethernet.bench.timing import Timing
+from aethernet.conditions import measurement_conditions
 from aethernet.export.half_range import HalfReport, LayerRange
 from aethernet.release import plan
 from aethernet.release.crops import CropCollector
 from aethernet.release.records import Check, EngineLine, FileRecord, Mean, Report, SpeedRecord
 from aethernet.release.tensorrt import Shapes, engine_lines
 from aethernet.verify.agreement import Agreement
-from aethernet.witness import take_witness
 
 PRODUCTS = tuple(product for product in plan.PRODUCTS if product is not plan.INT8)
 """The files of a network that was calibrated, or fine-tuned, here."""
@@ -43,13 +43,15 @@ def sample_report(failed: tuple[plan.Product, ...] = (), name: str = "net_x2", *
         for n, product in enumerate((plan.FP32, plan.FP16, plan.INT8_ORT)) if product in held
     ]  # fmt: skip
     lines: list[EngineLine] = engine_lines(name, held, 3, Shapes())
-    witness = take_witness(threads=1, precision="as the files", size="whole pictures", command="aethernet release x")
+    conditions = measurement_conditions(
+        threads=1, precision="as the files", size="whole pictures", command="aethernet release x"
+    )
     fields = {
         "name": name, "title": "aether_custom x2 (stage train)", "variant": "custom", "scale": 2, "in_channels": 3,
         "parameters": 1234, "receptive_radius": 8, "passed": not failed, "network": Mean(30.0, 0.9),
         "bicubic": Mean(28.0, 0.85), "pictures": PICTURES, "max_drop": 0.1, "int8": "Calibrated & <not> fine-tuned.",
         "files": files, "speed": speed, "half": HALF, "input_size": (16, 24), "tensorrt": lines, "notes": ["A note."],
-        "witness": witness, "speed_witness": witness,
+        "conditions": conditions, "speed_conditions": conditions,
     }  # fmt: skip
     return Report(**fields | changes)
 

@@ -13,7 +13,7 @@ from aethernet.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)
-class Witness:
+class Conditions:
     """Machine, software and call behind a table. `cores` are those this process may use."""
 
     device: str
@@ -35,7 +35,9 @@ class Witness:
         )
 
 
-def take_witness(*, threads: int, precision: str, size: str, device: str = "cpu", command: str = "") -> Witness:
+def measurement_conditions(
+    *, threads: int, precision: str, size: str, device: str = "cpu", command: str = ""
+) -> Conditions:
     """Looks at this machine now.
 
     Args:
@@ -44,7 +46,7 @@ def take_witness(*, threads: int, precision: str, size: str, device: str = "cpu"
         command: the command line; by default that of this process.
     """
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else machine.cpu().title
-    return Witness(
+    return Conditions(
         device=name,
         cores=machine.cores(),
         threads=threads,
