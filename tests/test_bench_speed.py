@@ -148,15 +148,15 @@ def test_runtimes_compute_the_network(name, checkpoint, tmp_path_factory):
 @needs_onnx
 @needs_spandrel
 def test_onnx_files_are_subjects(tmp_path):
-    from aethernet.bench.peer_files import export_peer
-    from aethernet.runtimes.onnxruntime import open_session
+    from aethernet.runtimes.onnx_files import export_peer
+    from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 
     peer = resolve_model(COMPACT)
     path = tmp_path / "compact.onnx"
     assert export_peer(peer.network, picture(1, 3, 16, 20), path)
     subject = resolve_model(str(path))
     assert (subject.label, subject.scale, subject.in_channels) == ("compact.onnx", 2, 3)
-    assert open_session(path).get_inputs()[0].shape[1] == 3
+    assert OnnxRuntimeSession(path).input_shape[1] == 3
     with pytest.raises(NotApplicable, match="no PyTorch network"):
         ENGINES["eager"].prepare(Job(subject, picture(1, 3, 8, 8), 1, tmp_path))
     report = measure_speed([str(path)], size=(8, 8), engines=["eager", "onnxruntime"], rounds=1, memory=False)

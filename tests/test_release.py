@@ -24,12 +24,13 @@ from aethernet import aether_custom
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.cli import main
 from aethernet.data.pictures import write_png
-from aethernet.errors import CheckpointError, StageError, UsageError
+from aethernet.errors import CheckpointError, EngineError, StageError, UsageError
 from aethernet.release import Settings, bundle, gate, plan, write
 from aethernet.release import folder as places
 from aethernet.release.bundle import command_for_others
 from aethernet.release.origin import UNKNOWN, read_origin
 from aethernet.release.tensorrt import Shapes, engine_lines
+from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.verify.verification import verify_files
 
 pytest.importorskip("onnx", reason="ONNX export is an extra")
@@ -328,7 +329,7 @@ def test_a_file_that_a_runtime_refuses_fails(quick, monkeypatch):
     def refuse(path, threads):
         raise CheckpointError("OpenVINO refuses the exported graph: because")
 
-    monkeypatch.setattr(gate, "compile_openvino", refuse)
+    monkeypatch.setattr(gate, "OpenVinoSession", refuse)
     assert main([*arguments(root), *QUICK]) == 1
     report = json.loads((root / "out/report.json").read_text())
     failed = [record["file"] for record in report["files"] if not record["passed"]]
@@ -354,19 +355,14 @@ def test_a_float16_file_that_overflows_fails(quick, monkeypatch):
 
 def test_a_file_that_breaks_while_it_runs_fails(quick, monkeypatch):
     root, _ = quick
-    real = gate.session_function
 
-    def breaking(session):
-        run = real(session)
+    class Breaking(OnnxRuntimeSession):
+        def run(self, batch):
+            if batch.shape[-1] > 15 and self.path.name.endswith("_fp16.onnx"):
+                raise EngineError("[ONNXRuntimeError] too large")
+            return super().run(batch)
 
-        def on_small_ones(batch):
-            if batch.shape[-1] > 15:
-                raise gate.runtime_errors()[0]("[ONNXRuntimeError] too large")
-            return run(batch)
-
-        return on_small_ones if getattr(session, "_model_path", "").endswith("_fp16.onnx") else run
-
-    monkeypatch.setattr(gate, "session_function", breaking)
+    monkeypatch.setattr(gate, "OnnxRuntimeSession", Breaking)
     assert main([*arguments(root), *QUICK]) == 1
     records = json.loads((root / "out/report.json").read_text())["files"]
     assert [record["file"] for record in records if not record["passed"]] == ["aether_custom_x2_fp16.onnx"]

@@ -42,12 +42,12 @@ def measure_latency(
         for product in ordered:
             if not product.engine:
                 continue
-            subject = resolve_model(str(folder / f"{name}{product.suffix}"))
-            x = torch.rand(1, subject.in_channels, *size, generator=torch.Generator().manual_seed(0))
+            model = resolve_model(str(folder / f"{name}{product.suffix}"))
+            x = torch.rand(1, model.in_channels, *size, generator=torch.Generator().manual_seed(0))
             for engine in map(ENGINES.__getitem__, product.engine.split()):
                 try:
                     engine.check()
-                    runs.append(engine.prepare(Job(subject, x, threads, Path(scratch))))
+                    runs.append(engine.prepare(Job(model, x, threads, Path(scratch))))
                 except (EnvironmentProblem, NotApplicable):
                     continue  # the gate has said so
                 jobs.append((f"{name}{product.suffix}", TITLES[engine.name], product.precision))
