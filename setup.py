@@ -45,6 +45,7 @@ setup(
         "numpy>=1.22",
         "opencv-python>=4.5.5.64",  # the build that BasicSR names; where libGL is missing, the headless one does the same
         "lazy-loader>=0.3",
+        "msgspec>=0.18",
         "packaging>=24.2",
         "pillow>=9.0",
         "pyyaml>=6.0",
