@@ -8,14 +8,14 @@ import re
 import numpy as np
 import pytest
 import torch
-from networks import randomise
+from helpers.networks import randomise
 
 from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
 from aethernet.checkpoint import pretrained
 from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.embedded import embedded_pictures
 from aethernet.data.pictures import write_png
-from aethernet.errors import CheckpointError, ConfigError, DataError
+from aethernet.errors import CheckpointError, DataError, UsageError
 from aethernet.integrations.basicsr import compat
 from aethernet.quality.evaluation import (
     PictureQuality,
@@ -237,9 +237,9 @@ def test_input_folder(folder, tmp_path):
     assert ready.scores[0].mean == made.scores[0].mean
     with pytest.raises(DataError, match=r"has no input for colour: expected a picture named colour or colourx3"):
         InputFolder(tmp_path / "lr", references, 3)
-    with pytest.raises(ConfigError, match="1 sets, but 2 folders"):
+    with pytest.raises(UsageError, match="1 sets, but 2 folders"):
         measure_quality(["bicubic_rgb"], [folder], scale=2, lr=["a", "b"])
-    with pytest.raises(ConfigError, match="leave out --lr"):
+    with pytest.raises(UsageError, match="leave out --lr"):
         measure_quality(["bicubic"], [folder], scale=2, lr=[tmp_path / "lr"])
 
 
@@ -268,24 +268,26 @@ def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
     assert "set" in err, "progress goes to the standard error stream"
     content = json.loads(out_file.read_text())
     assert content["kind"] == "quality"
-    assert set(content) == {"kind", "scores", "notes", "witness"}
+    assert set(content) == {"kind", "scores", "notes", "conditions"}
     assert [score["model"] for score in content["scores"]] == ["bicubic", "net.pth", "bicubic_rgb"]
     assert set(content["scores"][0]) == {"model", "scale", "set_name", "path", "mean", "pictures"}
     assert set(content["scores"][0]["pictures"][0]) == {"name", "psnr", "ssim"}
-    assert {"device", "threads", "torch", "precision", "size", "date", "command"} <= set(content["witness"])
+    assert {"device", "threads", "torch", "precision", "size", "date", "command"} <= set(content["conditions"])
     code, out, _ = command("bicubic", "--sets", folder, "--scale", 3, "--summary")
     assert code == 0
     assert "colour" not in out
 
 
 def test_infinite_psnr_is_null_in_json(tmp_path):
+    from aethernet.conditions import measurement_conditions
     from aethernet.quality.scores import QualityReport, SetScore
     from aethernet.tables import write_json
-    from aethernet.witness import take_witness
 
     same = PictureQuality("a", math.inf, 1.0)
-    witness = take_witness(threads=1, precision="fp32", size="whole pictures")
-    write_json(tmp_path / "a.json", "quality", QualityReport([SetScore("m", 2, "s", "p", same, [same])], [], witness))
+    conditions = measurement_conditions(threads=1, precision="fp32", size="whole pictures")
+    write_json(
+        tmp_path / "a.json", "quality", QualityReport([SetScore("m", 2, "s", "p", same, [same])], [], conditions)
+    )
     assert json.loads((tmp_path / "a.json").read_text())["scores"][0]["mean"]["psnr"] is None
 
 

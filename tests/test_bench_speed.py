@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 
 from aethernet import VARIANTS, AetherConfig, AetherNet, write_checkpoint
 from aethernet.bench import engines
@@ -14,7 +14,7 @@ from aethernet.bench.engines import ENGINES, Job, NotApplicable, pick_engines
 from aethernet.bench.memory import peak_memory
 from aethernet.bench.speed import measure_speed
 from aethernet.checkpoint import pretrained
-from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
+from aethernet.errors import CheckpointError, ConfigError, MissingDependencyError, MissingDeviceError, UsageError
 from aethernet.runtimes.models import resolve_model
 from aethernet.tables import markdown_table, short_count
 
@@ -148,21 +148,21 @@ def test_runtimes_compute_the_network(name, checkpoint, tmp_path_factory):
 @needs_onnx
 @needs_spandrel
 def test_onnx_files_are_subjects(tmp_path):
-    from aethernet.bench.peer_files import export_peer
-    from aethernet.runtimes.onnxruntime import open_session
+    from aethernet.runtimes.onnx_files import export_peer
+    from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 
     peer = resolve_model(COMPACT)
     path = tmp_path / "compact.onnx"
     assert export_peer(peer.network, picture(1, 3, 16, 20), path)
     subject = resolve_model(str(path))
     assert (subject.label, subject.scale, subject.in_channels) == ("compact.onnx", 2, 3)
-    assert open_session(path).get_inputs()[0].shape[1] == 3
+    assert OnnxRuntimeSession(path).input_shape[1] == 3
     with pytest.raises(NotApplicable, match="no PyTorch network"):
         ENGINES["eager"].prepare(Job(subject, picture(1, 3, 8, 8), 1, tmp_path))
     report = measure_speed([str(path)], size=(8, 8), engines=["eager", "onnxruntime"], rounds=1, memory=False)
     assert [row.engine for row in report.rows] == ["onnxruntime"]
     assert report.notes == ["compact.onnx with eager left out: an ONNX file holds no PyTorch network"]
-    with pytest.raises(ConfigError, match=r"nothing to measure: compact\.onnx with eager left out"):
+    with pytest.raises(UsageError, match=r"nothing to measure: compact\.onnx with eager left out"):
         measure_speed([str(path)], size=(8, 8), engines=["eager"], rounds=1, memory=False)
 
 
@@ -187,7 +187,7 @@ def test_broken_onnx_files(tmp_path):
 def test_a_missing_package_is_named(monkeypatch, checkpoint):
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(EnvironmentProblem, match=r"engine openvino needs openvino: pip install openvino"):
+    with pytest.raises(MissingDependencyError, match=r"engine openvino needs openvino: pip install openvino"):
         measure_speed([checkpoint], size=(8, 8), engines=["eager", "openvino"])
     chosen, notes = pick_engines(None)
     assert "onnxruntime" not in [engine.name for engine in chosen]
@@ -195,13 +195,13 @@ def test_a_missing_package_is_named(monkeypatch, checkpoint):
 
 
 def test_engines_that_are_not_there(monkeypatch):
-    with pytest.raises(ConfigError, match=r"no engine 'tensorflow'; known: eager, channels_last"):
+    with pytest.raises(UsageError, match=r"no engine 'tensorflow'; known: eager, channels_last"):
         pick_engines(["eager", "tensorflow"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(EnvironmentProblem, match="engine cuda needs an NVIDIA GPU"):
+    with pytest.raises(MissingDeviceError, match="engine cuda needs an NVIDIA GPU"):
         pick_engines(["cuda"])
     monkeypatch.setattr(engines.shutil, "which", lambda name: None)
-    with pytest.raises(EnvironmentProblem, match=r"C\+\+ compiler"):
+    with pytest.raises(MissingDependencyError, match=r"C\+\+ compiler"):
         pick_engines(["compile"])
 
 
@@ -245,14 +245,14 @@ def test_command_speed(command, checkpoint, tmp_path):
     assert re.search(r"^- .*1 thread of .*input 8x12, torch", out, re.M)
     assert "timing" in err
     content = json.loads(file.read_text())
-    assert set(content) == {"kind", "rows", "notes", "witness"}
+    assert set(content) == {"kind", "rows", "notes", "conditions"}
     assert content["kind"] == "speed"
     assert [(row["model"], row["engine"]) for row in content["rows"]] == [
         ("net.pth", "eager"), ("net.pth", "bf16"), ("aether_tiny_x2", "eager"), ("aether_tiny_x2", "bf16")
     ]  # fmt: skip
     row = content["rows"][0]
     assert set(row) == {"model", "scale", "engine", "precision", "timing", "complexity", "peak_memory"}
-    assert set(row["timing"]) == {"name", "median_ms", "p10_ms", "p90_ms", "ratio", "rounds"}
+    assert set(row["timing"]) == {"median_ms", "p10_ms", "p90_ms", "ratio", "rounds"}
     assert set(row["complexity"]) == {"parameters", "macs", "activations", "receptive_radius"}
     assert row["peak_memory"] is None
     assert row["timing"]["rounds"] == 2
@@ -262,10 +262,10 @@ def test_command_refuses(command, checkpoint):
     code, out, err = command("speed", checkpoint, "--engines", "tensorflow")
     assert (code, out) == (1, "")
     assert re.search(r"aethernet bench: error: there is no engine 'tensorflow'", err)
-    code, _, err = command("fusion", "tini")
+    code, _, err = command("speed", "aether_tini_x2")
     assert code == 1
-    assert re.search(r"no variant 'tini'; known: tiny, small", err)
-    for arguments in (["speed", checkpoint, "--size", "12"], ["speed"], [], ["fusion", "--rounds", "0"]):
+    assert re.search(r"no variant 'tini'; known: tiny", err)
+    for arguments in (["speed", checkpoint, "--size", "12"], ["speed"], [], ["speed", checkpoint, "--rounds", "0"]):
         with pytest.raises(SystemExit) as exit_info:
             command(*arguments)
         assert exit_info.value.code == 2

@@ -8,11 +8,11 @@ import pytest
 
 from aethernet import aether_custom, write_checkpoint
 from aethernet.cli import main
+from aethernet.conditions import measurement_conditions
 from aethernet.data.embedded import embedded_pictures, write_embedded
 from aethernet.demo import figures, int8, life, options
 from aethernet.demo.commands import run_command
-from aethernet.errors import EnvironmentProblem
-from aethernet.witness import take_witness
+from aethernet.errors import ProcessError
 
 ROWS = [
     figures.Row("bicubic", 30.0, 0.8),
@@ -39,9 +39,9 @@ def test_the_demo_checks_what_it_promises():
 
 def test_a_failed_gate_is_the_last_thing_said(tmp_path, monkeypatch, capsys):
     """Everything that is known stands above it, and the exit code is 1."""
-    witness = take_witness(threads=1, precision="float32", size="256x256", command="test")
+    conditions = measurement_conditions(threads=1, precision="float32", size="256x256", command="test")
     problem = "net_int8_ort.onnx is not in the bundle: mean drop 0.300 dB in ONNX Runtime, mean drop at most 0.15 dB"
-    result = life.DemoResult(ROWS, ["chelsea"], witness, {"curve": tmp_path / "curve.png"}, [problem])
+    result = life.DemoResult(ROWS, ["chelsea"], conditions, {"curve": tmp_path / "curve.png"}, [problem])
     monkeypatch.setattr("aethernet.demo.run_demo", lambda *_, **__: result)
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 1
     *_, before, last = capsys.readouterr().out.splitlines()
@@ -72,7 +72,7 @@ def test_a_release_that_lacks_files_does_not_end_the_demo(tmp_path, monkeypatch)
     }.items():
         monkeypatch.setattr(int8, name, fake)
     release = int8.quantize_and_release(
-        tmp_path, tmp_path, tmp_path / "x.pth", scale=2, iterations=20, progress=lambda *_: None
+        tmp_path, tmp_path, tmp_path / "x.pth", scale=2, iterations=20, progress=lambda _: lambda *_: None
     )
     assert release.problems == ["b is not in the bundle: why"]
 
@@ -86,8 +86,8 @@ def test_options_come_from_the_recipes(tmp_path):
 
 
 def test_a_failing_command_shows_its_last_lines(tmp_path):
-    with pytest.raises(EnvironmentProblem, match=r"(?s)exit code 1.*absent\.pth is not a file"):
-        run_command(tmp_path, "fuse", "fuse", "absent.pth", "-o", "out.pth", progress=lambda *_: None)
+    with pytest.raises(ProcessError, match=r"(?s)exit code 1.*absent\.pth is not a file"):
+        run_command(tmp_path, "fuse", "fuse", "absent.pth", "-o", "out.pth", progress=lambda _: lambda *_: None)
     assert (tmp_path / "logs" / "fuse.txt").exists()
 
 
@@ -100,8 +100,10 @@ def test_an_earlier_run_is_kept(tmp_path, monkeypatch, capsys):
     out = tmp_path / "demo"
     out.mkdir()
     (out / "table.json").write_text("earlier")
-    witness = take_witness(threads=1, precision="float32", size="256x256", command="test")
-    monkeypatch.setattr("aethernet.demo.run_demo", lambda *_, **__: life.DemoResult(ROWS, ["chelsea"], witness, {}, []))
+    conditions = measurement_conditions(threads=1, precision="float32", size="256x256", command="test")
+    monkeypatch.setattr(
+        "aethernet.demo.run_demo", lambda *_, **__: life.DemoResult(ROWS, ["chelsea"], conditions, {}, [])
+    )
     assert main(["demo", "--out", str(out)]) == 0
     (archived,) = tmp_path.glob("demo_archived_*")
     assert (archived / "table.json").read_text() == "earlier"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from training import environment
+from helpers.training import environment
 
 import aethernet
 from aethernet.version import __version__
@@ -27,6 +27,7 @@ LAYERS = (
         f"aethernet.{name}"
         for name in [
             "checks",
+            "conditions",
             "errors",
             "files",
             "machine",
@@ -35,7 +36,6 @@ LAYERS = (
             "tables",
             "threads",
             "version",
-            "witness",
         ]
     ),
     ("aethernet.data", "aethernet.quantization"),
@@ -46,7 +46,7 @@ LAYERS = (
     ("aethernet.runtimes",),
     ("aethernet.bench", "aethernet.quality"),
     ("aethernet.arena", "aethernet.plots", "aethernet.verify"),
-    ("aethernet.release",),
+    ("aethernet.release", "aethernet.upscale"),
     ("aether_arch", "aethernet.demo", "aethernet.doctor"),
     ("aethernet.cli", "aethernet.__main__"),
 )
@@ -158,14 +158,14 @@ for folder in ("export", "runtimes", "bench", "release", "cli"):
     package = import_module(f"aethernet.{folder}")
     for module in pkgutil.iter_modules(package.__path__):
         import_module(f"aethernet.{folder}.{module.name}")
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import MissingDependencyError
 for write in (
     lambda: aether_arch.export_onnx(aether_arch.aether_tiny(scale=2), scale=2),
-    lambda: import_module("aethernet.bench.peer_files").export_peer(None, None, None),
+    lambda: import_module("aethernet.runtimes.onnx_files").export_peer(None, None, None),
 ):
     try:
         write()
-    except EnvironmentProblem as problem:
+    except MissingDependencyError as problem:
         print(problem)
 """
 
@@ -221,6 +221,10 @@ def test_every_file_below_archs_is_packaged(monkeypatch):
             assert any(fnmatch.fnmatch(below, pattern) for pattern in patterns), (
                 f"{relative} is not installed: add it to package_data in setup.py"
             )
+
+
+def test_type_checkers_of_others_read_the_types():
+    assert (ARCHS / "aethernet" / "py.typed").is_file(), "without it the annotations are ignored (PEP 561)"
 
 
 def test_help_and_names_import_no_torch():

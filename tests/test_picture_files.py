@@ -15,7 +15,7 @@ from aethernet.data.picture.formats import FORMATS, output_format
 from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.data.picture.reading import read_picture
 from aethernet.data.picture.writing import write_picture
-from aethernet.errors import DataError
+from aethernet.errors import DataError, UsageError
 
 KINDS = ("L", "LA", "RGB", "RGBA", "P", "CMYK")
 NO_AVIF = "avif" not in features.get_supported()
@@ -322,7 +322,7 @@ def test_what_a_jpeg_has_no_room_for_is_told():
 
 @pytest.mark.parametrize("quality", [0, 101, True, 9.5])
 def test_a_quality_that_is_none(quality):
-    with pytest.raises(DataError, match="quality must be a whole number from 1 to 100"):
+    with pytest.raises(UsageError, match="quality must be a whole number from 1 to 100"):
         write_picture(io.BytesIO(), Picture(samples("RGB", 8)), format="jpg", quality=quality)
 
 
@@ -356,7 +356,7 @@ def test_the_format_is_settled_before_any_work():
     with pytest.raises(DataError, match=r"^JPEG holds 8 bits a sample: use png or tiff$"):
         output_format((9, 9), source="PNG", format="jpg", depth=16)
     assert output_format((9, 9), source="JPEG", depth=16).format == "png"
-    with pytest.raises(DataError, match=r"^format must be one of same, png, .*, not 'bmp'$"):
+    with pytest.raises(UsageError, match=r"^format must be one of same, png, .*, not 'bmp'$"):
         output_format((9, 9), source="PNG", format="bmp")
     for form in ("jpg", "tiff"):
         with pytest.raises(DataError, match=r"holds no animation: use png or webp or avif or gif$"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 
 from aethernet import AetherConfig, AetherNet, aether_tiny, load_network, read_checkpoint, write_checkpoint
 from aethernet.checkpoint import pretrained
@@ -55,7 +55,7 @@ def test_weights_load_strictly(name):
     network = load_network(name)
     assert not network.training
     suffixes = {"train": "", "fused": pretrained.FUSED, "int8": pretrained.INT8}
-    assert name == f"aether_{network.config.variant}_x{network.config.scale}{suffixes[network.config.stage]}"
+    assert name == f"{network.config.name}{suffixes[network.config.stage]}"
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
 
 

@@ -15,21 +15,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bundles import PRODUCTS, agreement
-from networks import picture, randomise
-from training import ARCHS, PATIENCE, environment, run_aethernet
+from helpers.bundles import PRODUCTS, agreement
+from helpers.networks import picture, randomise
+from helpers.training import ARCHS, PATIENCE, environment, run_aethernet
 
 import aethernet
 from aethernet import aether_custom
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.cli import main
 from aethernet.data.pictures import write_png
-from aethernet.errors import CheckpointError, ConfigError
+from aethernet.errors import CheckpointError, EngineError, StageError, UsageError
 from aethernet.release import Settings, bundle, gate, plan, write
 from aethernet.release import folder as places
 from aethernet.release.bundle import command_for_others
 from aethernet.release.origin import UNKNOWN, read_origin
 from aethernet.release.tensorrt import Shapes, engine_lines
+from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.verify.verification import verify_files
 
 pytest.importorskip("onnx", reason="ONNX export is an extra")
@@ -328,7 +329,7 @@ def test_a_file_that_a_runtime_refuses_fails(quick, monkeypatch):
     def refuse(path, threads):
         raise CheckpointError("OpenVINO refuses the exported graph: because")
 
-    monkeypatch.setattr(gate, "compile_openvino", refuse)
+    monkeypatch.setattr(gate, "OpenVinoSession", refuse)
     assert main([*arguments(root), *QUICK]) == 1
     report = json.loads((root / "out/report.json").read_text())
     failed = [record["file"] for record in report["files"] if not record["passed"]]
@@ -354,19 +355,14 @@ def test_a_float16_file_that_overflows_fails(quick, monkeypatch):
 
 def test_a_file_that_breaks_while_it_runs_fails(quick, monkeypatch):
     root, _ = quick
-    real = gate.session_function
 
-    def breaking(session):
-        run = real(session)
+    class Breaking(OnnxRuntimeSession):
+        def run(self, batch):
+            if batch.shape[-1] > 15 and self.path.name.endswith("_fp16.onnx"):
+                raise EngineError("[ONNXRuntimeError] too large")
+            return super().run(batch)
 
-        def on_small_ones(batch):
-            if batch.shape[-1] > 15:
-                raise gate.runtime_errors()[0]("[ONNXRuntimeError] too large")
-            return run(batch)
-
-        return on_small_ones if getattr(session, "_model_path", "").endswith("_fp16.onnx") else run
-
-    monkeypatch.setattr(gate, "session_function", breaking)
+    monkeypatch.setattr(gate, "OnnxRuntimeSession", Breaking)
     assert main([*arguments(root), *QUICK]) == 1
     records = json.loads((root / "out/report.json").read_text())["files"]
     assert [record["file"] for record in records if not record["passed"]] == ["aether_custom_x2_fp16.onnx"]
@@ -379,7 +375,7 @@ def test_a_tuned_checkpoint_is_taken_as_it_is(made, tmp_path):
     checkpoint = aethernet.read_checkpoint(root / "net.safetensors")
     tuned = write.read_tuned(root / "out/aether_custom_x2_qat.safetensors", checkpoint)
     assert tuned.config.stage == "qat"
-    with pytest.raises(CheckpointError, match="is of stage train: --qat takes what"):
+    with pytest.raises(StageError, match="is of stage train: --qat takes what"):
         write.read_tuned(root / "net.safetensors", checkpoint)
     write_checkpoint(tmp_path / "other.pth", aether_custom(2, **PLAIN | {"width": 6}, stage="qat"))
     with pytest.raises(CheckpointError, match=r"does not come from .*width: 6 in the weights, 8 here"):
@@ -497,7 +493,7 @@ def test_trtexec_lines_name_the_shapes():
         "trtexec --onnx=net_int8_tensorrt.onnx --saveEngine=net_int8_tensorrt.engine --minShapes=input:1x1x8x9 "
         "--optShapes=input:1x1x10x11 --maxShapes=input:1x1x12x13 --stronglyTyped"
     )
-    with pytest.raises(ConfigError, match="grow from least to most"):
+    with pytest.raises(UsageError, match="grow from least to most"):
         Shapes((8, 99), (10, 11), (12, 13))
 
 
@@ -532,7 +528,7 @@ def test_a_command_is_told_without_folders(tmp_path):
 
 
 def test_settings_are_checked_once():
-    with pytest.raises(ConfigError, match="all must be at least 1"):
+    with pytest.raises(UsageError, match="all must be at least 1"):
         Settings(rounds=0)
     assert Settings(name="net-1.0_x2").name == "net-1.0_x2"
     assert places.FAILED == ".failed"

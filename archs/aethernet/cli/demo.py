@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from aethernet.progress import Progress
+
 HELP = "Train, resume, test, quantise and release a small network on embedded pictures (a few minutes on a CPU)."
 
 
@@ -20,24 +22,27 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from aethernet.demo import run_demo
-    from aethernet.errors import OptionError
+    from aethernet.errors import UsageError
 
     if args.iterations < 60:
-        raise OptionError(f"--iterations must be at least 60, not {args.iterations}")
+        raise UsageError(f"--iterations must be at least 60, not {args.iterations}")
     if args.out.is_dir() and any(args.out.iterdir()):
         archived = args.out.with_name(f"{args.out.name}_archived_{time.strftime('%Y%m%d_%H%M%S')}")
         args.out.rename(archived)
         print(f"{args.out} existed and was renamed to {archived}")
     bars: dict[str, tqdm] = {}
 
-    def progress(title: str, done: float) -> None:
-        if title not in bars:
-            form = "{desc:<28}{percentage:3.0f}% |{bar:30}| {elapsed}"
-            bars[title] = tqdm(total=1.0, desc=title, bar_format=form)
-        bars[title].n = min(done, 1.0)
-        bars[title].refresh()
-        if done >= 1.0:
-            bars[title].close()
+    def progress(title: str) -> Progress:
+        form = "{desc:<28}{percentage:3.0f}% |{bar:30}| {elapsed}"
+        bar = bars[title] = tqdm(desc=title, bar_format=form)
+
+        def step(done: int, total: int, what: str) -> None:
+            bar.total, bar.n = total, min(done, total)
+            bar.refresh()
+            if done >= total:
+                bar.close()
+
+        return step
 
     try:
         result = run_demo(args.out, scale=args.scale, iterations=args.iterations, progress=progress)
@@ -54,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         onnx = f"{row.ms_onnx:.0f}" if row.ms_onnx else "-"
         size = f"{row.file_bytes / 1e6:.2f} MB" if row.file_bytes else "-"
         print(f"{row.stage:<18}{row.psnr:>7.2f} dB{row.ssim:>10.4f}{params:>10}{ms:>12}{onnx:>10}{size:>10}")
-    print(f"\n{result.witness.sentence()}")
+    print(f"\n{result.conditions.sentence()}")
     print("256x256 pictures; PyTorch with all threads, ONNX Runtime with one")
     print("fused equals unfused: the same figures, see release/release.log for the largest differences")
     for kind, path in result.files.items():

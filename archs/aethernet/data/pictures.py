@@ -62,7 +62,7 @@ def read_rgb(path: str | Path) -> tuple[np.ndarray, list[str]]:
 
     Raises:
         DataError: the file cannot be read, is cut off, or holds samples that are neither 8 nor 16 bits wide.
-        EnvironmentProblem: it takes OpenCV (16-bit colour), which does not load.
+        MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
     return _to_rgb8(decode(file_bytes(path, MOST_PIXELS), MOST_PIXELS))
 

@@ -1,7 +1,6 @@
 """The second half of the demo: the trained network is fine-tuned for int8, and a release is made of both."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,8 @@ from aethernet.data.embedded import PICTURES
 from aethernet.demo.commands import run_command
 from aethernet.demo.options import EXPERIMENT, VARIANT, qat_options, write_yaml
 from aethernet.export.onnx import export_onnx
+from aethernet.network.config import network_name
+from aethernet.progress import Titled
 from aethernet.release.folder import REPORT
 
 MAX_DROP = 0.15
@@ -31,7 +32,7 @@ class Release:
 
 
 def quantize_and_release(
-    out: Path, data: Path, trained: Path, *, scale: int, iterations: int, progress: Callable[[str, float], None]
+    out: Path, data: Path, trained: Path, *, scale: int, iterations: int, progress: Titled
 ) -> Release:
     """Calibrates, fine-tunes and releases; every step as a user would take it.
 
@@ -42,7 +43,7 @@ def quantize_and_release(
         iterations: of the fine-tuning.
 
     Raises:
-        EnvironmentProblem: a command failed. A file that lost more than `MAX_DROP` is among the problems of the release.
+        ProcessError: a command failed. A file that lost more than `MAX_DROP` is among the problems of the release.
     """
     calibrated = out / "aether_tiny_qat.safetensors"
     pictures = str(data / "embedded" / "train" / "HR")
@@ -60,14 +61,15 @@ def quantize_and_release(
         # A file that failed its gate makes for exit code 1, too: the others are there.
         succeeded=lambda code: code == 0 or (code == 1 and (folder / REPORT).exists()),
     )  # fmt: skip
-    progress("int8 without fine-tuning", 0.0)
+    step = progress("int8 without fine-tuning")
+    step(0, 1, "")
     export_onnx(load_network(calibrated, stage="int8"), scale, "int8", ptq)
-    progress("int8 without fine-tuning", 1.0)
+    step(1, 1, "")
     records = json.loads((folder / REPORT).read_text(encoding="utf-8"))["files"]
     problems = [
         f"{record['file']} is not in the bundle: {record['problem']}" for record in records if not record["passed"]
     ]
-    return Release(folder, f"aether_{VARIANT}_x{scale}", ptq, problems)
+    return Release(folder, network_name(VARIANT, scale), ptq, problems)
 
 
 def data_note() -> str:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aethernet.errors import ConfigError
-from aethernet.export.form import Form
-from aethernet.export.onnx import check_choices, export_onnx, file_suffix
+from aethernet.errors import UsageError
+from aethernet.export.form import Form, Pixels
+from aethernet.export.onnx import Precision, check_choices, export_onnx, file_suffix
+from aethernet.export.qdq import TargetName
 from aethernet.network.config import AetherConfig
 from aethernet.network.network import AetherNet
 from aethernet.progress import Progress
@@ -17,16 +18,16 @@ class ExportedFile:
     """One ONNX file; `target` is None but for int8."""
 
     path: Path
-    precision: str
-    target: str | None = None
+    precision: Precision
+    target: TargetName | None = None
 
 
 def planned_files(
     config: AetherConfig,
     out: str | Path,
     *,
-    precisions: Sequence[str],
-    targets: Sequence[str] = ("ort",),
+    precisions: Sequence[Precision],
+    targets: Sequence[TargetName] = ("ort",),
     opset: int | None = None,
     form: Form | None = None,
     name: str | None = None,
@@ -34,18 +35,19 @@ def planned_files(
     """The files that `export_files` would write, in its order, float ones first; nothing is written.
 
     Raises:
-        ConfigError: no or unknown precisions or targets, a wrong operator set, a name that is a path.
+        UsageError: no or unknown precisions or targets, a wrong operator set, a name that is a path.
     """
-    name = name or f"aether_{config.variant}_x{config.scale}"
+    name = name or config.name
     if Path(name).name != name:
-        raise ConfigError(f"name must be the beginning of a file name, not {name!r}: give the folder apart")
+        raise UsageError(f"name must be the beginning of a file name, not {name!r}: give the folder apart")
     if not precisions:
-        raise ConfigError("no precision was given: fp32, fp16 or int8")
+        raise UsageError("no precision was given: fp32, fp16 or int8")
     if "int8" in precisions and not targets:
-        raise ConfigError("int8 files are written for a runtime: give a target, ort, openvino or tensorrt")
+        raise UsageError("int8 files are written for a runtime: give a target, ort, openvino or tensorrt")
     files = []
     for precision in sorted(dict.fromkeys(precisions), key=lambda precision: precision == "int8"):
-        for target in dict.fromkeys(targets) if precision == "int8" else ("ort",):
+        suited: Sequence[TargetName] = list(dict.fromkeys(targets)) if precision == "int8" else ["ort"]
+        for target in suited:
             check_choices(precision, target, opset)
             path = Path(out) / f"{name}{file_suffix(precision, target, form or Form())}"
             files.append(ExportedFile(path, precision, target if precision == "int8" else None))
@@ -56,13 +58,13 @@ def export_files(
     network: AetherNet | None,
     out: str | Path,
     *,
-    precisions: Sequence[str],
-    targets: Sequence[str] = ("ort",),
+    precisions: Sequence[Precision],
+    targets: Sequence[TargetName] = ("ort",),
     quantized: AetherNet | None = None,
     opset: int | None = None,
     static: tuple[int, int] | None = None,
     batch: int | None = None,
-    pixels: str = "float",
+    pixels: Pixels = "float",
     name: str | None = None,
     progress: Progress | None = None,
 ) -> list[ExportedFile]:
@@ -78,23 +80,23 @@ def export_files(
         name: what the file names begin with, by default `aether_VARIANT_xSCALE`.
 
     Raises:
-        ConfigError: as in `planned_files` and `export_onnx`, or networks that do not belong together.
+        UsageError: as in `planned_files` and `export_onnx`, or networks that do not belong together.
         StageError: a network of the wrong stage.
     """
     source = network or quantized
     if source is None:
-        raise ConfigError("no network was given")
+        raise UsageError("no network was given")
     form = Form(static=static, batch=batch, pixels=pixels)
     files = planned_files(source.config, out, precisions=precisions, targets=targets, opset=opset, form=form, name=name)
     if quantized is None and any(file.precision == "int8" for file in files):
-        raise ConfigError(
+        raise UsageError(
             "int8 files need a network with ranges of activations: `aethernet calibrate WEIGHTS --data DIR -o OUT` writes "
             "one, in Python aethernet.calibrate(network, pictures) and convert_to_quantized()"
         )
     if network is None and any(file.precision != "int8" for file in files):
-        raise ConfigError("fp32 and fp16 files are written from the float network, and none was given")
+        raise UsageError("fp32 and fp16 files are written from the float network, and none was given")
     if network is not None and quantized is not None and network.config.differences(quantized.config):
-        raise ConfigError(
+        raise UsageError(
             f"the networks do not come from one another: {'; '.join(network.config.differences(quantized.config))}"
         )
     for number, file in enumerate(files, start=1):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aethernet.data.pictures import SUFFIXES
-from aethernet.errors import DataError, EnvironmentProblem
+from aethernet.errors import MissingDependencyError, OutputError
 from aethernet.files import atomic_path
-from aethernet.plots.comparison import Contestant
+from aethernet.plots.comparison import Network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ class Style:
     zorder: float
 
 
-def styles(networks: Sequence[Contestant]) -> dict[str, Style]:
+def styles(networks: Sequence[Network]) -> dict[str, Style]:
     """A style for each network by name."""
     found: dict[str, Style] = {}
     for is_own, colors, markers in ((True, (ACCENT,), MARKERS), (False, MUTED, MARKERS[1:])):
@@ -59,7 +59,7 @@ def new_figure(width: float, height: float) -> "Figure":
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"plots need matplotlib, and {error.name} is missing: pip install matplotlib"
         ) from error
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -101,17 +101,6 @@ def round_numbers(low: float, high: float, most: int) -> list[float]:
     return best
 
 
-def end_axis(axes: "Axes", last: float) -> None:
-    """Ends the x axis at `last`; what lies right of it is room for labels."""
-    from matplotlib.ticker import FixedLocator
-
-    left, right = axes.get_xlim()
-    ticks = [tick for tick in axes.get_xticks() if left <= tick <= last * 1.001]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.spines["bottom"].set_bounds(left, last)
-    axes.set_xlim(left, right)
-
-
 def caption(figure: "Figure", title: str, lines: Sequence[str]) -> None:
     """A title at the top left and small lines at the bottom left, wrapped; the plots keep the room between."""
     width, height = figure.get_size_inches()
@@ -128,7 +117,7 @@ def first_file(out: Path, name: str) -> Path:
     if out.suffix.lower() in FORMATS:
         return out
     if out.suffix.lower() in SUFFIXES:
-        raise DataError(f"plots are written as {', '.join(FORMATS)}, not as {out.name}")
+        raise OutputError(f"plots are written as {', '.join(FORMATS)}, not as {out.name}")
     return out / f"{name}.png"
 
 

@@ -19,7 +19,7 @@ def quality_markdown(report: QualityReport, *, pictures: bool = True) -> str:
     paths = {score.path.partition(":")[0]: score.path for score in report.scores}
     models_of = {key: dict.fromkeys(s.model for s in report.scores if s.path == path) for key, path in paths.items()}
     notes = [f"{path} ({', '.join(models_of[key])})" for key, path in paths.items()]
-    return "\n\n".join([*parts, footnotes([*notes, *report.notes], [report.witness])])
+    return "\n\n".join([*parts, footnotes([*notes, *report.notes], [report.conditions])])
 
 
 def _picture_table(scores: Sequence[SetScore], set_name: str) -> str:

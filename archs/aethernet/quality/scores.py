@@ -1,6 +1,6 @@
 """Several models on several picture sets: the rows of `aethernet bench quality`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from aethernet.checkpoint import pretrained
+from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.degrade import bicubic_upscale
-from aethernet.errors import ConfigError, EnvironmentProblem
-from aethernet.progress import Progress
+from aethernet.errors import MissingDeviceError, UsageError
+from aethernet.progress import Titled
 from aethernet.quality.evaluation import (
     PictureQuality,
     Upscaler,
@@ -22,10 +23,9 @@ from aethernet.quality.evaluation import (
     to_batch,
 )
 from aethernet.quality.sets import InputFolder, PictureFolder
-from aethernet.runtimes.models import Subject, resolve_model
-from aethernet.runtimes.onnxruntime import input_shape, open_session, session_function
+from aethernet.runtimes.models import Model, resolve_model
+from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.threads import fixed_threads
-from aethernet.witness import Witness, take_witness
 
 BICUBIC, BICUBIC_RGB = "bicubic", "bicubic_rgb"
 LUMA_PATH = "Y: picture -> Y -> LR -> Y enlarged"
@@ -54,7 +54,7 @@ class QualityReport:
 
     scores: list[SetScore]
     notes: list[str]
-    witness: Witness
+    conditions: Conditions
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def measure_quality(
     lr: Sequence[str | Path] = (),
     device: str = "cpu",
     threads: int | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Titled | None = None,
 ) -> QualityReport:
     """Measures models on folders of high-resolution pictures; see `evaluate` for how.
 
@@ -92,11 +92,11 @@ def measure_quality(
         AetherError: an unknown or untrained model, scales that disagree, an unusable folder or picture.
     """
     if lr and len(lr) != len(sets):
-        raise ConfigError(f"{len(sets)} sets, but {len(lr)} folders of inputs: give one --lr for each set")
+        raise UsageError(f"{len(sets)} sets, but {len(lr)} folders of inputs: give one --lr for each set")
     folders = [PictureFolder(folder) for folder in sets]
     entries = _entries(models, scale, device, threads)
     if lr and any(entry.upscale is None for entry in entries):
-        raise ConfigError("bicubic makes its inputs from Y: leave out --lr, or give bicubic_rgb")
+        raise UsageError("bicubic makes its inputs from Y: leave out --lr, or give bicubic_rgb")
     scores = []
     with fixed_threads(threads):
         for entry in entries:
@@ -111,55 +111,54 @@ def measure_quality(
                 mean = mean_quality(pictures)
                 scores.append(SetScore(entry.label, entry.scale, folder.name, path, mean, pictures))
         used = torch.get_num_threads()
-    witness = take_witness(threads=used, precision="fp32", size="whole pictures", device=device)
-    return QualityReport(scores, [GREY_NOTE], witness)
+    conditions = measurement_conditions(threads=used, precision="fp32", size="whole pictures", device=device)
+    return QualityReport(scores, [GREY_NOTE], conditions)
 
 
 def onnx_upscaler(path: Path, in_channels: int, threads: int | None = None) -> Upscaler:
     """An `Upscaler` of an ONNX file in ONNX Runtime, whole pictures at once."""
-    session = open_session(path, threads)
-    size = input_shape(session)[2:]
+    session = OnnxRuntimeSession(path, threads=threads)
+    size = session.input_shape[2:]
     if any(isinstance(length, int) for length in size):
-        raise ConfigError(f"{path} takes pictures of {size[0]}x{size[1]} only: export it with dynamic height and width")
-    function = session_function(session)
-    return lambda picture: from_batch(function(to_batch(picture, in_channels)))
+        raise UsageError(f"{path} takes pictures of {size[0]}x{size[1]} only: export it with dynamic height and width")
+    return lambda picture: from_batch(session.run(to_batch(picture, in_channels)))
 
 
 def _entries(models: Sequence[str], scale: int | None, device: str, threads: int | None) -> list[_Entry]:
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentProblem(f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out")
-    subjects = {spec: resolve_model(spec) for spec in models if spec not in (BICUBIC, BICUBIC_RGB)}
-    for subject in subjects.values():
-        if not subject.trained:
-            raise ConfigError(
-                f"{subject.label} has random weights, so its quality means nothing: give a checkpoint, or packaged "
+        raise MissingDeviceError(f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out")
+    opened = {spec: resolve_model(spec) for spec in models if spec not in (BICUBIC, BICUBIC_RGB)}
+    for model in opened.values():
+        if not model.trained:
+            raise UsageError(
+                f"{model.label} has random weights, so its quality means nothing: give a checkpoint, or packaged "
                 f"weights ({', '.join(pretrained.available()) or 'there are none'})"
             )
-        if scale not in (None, subject.scale):
-            raise ConfigError(f"{subject.label} upscales by {subject.scale}, but --scale {scale} was given: they must "
+        if scale not in (None, model.scale):
+            raise UsageError(f"{model.label} upscales by {model.scale}, but --scale {scale} was given: they must "
                               "agree, or leave --scale out")  # fmt: skip
-    scales = {scale} if scale else {subject.scale for subject in subjects.values()}
+    scales = {scale} if scale else {model.scale for model in opened.values()}
     entries = []
     for spec in dict.fromkeys(models):
-        if spec in subjects:
-            entries.append(_network_entry(subjects[spec], device, threads))
+        if spec in opened:
+            entries.append(_network_entry(opened[spec], device, threads))
         elif len(scales) != 1:
-            raise ConfigError(f"{spec} needs --scale" + (f": the models have {sorted(scales)}" if scales else ""))
+            raise UsageError(f"{spec} needs --scale" + (f": the models have {sorted(scales)}" if scales else ""))
         else:
             entries.append(_bicubic_entry(spec, *scales))
     return entries
 
 
-def _network_entry(subject: Subject, device: str, threads: int | None) -> _Entry:
-    if subject.onnx is not None:
-        return _Entry(subject.label, subject.scale, onnx_upscaler(subject.onnx, subject.in_channels, threads))
-    assert subject.network is not None
-    return _Entry(subject.label, subject.scale, network_upscaler(subject.network, device))
+def _network_entry(model: Model, device: str, threads: int | None) -> _Entry:
+    if model.onnx is not None:
+        return _Entry(model.label, model.scale, onnx_upscaler(model.onnx, model.in_channels, threads))
+    assert model.network is not None
+    return _Entry(model.label, model.scale, network_upscaler(model.network, device))
 
 
 def _bicubic_entry(spec: str, scale: int) -> _Entry:
     if scale < 2:
-        raise ConfigError(f"--scale {scale}: bicubic needs 2 or more")
+        raise UsageError(f"--scale {scale}: bicubic needs 2 or more")
 
     def upscale(picture: np.ndarray) -> np.ndarray:
         return bicubic_upscale(picture, scale)

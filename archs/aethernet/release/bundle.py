@@ -4,21 +4,22 @@ import copy
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aethernet.checkpoint.checkpoint import Checkpoint
+from aethernet.conditions import measurement_conditions, own_command
 from aethernet.data.calibration import CalibrationInputs
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.half_range import HalfReport, half_ranges
 from aethernet.export.onnx import require_exporter
 from aethernet.export.saturation import saturation
 from aethernet.files import atomic_path, sha256
 from aethernet.network.network import AetherNet
-from aethernet.progress import Progress
+from aethernet.progress import Progress, Titled
 from aethernet.quality.sets import PictureFolders
-from aethernet.quantization.settings import QuantizationConfig
+from aethernet.quantization.settings import Preset, QuantizationConfig
 from aethernet.release import folder as places
 from aethernet.release.card import card_markdown
 from aethernet.release.crops import CropCollector
@@ -32,7 +33,6 @@ from aethernet.release.records import KIND, FileRecord, Mean, Report, SpeedRecor
 from aethernet.release.tensorrt import Shapes, engine_lines
 from aethernet.release.write import calibrated, read_float, read_tuned, write_files
 from aethernet.tables import write_json
-from aethernet.witness import own_command, take_witness
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Settings:
     qat: str | Path | None = None
     calibration: Sequence[Path] = ()
     calibration_number: int = 100
-    preset: str = "ort"
+    preset: Preset = "ort"
     max_drop: float = 0.1
     pictures: int | None = None
     threads: int | None = None
@@ -79,13 +79,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.max_drop >= 0:
-            raise ConfigError(f"max-drop must be 0 dB or more, not {self.max_drop}")
+            raise UsageError(f"max-drop must be 0 dB or more, not {self.max_drop}")
         if self.name is not None and not self.name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-            raise ConfigError(f"a name is made of letters, digits, dots, dashes and underscores, not {self.name!r}")
+            raise UsageError(f"a name is made of letters, digits, dots, dashes and underscores, not {self.name!r}")
         if self.qat is not None and self.calibration:
-            raise ConfigError("--qat brings its own ranges: leave out --calibration")
+            raise UsageError("--qat brings its own ranges: leave out --calibration")
         if min(*self.size, self.rounds) < 1:
-            raise ConfigError(f"size {self.size} in {self.rounds} rounds: all must be at least 1")
+            raise UsageError(f"size {self.size} in {self.rounds} rounds: all must be at least 1")
         QuantizationConfig.read(self.preset)
 
 
@@ -103,7 +103,7 @@ def release(
     data: Sequence[Path],
     out: Path,
     settings: Settings,
-    progress: Callable[[str], Progress] = lambda _: lambda *_: None,
+    progress: Titled = lambda _: lambda *_: None,
 ) -> Released:
     """Writes, verifies and times every file, and puts the folder in its place.
 
@@ -149,11 +149,11 @@ def _fill(
     data: Sequence[Path],
     pictures: PictureFolders,
     settings: Settings,
-    progress: Callable[[str], Progress],
+    progress: Titled,
 ) -> Report:
     """Everything but the checksums."""
     network = checkpoint.network()
-    name = settings.name or f"aether_{network.config.variant}_x{network.config.scale}"
+    name = settings.name or network.config.name
     quantized, int8 = _quantized(network, checkpoint, data, settings, progress("calibrating"))
     header = header_of(checkpoint.path) | {"name": name}
     products = write_files(folder, name, network, quantized, header, progress("writing"))
@@ -164,7 +164,7 @@ def _fill(
     )  # fmt: skip
     looked_at = CalibrationInputs(data, network.config.scale, network.config.in_channels, len(pictures))
     watched = progress("float16 ranges")
-    half = half_ranges(network, looked_at, progress=lambda done: watched(done, len(looked_at), ""))
+    half = half_ranges(network, looked_at, progress=watched)
     files = [_record(folder, name, verdict, settings.max_drop, half) for verdict in gated.verdicts]
     for record in files:
         if not record.passed:
@@ -276,10 +276,10 @@ def _report(
         input_size=settings.size,
         tensorrt=engine_lines(name, held, config.in_channels, settings.shapes),
         notes=notes,
-        witness=take_witness(
+        conditions=measurement_conditions(
             threads=gated.threads, precision="as the files", size="whole pictures", command=command_for_others(sys.argv)
         ),
-        speed_witness=take_witness(
+        speed_conditions=measurement_conditions(
             threads=TIMED_THREADS,
             precision="as the files",
             size="input {}x{}".format(*settings.size),

@@ -75,7 +75,7 @@ def _figures(report: Report) -> str:
         f"{len(report.pictures)} pictures, reduced by MATLAB-like bicubic, whole, a border of {report.scale} pixels left "
         "out. Agreement is the PSNR between the outputs of the file and of the training network."
     )
-    return "\n\n".join([text, markdown_table(header, rows), report.witness.sentence()])
+    return "\n\n".join([text, markdown_table(header, rows), report.conditions.sentence()])
 
 
 def _checks(record: FileRecord) -> list[list[object]]:
@@ -96,7 +96,7 @@ def _speed(report: Report) -> str:
     if not report.speed:
         return ""
     rows = [[row.file, row.runtime, f"{row.timing.median_ms:.1f}", f"{row.timing.ratio:.2f}"] for row in report.speed]
-    return markdown_table(["file", "runtime", "ms", "ratio"], rows) + f"\n\n{report.speed_witness.sentence()}"
+    return markdown_table(["file", "runtime", "ms", "ratio"], rows) + f"\n\n{report.speed_conditions.sentence()}"
 
 
 def _tensorrt(report: Report) -> str:

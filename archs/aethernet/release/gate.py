@@ -9,23 +9,19 @@ import numpy as np
 import torch
 
 from aethernet.checkpoint.checkpoint import load_network
-from aethernet.errors import CheckpointError, EnvironmentProblem
+from aethernet.errors import CheckpointError, EngineError, EnvironmentProblem, MissingDependencyError
 from aethernet.network.network import AetherNet
 from aethernet.progress import Progress
 from aethernet.quality.sets import PictureFolders
 from aethernet.release import plan
 from aethernet.release.plan import Product, budget
 from aethernet.release.records import Check
-from aethernet.runtimes.onnxruntime import open_session, runtime_errors, session_function
-from aethernet.runtimes.openvino import (
-    compile_openvino,
-    import_openvino,
-    openvino_function,
-    openvino_integer_convolutions,
-)
+from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
+from aethernet.runtimes.openvino import OpenVinoSession, import_openvino
+from aethernet.runtimes.pytorch import TorchSession
+from aethernet.runtimes.session import Session
 from aethernet.threads import fixed_threads
-from aethernet.verify.agreement import Agreement, Comparison, Run, bicubic_run, hold_against, network_run
-from aethernet.verify.verification import integer_convolutions
+from aethernet.verify.agreement import Agreement, Comparison, Run, bicubic_run, hold_against
 
 logger = logging.getLogger(__name__)
 
@@ -70,15 +66,14 @@ class Guarded:
 
     def __init__(self, run: Run, scale: int) -> None:
         self.run, self.scale = run, scale
-        self.errors: tuple[type[Exception], ...] = (*runtime_errors(), RuntimeError)  # OpenVINO raises the latter
         self.problem = ""
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         try:
             if not self.problem:
                 return self.run(batch)
-        except self.errors as error:
-            self.problem = f"broke off: {str(error).splitlines()[0]}"
+        except EngineError as error:
+            self.problem = str(error)
         height, width = (self.scale * side for side in batch.shape[2:])
         return np.full((*batch.shape[:2], height, width), np.nan, np.float32)
 
@@ -111,8 +106,8 @@ def pass_gate(
         network: of stage train or fused; it runs as it is, unfused.
         look: sees every picture and what became of it.
     """
-    reference = network_run(network)
-    known = [(network, reference)]
+    reference = TorchSession(network).run
+    known: list[tuple[AetherNet, Run]] = [(network, reference)]
     prepared: dict[Product, list[Prepared]] = {}
     for product in products:
         prepared[product] = [
@@ -170,7 +165,7 @@ def openvino_is_there() -> bool:
     """Whether OpenVINO, an extra, can be imported."""
     try:
         import_openvino()
-    except EnvironmentProblem:
+    except MissingDependencyError:
         return False
     return True
 
@@ -181,19 +176,17 @@ def _prepared(path: Path, runtime: str, threads: int | None, known: list[tuple[A
         network = load_network(path)
         run = next((run for other, run in known if _equal(network, other)), None)
         if run is None:
-            run = network_run(network)
+            run = TorchSession(network).run
             known.append((network, run))
         return Prepared(runtime, run)
     scale = known[0][0].config.scale
     try:
         if runtime == plan.OPENVINO:
-            compiled = compile_openvino(path, threads)
-            integers = openvino_integer_convolutions(compiled)
-            return Prepared(runtime, Guarded(openvino_function(compiled), scale), *integers)
-        if runtime == plan.AS_WRITTEN:
-            return Prepared(runtime, Guarded(session_function(open_session(path, threads, as_written=True)), scale))
-        integers = integer_convolutions(path)
-        return Prepared(runtime, Guarded(session_function(open_session(path, threads)), scale), *integers)
+            session: Session = OpenVinoSession(path, threads)
+        else:
+            session = OnnxRuntimeSession(path, threads=threads, as_written=runtime == plan.AS_WRITTEN)
+        integers = None if runtime == plan.AS_WRITTEN else session.integer_convolutions()
+        return Prepared(runtime, Guarded(session.run, scale), *(integers or (None, None)))
     except (CheckpointError, EnvironmentProblem) as error:
         return Prepared(runtime, None, refusal=str(error))
 

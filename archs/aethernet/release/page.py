@@ -50,7 +50,7 @@ def _lead(report: Report) -> str:
     return (
         f"AetherNet {escape(report.variant)}, ×{report.scale}, {colours}, {report.parameters:,} parameters when fused. "
         f"Every file was held against the training network on {len(report.pictures)} "
-        f"picture{'s' if len(report.pictures) != 1 else ''}, {escape(report.witness.date)}."
+        f"picture{'s' if len(report.pictures) != 1 else ''}, {escape(report.conditions.date)}."
     )
 
 
@@ -172,7 +172,7 @@ def _speed(report: Report) -> str:
     if not rows:
         return "<p>No file that runs here passed its gate.</p>"
     table = _table("Speed", ["File", "Runtime", "Precision", "ms", "p10 – p90", "Ratio"], rows, numbers=(3, 4, 5))
-    return f'{table}<p class="witness">{_witness(report.speed_witness.sentence())}</p>'
+    return f'{table}<p class="conditions">{_conditions(report.speed_conditions.sentence())}</p>'
 
 
 def _half(report: Report) -> str:
@@ -195,7 +195,7 @@ def _notes(report: Report) -> str:
     notes = [escape(note) for note in (report.int8, *report.notes)]
     notes += [f"{_name(record.file)}: {escape(remark)}" for record in report.files for remark in record.remarks]
     items = "".join(f"<li>{note}</li>" for note in notes)
-    return f'<ul>{items}</ul><p class="witness">{_witness(report.witness.sentence())}</p>'
+    return f'<ul>{items}</ul><p class="conditions">{_conditions(report.conditions.sentence())}</p>'
 
 
 def _table(
@@ -241,7 +241,7 @@ def _gate(passed: bool) -> str:
     return '<span class="pass">passed</span>' if passed else '<span class="fail">FAILED</span>'
 
 
-def _witness(sentence: str) -> str:
+def _conditions(sentence: str) -> str:
     """The command in its backticks as code."""
     text, _, command = escape(sentence).partition("`")
     return f"{text}<code>{command.removesuffix('`')}</code>"

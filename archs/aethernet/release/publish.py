@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from aethernet.bench.complexity import network_complexity
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from aethernet.data.proof import proof_inputs
-from aethernet.errors import CheckpointError, ConfigError
+from aethernet.errors import CheckpointError, OutputError, StageError, UsageError
 from aethernet.files import atomic_path, sha256
 from aethernet.network.network import AetherNet
 from aethernet.network.parity import fusion_parity
-from aethernet.progress import Progress
+from aethernet.progress import Titled
 from aethernet.quality.scores import BICUBIC, QualityReport, measure_quality
 from aethernet.release.provenance import read_training
 from aethernet.release.weights_card import Facts, File, card_markdown
@@ -45,7 +45,7 @@ def publish(
     datasets: Sequence[str] = (),
     commit: str = "",
     force: bool = False,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Titled | None = None,
 ) -> Published:
     """Measures a trained network and writes it with its model card.
 
@@ -71,21 +71,21 @@ def publish(
     source = read_checkpoint(checkpoint)
     int8 = source.config.stage == "qat"
     if source.config.stage not in ("train", "qat"):
-        raise CheckpointError(
+        raise StageError(
             f"{checkpoint} is of stage {source.config.stage!r}: give the weights from before fusing, or those of stage qat"
         )
     if int8 != (against is not None):
-        raise ConfigError(
+        raise UsageError(
             "weights of stage qat, and only those, have a float network beside them: "
             + ("name it with --against" if int8 else "leave out --against")
         )
-    name = name or f"aether_{source.config.variant}_x{source.config.scale}{pretrained.INT8 if int8 else ''}"
+    name = name or f"{source.config.name}{pretrained.INT8 if int8 else ''}"
     files = {"int8": name} if int8 else {"training form": name, "fused": f"{name}{pretrained.FUSED}"}
     forms = {form: out / f"{file}{pretrained.SUFFIX}" for form, file in files.items()}
     card = out / f"{name}.md"
     existing = [path.name for path in (*forms.values(), card) if path.exists()]
     if existing and not force:
-        raise CheckpointError(f"{out} holds {', '.join(existing)} already: give another -o, or --force to overwrite")
+        raise OutputError(f"{out} holds {', '.join(existing)} already: give another -o, or --force to overwrite")
     training = read_training(checkpoint, run, commit)
     networks = _int8_form(source) if int8 else _float_forms(source)
     header = {

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aethernet.bench.timing import Timing
+from aethernet.conditions import Conditions
 from aethernet.export.half_range import HalfReport
 from aethernet.verify.agreement import Agreement
-from aethernet.witness import Witness
 
 KIND = "release"
 """The entry `kind` of report.json, by which a bundle is known."""
@@ -100,8 +100,8 @@ class Report:
     input_size: tuple[int, int]
     tensorrt: Sequence[EngineLine]
     notes: Sequence[str]
-    witness: Witness
-    speed_witness: Witness
+    conditions: Conditions
+    speed_conditions: Conditions
 
     @property
     def held(self) -> list[FileRecord]:

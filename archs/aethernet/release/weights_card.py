@@ -153,12 +153,12 @@ def _figures(facts: Facts) -> str:
         rows.append([set_name, *cells, f"{gain:+.3f} dB" if floats else f"{gain:+.2f} dB"])
     sets = " ".join(row[0].replace(" ", "_") for row in rows)
     command = f"aethernet bench quality {' '.join((bicubic, *floats, facts.files[0].name))} --sets {sets}"
-    witness = dataclasses.replace(facts.quality.witness, command=command)
+    conditions = dataclasses.replace(facts.quality.conditions, command=command)
     return (
         f"Y-PSNR in dB / SSIM, mean over whole pictures, a border of {facts.config.scale} pixels left out; inputs by "
         "MATLAB-like bicubic reduction.\n\n"
         + markdown_table(["set", bicubic, *floats, facts.name, "over float" if floats else "gain"], rows)
-        + f"\n\n{witness.sentence()}"
+        + f"\n\n{conditions.sentence()}"
     )
 
 

@@ -30,4 +30,4 @@ def verification_markdown(report: VerificationReport) -> str:
         "agreement: PSNR between the outputs of the file and of the network, before rounding to 8 bits",
     ]
     notes += [f"{row.label}: {row.x86}" for row in report.rows if row.x86]
-    return "\n\n".join([markdown_table(header, rows), footnotes(notes, [report.witness])])
+    return "\n\n".join([markdown_table(header, rows), footnotes(notes, [report.conditions])])

@@ -1,6 +1,5 @@
 """The accuracy gate: files that come from one network, each against it on real pictures."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,21 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aethernet.bench.onnx_complexity import CONVOLUTIONS
 from aethernet.checkpoint import pretrained
+from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.pictures import middle
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.saturation import on_every_x86
-from aethernet.optional import optional_package
 from aethernet.progress import Progress
 from aethernet.quality.sets import PictureFolders
-from aethernet.runtimes.models import Subject, resolve_model
-from aethernet.runtimes.onnxruntime import open_session, session_function
+from aethernet.runtimes.models import Model, resolve_model
+from aethernet.runtimes.open import open_model
 from aethernet.threads import fixed_threads
-from aethernet.verify.agreement import Run, hold_against, network_run
-from aethernet.witness import Witness, take_witness
-
-INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
+from aethernet.verify.agreement import hold_against
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ class VerificationReport:
     pictures: int
     max_drop: float
     rows: list[Verified]
-    witness: Witness
+    conditions: Conditions
 
     @property
     def passed(self) -> bool:
@@ -86,34 +81,39 @@ def verify_files(
         max_drop: the PSNR in dB that a file may lose on the mean of all pictures.
 
     Raises:
-        ConfigError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
+        UsageError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
         DataError: unusable pictures.
     """
     if not max_drop >= 0:
-        raise ConfigError(f"max-drop must be 0 dB or more, not {max_drop}")
-    reference, subjects = resolve_model(against), [resolve_model(file) for file in files]
-    for subject in (reference, *subjects):
-        if not subject.trained:
-            raise ConfigError(f"{subject.label} has random weights, so nothing can be held against them: give a file")
-        if (subject.scale, subject.in_channels) != (reference.scale, reference.in_channels):
-            raise ConfigError(
-                f"{subject.label} is x{subject.scale} with {subject.in_channels} channels, {reference.label} is "
+        raise UsageError(f"max-drop must be 0 dB or more, not {max_drop}")
+    reference, models = resolve_model(against), [resolve_model(file) for file in files]
+    for model in (reference, *models):
+        if not model.trained:
+            raise UsageError(f"{model.label} has random weights, so nothing can be held against them: give a file")
+        if (model.scale, model.in_channels) != (reference.scale, reference.in_channels):
+            raise UsageError(
+                f"{model.label} is x{model.scale} with {model.in_channels} channels, {reference.label} is "
                 f"x{reference.scale} with {reference.in_channels}: they do not come from one another"
             )
-    size = _common_size(subjects)
+    size = _common_size(models)
     pictures = PictureFolders(folders) if size is None else Middles(folders, *(side * reference.scale for side in size))
-    runs = [_run(subject, threads) for subject in (reference, *subjects)]
+    sessions = [open_model(model, threads=threads) for model in (reference, *models)]
     with fixed_threads(threads):
         found = hold_against(
-            runs[0], runs[1:], pictures, scale=reference.scale, in_channels=reference.in_channels, progress=progress
+            sessions[0].run,
+            [session.run for session in sessions[1:]],
+            pictures,
+            scale=reference.scale,
+            in_channels=reference.in_channels,
+            progress=progress,
         )
         used = torch.get_num_threads()
     rows = []
-    for subject, agreement in zip(subjects, found.runs, strict=True):
-        integers, convolutions = _integers(subject)
+    for model, session, agreement in zip(models, sessions[1:], found.runs, strict=True):
+        integers, convolutions = (not model.for_tensorrt and session.integer_convolutions()) or (None, None)
         rows.append(
             Verified(
-                label=subject.label,
+                label=model.label,
                 psnr=agreement.psnr,
                 ssim=agreement.ssim,
                 drop=agreement.drop,
@@ -123,14 +123,14 @@ def verify_files(
                 worst_drop=agreement.worst_drop,
                 integers=integers,
                 convolutions=convolutions,
-                file_bytes=_bytes(subject.spec),
-                x86=on_every_x86(subject.onnx) if subject.onnx is not None else "",
+                file_bytes=_bytes(model.spec),
+                x86=on_every_x86(model.onnx) if model.onnx is not None else "",
                 passed=bool(agreement.drop <= max_drop),  # False for a PSNR that is not a number
             )
         )
     looked_at = "whole pictures" if size is None else f"the {size[0]}x{size[1]} middles of the pictures"
-    witness = take_witness(threads=used, precision="fp32 reference", size=looked_at, device="cpu")
-    return VerificationReport(reference.label, found.psnr, found.ssim, len(found.pictures), max_drop, rows, witness)
+    conditions = measurement_conditions(threads=used, precision="fp32 reference", size=looked_at, device="cpu")
+    return VerificationReport(reference.label, found.psnr, found.ssim, len(found.pictures), max_drop, rows, conditions)
 
 
 class Middles(PictureFolders):
@@ -156,36 +156,9 @@ def _bytes(spec: str) -> int:
     return file.stat().st_size if file.is_file() else 0
 
 
-def _integers(subject: Subject) -> tuple[int, int] | tuple[None, None]:
-    return (None, None) if subject.onnx is None or subject.foreign else integer_convolutions(subject.onnx)
-
-
-def _common_size(subjects: Sequence[Subject]) -> tuple[int, int] | None:
-    sizes = sorted({subject.size for subject in subjects if subject.size})
+def _common_size(models: Sequence[Model]) -> tuple[int, int] | None:
+    sizes = sorted({model.size for model in models if model.size})
     if len(sizes) > 1:
         listed = " and ".join(f"{height}x{width}" for height, width in sizes)
-        raise ConfigError(f"these files take one size each, {listed}: verify them one after the other")
+        raise UsageError(f"these files take one size each, {listed}: verify them one after the other")
     return sizes[0] if sizes else None
-
-
-def integer_convolutions(path: Path) -> tuple[int, int]:
-    """How many convolutions of a file ONNX Runtime runs in integers, of how many: counted in its optimised graph.
-
-    A convolution that is not quantised in the way a runtime expects falls back to float without a word.
-    """
-    onnx = optional_package("onnx", "counting the convolutions of an ONNX file")
-    with tempfile.TemporaryDirectory() as folder:
-        optimized = Path(folder) / "optimized.onnx"
-        open_session(path, 1, optimized=optimized)
-        kinds = [node.op_type for node in onnx.load(str(optimized)).graph.node]
-    integers = sum(kind in INTEGER_CONVOLUTIONS for kind in kinds)
-    return integers, sum(kind in CONVOLUTIONS or kind in ("FusedConv", "NhwcFusedConv") for kind in kinds)
-
-
-def _run(subject: Subject, threads: int | None) -> Run:
-    if subject.onnx is not None:
-        session = open_session(subject.onnx, threads, as_written=subject.foreign)
-        function, count = session_function(session), subject.batch or 1
-        return function if count == 1 else lambda batch: function(np.repeat(batch, count, axis=0))[:1]
-    assert subject.network is not None
-    return network_run(subject.network)

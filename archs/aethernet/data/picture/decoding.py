@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from aethernet.data.opencv import opencv
 from aethernet.data.picture import orientation, png, tiff
 from aethernet.data.picture.color import to_srgb
-from aethernet.errors import DataError, EnvironmentProblem, one_line
+from aethernet.errors import DataError, MissingDependencyError, one_line
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "GIF", "BMP", "DIB", "JPEG2000", "PPM", "MPO", "ICO", "SUN")
 """Pillow's names of what it may open. Others are left out: it opens EPS by starting Ghostscript."""
@@ -102,7 +102,7 @@ def decode(data: bytes, most_pixels: int = OPENCV_PIXELS, *, managed: bool = Fal
 
     Raises:
         DataError: it is damaged, too large, or of no known format.
-        EnvironmentProblem: it takes OpenCV (16-bit colour), which does not load.
+        MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
     image = open_picture(data, most_pixels)
     return _decode_unknown(data, most_pixels) if image is None else decode_opened(image, data, managed=managed)
@@ -209,7 +209,7 @@ def _decode_unknown(data: bytes, most_pixels: int) -> np.ndarray:
         raise DataError("not a picture of a known format: PNG, JPEG, WebP, TIFF, AVIF, GIF, BMP, JPEG 2000, PPM")
     try:
         return _decode_with_opencv(data)
-    except EnvironmentProblem as problem:
+    except MissingDependencyError as problem:
         raise DataError(f"not a picture that Pillow can decode, and {problem}") from problem
 
 

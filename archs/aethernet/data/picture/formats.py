@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aethernet.checks import one_of
-from aethernet.errors import DataError
+from aethernet.errors import DataError, UsageError
 
 Format = Literal["png", "jpg", "webp", "tiff", "avif", "gif"]
 
@@ -79,10 +79,11 @@ def output_format(
         depth: 8, 16 or `same`.
 
     Raises:
-        DataError: an unknown format or depth, or one that was asked for and cannot hold the result.
+        UsageError: an unknown format or depth.
+        DataError: a format that was asked for and cannot hold the result.
     """
-    one_of("format", format, ("same", *FORMATS), DataError)
-    one_of("depth", depth, ("same", 8, 16), DataError)
+    one_of("format", format, ("same", *FORMATS), UsageError)
+    one_of("depth", depth, ("same", 8, 16), UsageError)
     wanted_depth = source_depth if depth == "same" else int(depth)
     deep = wanted_depth == 16
     if frames > 1 and frames * size[0] * size[1] > MOST_FRAME_PIXELS:

@@ -34,7 +34,7 @@ def read_picture(source: str | Path | bytes, *, most_pixels: int = MOST_PIXELS) 
     Raises:
         DataError: the file cannot be read, is no picture, damaged, cut off or too large, holds several pages, or samples
             that are neither 8 nor 16 bits wide.
-        EnvironmentProblem: it takes OpenCV (16-bit colour), which does not load.
+        MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
     data = file_bytes(source, most_pixels)
     image = open_picture(data, most_pixels)

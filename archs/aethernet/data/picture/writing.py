@@ -14,7 +14,7 @@ from aethernet.data.picture import exif, png, tiff_writing
 from aethernet.data.picture.color import space_of, to_srgb
 from aethernet.data.picture.formats import output_format
 from aethernet.data.picture.picture import Metadata, Picture
-from aethernet.errors import DataError, one_line
+from aethernet.errors import DataError, UsageError, one_line
 from aethernet.files import atomic_path
 
 PNG_COMPRESSION = 1  # level 3 takes nearly twice the time of a large photograph and saves nothing of it
@@ -46,6 +46,7 @@ def write_picture(
         What could not be kept, in plain words.
 
     Raises:
+        UsageError: an unknown format, depth or quality.
         DataError: the format cannot hold the picture; `output_format` tells it beforehand, and what to take instead.
         OSError: the disk does not take it.
     """
@@ -56,7 +57,7 @@ def write_picture(
     if format == "same" and output.notice and output.format == "png" and picture.format != "PNG":
         raise DataError(f"{output.notice}: ask for it, format png")
     if quality is not None and not (is_whole(quality, 1) and quality <= 100):
-        raise DataError(f"quality must be a whole number from 1 to 100, not {quality!r}")
+        raise UsageError(f"quality must be a whole number from 1 to 100, not {quality!r}")
     notices = [output.notice] if output.notice else []
     color = as_depth(picture.color, output.depth)
     alpha = None if picture.alpha is None or output.format == "jpg" else as_depth(picture.alpha, output.depth)

@@ -13,6 +13,7 @@ import yaml
 from aethernet.checks import is_one_of
 from aethernet.errors import OptionError
 from aethernet.files import atomic_path
+from aethernet.network.config import network_name
 from aethernet.network.variants import VARIANTS
 from aethernet.training.recipes.table import FIXED, OTHER_TRAINERS, RECIPES, SCALES, STAGES, VARIANT_NAMES, Recipe
 
@@ -31,7 +32,7 @@ def file_name(variant: str, scale: int, stage: str) -> str:
     """Where the file stands in a checkout, such as `options/train/aether_small_x4.yml`."""
     if stage == "neosr":
         return f"options/neosr/aether_{variant}.toml"
-    return f"options/{stage}/aether_{variant}_x{scale}.yml"
+    return f"options/{stage}/{network_name(variant, scale)}.yml"
 
 
 def render(variant: str, scale: int, stage: str, *, path: str | None = None, **overrides) -> str:
@@ -56,12 +57,12 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     recipe = recipe_for(variant, stage, overrides)
     values = {
         "path": path or file_name(variant, scale, stage),
-        "name": f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_aether_{variant}_x{scale}",
+        "name": f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}",
         "command": "test" if stage == "test" else "train",
         "variant": variant,
         "scale": scale,
         "stage": stage,
-        "fidelity_name": f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_aether_{variant}_x{scale}",
+        "fidelity_name": f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_{network_name(variant, scale)}",
         **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
     }
     for name, part in parts_of(variant, stage, recipe).items():

@@ -10,10 +10,10 @@ from torch import Tensor, distributed, nn
 
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.data.samples import seeded
-from aethernet.network.calibration import PERCENTILE
 from aethernet.network.network import AetherNet
 from aethernet.quantization.fake import quantizers
 from aethernet.quantization.ranges import set_ranges
+from aethernet.quantization.settings import PERCENTILE
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
 

@@ -1,0 +1,86 @@
+"""Small stand-ins for source trees of traiNNer-redux and neosr: what this package meets there, and nothing else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from helpers.training import environment
+
+REGISTRY = """
+class Registry:
+    def __init__(self):
+        self.objects = {{}}
+
+    def register(self, obj):
+        name = obj.__name__{key}
+        assert name not in self.objects, name
+        self.objects[name] = obj
+
+    def get(self, name):
+        return self.objects[name{key}]
+
+    def __contains__(self, name):
+        return name{key} in self.objects
+
+"""
+
+ARCHS = """
+import importlib
+import pathlib
+from {package}.utils import registry
+
+def scan():
+    for path in sorted(pathlib.Path(__file__).parent.glob("*_arch.py")):
+        importlib.import_module("{package}.archs." + path.stem)
+
+def build_network(options):
+    options = dict(options)
+    {before_build}
+    return registry.ARCH_REGISTRY.get(options.pop("type"))(**options)
+
+{at_import}
+"""
+
+NET_OPT = """
+import sys
+
+SCALE = int(sys.argv[sys.argv.index("-s") + 1])  # as in neosr, whoever imports this has a command line for it
+
+def net_opt():
+    return SCALE, "-onnx" not in sys.argv
+"""
+
+
+def write_trainner(tree: Path) -> Path:
+    """Names are lower-cased, networks come from two registries, and all `*_arch.py` are imported with the package."""
+    registries = REGISTRY.format(key=".lower()") + "ARCH_REGISTRY, SPANDREL_REGISTRY = Registry(), Registry()\n"
+    archs = ARCHS.format(package="traiNNer", before_build="pass", at_import="scan()")
+    return _write(tree, "traiNNer", {"utils/registry.py": registries, "archs/__init__.py": archs})
+
+
+def write_neosr(tree: Path) -> Path:
+    """The scale stands on the command line, and `*_arch.py` are imported when the first network is built."""
+    registries = REGISTRY.format(key="") + "ARCH_REGISTRY = Registry()\n"
+    archs = ARCHS.format(package="neosr", before_build="scan()", at_import="")
+    contents = {"utils/registry.py": registries, "archs/__init__.py": archs, "archs/arch_util.py": NET_OPT}
+    contents["__init__.py"] = "import neosr.archs.arch_util\n"
+    return _write(tree, "neosr", contents)
+
+
+def run_in(tree: Path, code: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    """Runs Python code in a tree, without this package on its path."""
+    env = environment(PYTHONPATH=os.pathsep.join([str(tree)]))
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=tree, env=env, capture_output=True, text=True, check=False
+    )
+    assert not check or result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    return result
+
+
+def _write(tree: Path, package: str, contents: dict[str, str]) -> Path:
+    for name, text in {"__init__.py": "", "utils/__init__.py": "", **contents}.items():
+        (tree / package / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / package / name).write_text(text)
+    (tree / "train.py").touch()
+    return tree
