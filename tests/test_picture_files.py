@@ -11,6 +11,7 @@ import tifffile
 from helpers import picture_files as make
 from PIL import Image, features
 
+from aethernet.data.picture.depth import as_depth
 from aethernet.data.picture.formats import FORMATS, output_format
 from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.data.picture.reading import read_picture
@@ -300,6 +301,12 @@ def test_floats_are_written_to_the_nearest_level():
         write_picture(file, Picture(color, depth=depth))
         expected = np.rint(color.clip(0, 1).astype(np.float64) * (2**depth - 1))
         np.testing.assert_allclose(read_picture(file.getvalue()).color, expected, atol=0.5)
+
+
+def test_every_level_of_16_bits_becomes_the_nearest_of_8():
+    levels = np.arange(65536, dtype=np.uint16)[:, None]
+    np.testing.assert_array_equal(as_depth(levels, 8), np.rint(levels / 257))
+    np.testing.assert_array_equal(as_depth(as_depth(levels, 8), 16), np.rint(levels / 257) * 257)
 
 
 def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from aethernet.data.picture import orientation
 from aethernet.data.picture.decoding import OPENCV_PIXELS, decode, file_bytes, open_header, orientation_of
+from aethernet.data.picture.depth import as_depth
 from aethernet.errors import DataError
 from aethernet.files import atomic_path
 
@@ -107,7 +108,7 @@ def _to_rgb8(img: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """(H, W[, 1 to 4]) in the order RGB, uint8 or uint16 -> (H, W, 3) RGB uint8, and what was done."""
     notices = []
     if img.dtype == np.uint16:
-        img = (img / 257).round().astype(np.uint8)
+        img = as_depth(img, 8)
         notices.append("16-bit made 8-bit")
     if img.dtype != np.uint8:
         raise DataError(f"it holds {img.dtype} samples: convert it to 8 or 16 bits a channel")

@@ -185,7 +185,7 @@ def _is_cut_off(data: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end. Decoders fill the rest with grey and only warn."""
     if data[:2] == b"\xff\xd8":
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")  # end of image, start of (the last) scan
-    return data[:8] == png.SIGNATURE and b"IEND" not in data
+    return data[:8] == png.SIGNATURE and data.rfind(b"IEND") < 0
 
 
 def _grey_16(image: Image.Image) -> np.ndarray:
@@ -230,5 +230,5 @@ def _decode_with_opencv(data: bytes) -> np.ndarray:
     if img is None:
         raise DataError("not a picture that Pillow or OpenCV can decode")
     if img.ndim == 3 and img.shape[2] in (3, 4):
-        img = img[:, :, [2, 1, 0, 3][: img.shape[2]]]  # from BGR
+        img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB if img.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
     return img

@@ -15,6 +15,7 @@ CLASSIC = 2**32 - 2**25  # the size from which tifffile writes BigTIFF, whose di
 FREE = (
     1  # tifffile does not write the tags of EXIF's directories: the next number, which nothing uses, keeps their place
 )
+COMPRESSION = 1  # as of PNG: higher levels take several times as long for a few percent
 STRIP = 2**18  # bytes, uncompressed: readers need one at a time
 
 
@@ -38,6 +39,7 @@ def write(file: IO[bytes], color: np.ndarray, alpha: np.ndarray | None, metadata
         planarconfig="contig" if channels > 1 else None,
         extrasamples=["unassalpha"] if alpha is not None else None,
         compression="zlib",
+        compressionargs={"level": COMPRESSION},
         predictor=True,
         rowsperstrip=max(1, STRIP // (width * channels * samples.itemsize)),
         resolution=metadata.dpi,

@@ -12,6 +12,7 @@ from PIL import Image
 from aethernet.checks import is_whole
 from aethernet.data.picture import exif, png, tiff_writing
 from aethernet.data.picture.color import space_of, to_srgb
+from aethernet.data.picture.depth import as_depth
 from aethernet.data.picture.formats import output_format
 from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.errors import DataError, UsageError, one_line
@@ -149,18 +150,6 @@ def png_chunks(metadata: Metadata, size: tuple[int, int]) -> list[tuple[bytes, b
     if metadata.xmp is not None:
         added.append(png.xmp(metadata.xmp))
     return added
-
-
-def as_depth(samples: np.ndarray, depth: int) -> np.ndarray:
-    """Samples of any type as uint8 or uint16, to the nearest."""
-    if samples.dtype == {8: np.uint8, 16: np.uint16}[depth]:
-        return samples
-    if samples.dtype == np.uint8:
-        return samples.astype(np.uint16) * 257
-    if samples.dtype == np.uint16:
-        return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    most = 2**depth - 1
-    return (samples.clip(0, 1) * np.float32(most) + np.float32(0.5)).astype(np.uint8 if depth == 8 else np.uint16)
 
 
 @contextlib.contextmanager
