@@ -84,6 +84,8 @@ def png_bytes(img: np.ndarray, compression: int = PNG_COMPRESSION) -> bytes:
 def picture_size(path: Path) -> tuple[int, int] | None:
     """Width and height as `read_rgb` will give them, from the header; None where Pillow cannot tell.
 
+    EXIF behind the pixels of a PNG, where few programs put it, is not seen.
+
     Raises:
         OSError: not a readable picture.
     """

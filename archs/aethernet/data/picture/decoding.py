@@ -89,13 +89,12 @@ def check_size(width: int, height: int, most_pixels: int) -> None:
         raise DataError(f"it declares {width:,} x {height:,} pixels, more than the {most_pixels:,} that are allowed")
 
 
-def decode(data: bytes, most_pixels: int = OPENCV_PIXELS, *, managed: bool = False) -> np.ndarray:
+def decode(data: bytes, most_pixels: int = OPENCV_PIXELS) -> np.ndarray:
     """The pixels of a file.
 
     Args:
         data: the whole file; of several frames or pages the first counts.
         most_pixels: the most that the file may declare.
-        managed: CMYK becomes RGB through the file's colour profile, into sRGB; else, and where there is none, plainly.
 
     Returns:
         (H, W[, 1 to 4]) in the order grey or RGB, then alpha; upright; uint8, uint16, or whatever else OpenCV finds.
@@ -105,11 +104,14 @@ def decode(data: bytes, most_pixels: int = OPENCV_PIXELS, *, managed: bool = Fal
         MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
     image = open_picture(data, most_pixels)
-    return _decode_unknown(data, most_pixels) if image is None else decode_opened(image, data, managed=managed)
+    return _decode_unknown(data, most_pixels) if image is None else decode_opened(image, data)
 
 
 def decode_opened(image: Image.Image, data: bytes, *, managed: bool = False) -> np.ndarray:
-    """As `decode`, of a file that `open_picture` has opened."""
+    """As `decode`, of a file that `open_picture` has opened.
+
+    With `managed`, CMYK becomes sRGB through the file's colour profile; else, and where there is none, RGB plainly.
+    """
     bits = 8 if image.mode == "CMYK" else sample_bits(image, data)  # nobody decodes 16 bits of ink
     try:
         if bits == 16 and image.format == "PNG" and image.mode not in GREY_16:

@@ -8,7 +8,7 @@ import numpy as np
 from aethernet.data.picture import tiff
 from aethernet.data.picture.animation import animation_of, is_animated
 from aethernet.data.picture.color import space_of
-from aethernet.data.picture.decoding import check_size, decode_opened, file_bytes, open_picture
+from aethernet.data.picture.decoding import check_size, decode_opened, file_bytes, open_picture, sample_bits
 from aethernet.data.picture.metadata import metadata_of, metadata_of_tiff
 from aethernet.data.picture.picture import Animation, Picture, from_samples
 from aethernet.errors import DataError, one_line
@@ -46,16 +46,21 @@ def read_picture(source: str | Path | bytes, *, most_pixels: int = MOST_PIXELS) 
     if is_animated(image):
         return animation_of(image, data)
     _refuse_pages(image)
-    mode, format = image.mode, "JPEG" if image.format == "MPO" else str(image.format)
-    colorspace = space_of(image.info.get("icc_profile"))
+    mode = image.mode
+    is_managed = space_of(image.info.get("icc_profile")) == "CMYK"
     samples = decode_opened(image, data, managed=True)
     metadata = metadata_of(image, data)  # after the pixels: a PNG may hold it behind them
     notices = []
     if mode == "CMYK":
         metadata = dataclasses.replace(metadata, icc=None)
-        notices.append(f"CMYK made RGB {'through its colour profile' if colorspace == 'CMYK' else 'without a profile'}")
+        notices.append(f"CMYK made RGB {'through its colour profile' if is_managed else 'without a profile'}")
+        if sample_bits(image, data) > 8:
+            notices.append("its 16 bits made 8")
     elif mode in ("P", "PA") and metadata.icc is None:
         samples = _grey_if_all_is(samples)
+    if image.format == "MPO":
+        notices.append("the further pictures in the file (a gain map, another view) left out")
+    format = "JPEG" if image.format == "MPO" else str(image.format)
     return from_samples(samples, metadata, format, tuple(notices))
 
 

@@ -13,14 +13,15 @@ from aethernet.checks import is_whole
 from aethernet.data.picture import exif, png, tiff_writing
 from aethernet.data.picture.color import space_of, to_srgb
 from aethernet.data.picture.depth import as_depth
-from aethernet.data.picture.formats import output_format
+from aethernet.data.picture.formats import NAMES, output_format
 from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.errors import DataError, UsageError, one_line
 from aethernet.files import atomic_path
 
 PNG_COMPRESSION = 1  # level 3 takes nearly twice the time of a large photograph and saves nothing of it
 QUALITY = {"jpg": 95, "webp": 95, "avif": 90}
-LOSSLESS = 100  # the quality from which WebP is written without loss
+LOSSLESS = 100  # the quality at which WebP is written without loss
+EFFORT = 75  # what its encoder's quality then means: more takes far longer for little
 
 SEGMENT = 65_533  # the most bytes that a JPEG holds of EXIF, and with their prefix of XMP
 XMP_PREFIX = 29
@@ -55,8 +56,8 @@ def write_picture(
         picture.size, source=picture.format, source_depth=picture.depth, alpha=picture.is_transparent,
         format=format, depth=depth,
     )  # fmt: skip
-    if format == "same" and output.notice and output.format == "png" and picture.format != "PNG":
-        raise DataError(f"{output.notice}: ask for it, format png")
+    if format == "same" and output.format != NAMES.get(picture.format):
+        raise DataError(f"{output.notice}: ask for it, format {output.format}")
     if quality is not None and not (is_whole(quality, 1) and quality <= 100):
         raise UsageError(f"quality must be a whole number from 1 to 100, not {quality!r}")
     notices = [output.notice] if output.notice else []
@@ -99,6 +100,7 @@ def save_with_pillow(
         how["subsampling"] = 0  # full resolution of colour, which is what was enlarged
     if format == "webp":
         how |= {"lossless": quality == LOSSLESS, "exact": True}  # colours under transparent pixels stay
+        how["quality"] = EFFORT if quality == LOSSLESS else quality
     if format == "avif":
         how["subsampling"] = "4:4:4"
     for key, value in (("icc_profile", icc), ("exif", block), ("xmp", packet), ("dpi", metadata.dpi)):
