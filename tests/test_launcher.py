@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -187,6 +188,8 @@ def test_turned_pictures_measure_alike_in_testing_and_in_bench(tmp_path):
     opt = tiny_options(tmp_path, name="turned", **{"path:pretrain_network_g": str(tmp_path / "net.pth")})
     plain, opt["datasets"] = opt["datasets"]["val"], {}
     sets = {"upright.png": {}, "lying.png": {"exif": exif}, "lying.webp": {"exif": exif, "lossless": True}}
+    if int(cv2.__version__.split(".")[0]) < 5:
+        del sets["lying.webp"]  # which earlier ones do not turn
     for number, (name, how) in enumerate(sets.items(), start=1):
         folders = tmp_path / name / "HR", tmp_path / name / "LR"
         for folder, img in zip(folders, (upright, bicubic_downsample(upright, 2)), strict=True):
@@ -201,7 +204,7 @@ def test_turned_pictures_measure_alike_in_testing_and_in_bench(tmp_path):
 
     hr, lr = ([tmp_path / name / kind for name in sets] for kind in ("HR", "LR"))
     measured = [score.mean.psnr for score in measure_quality([str(tmp_path / "net.pth")], hr, lr=lr).scores]
-    assert len(tested) == 3 and len(set(tested)) == 1
+    assert len(tested) == len(sets) and len(set(tested)) == 1
     assert measured == pytest.approx(tested, abs=1e-3)  # BasicSR prints four places, of Y in float32
 
 

@@ -127,6 +127,8 @@ def decode_opened(image: Image.Image, data: bytes, *, managed: bool = False) -> 
         raise
     except Exception as error:  # damaged files make Pillow raise anything
         raise DataError(f"Pillow cannot decode it: {one_line(error)}") from error
+    if bits > 16:
+        raise DataError(f"it holds samples of {bits} bits: convert it to 8 or 16 bits a channel")
     if image.format == "TIFF":
         return _tiff_16(image, data)
     img = _decode_with_opencv(data)

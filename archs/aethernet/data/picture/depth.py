@@ -22,7 +22,7 @@ def as_depth(samples: np.ndarray, depth: int) -> np.ndarray:
 
 def _convert(samples: np.ndarray, most: int) -> np.ndarray:
     if samples.dtype == np.uint8:
-        return samples * np.uint16(257)
+        return samples.astype(np.uint16) * 257
     if samples.dtype == np.uint16:
-        return (samples * np.uint32(255) + np.uint32(32895)) >> np.uint32(16)  # by 257, to the nearest
+        return (samples.astype(np.uint32) * 255 + 32895) >> 16  # by 257, to the nearest
     return samples.clip(0, 1) * np.float32(most) + np.float32(0.5)
