@@ -8,7 +8,14 @@ import numpy as np
 from aethernet.data.picture import tiff
 from aethernet.data.picture.animation import animation_of, is_animated
 from aethernet.data.picture.color import space_of
-from aethernet.data.picture.decoding import check_size, decode_opened, file_bytes, open_picture, sample_bits
+from aethernet.data.picture.decoding import (
+    check_size,
+    decode_opened,
+    file_bytes,
+    memory_named,
+    open_picture,
+    sample_bits,
+)
 from aethernet.data.picture.metadata import metadata_of, metadata_of_tiff
 from aethernet.data.picture.picture import Animation, Picture, from_samples
 from aethernet.errors import DataError, one_line
@@ -36,7 +43,11 @@ def read_picture(source: str | Path | bytes, *, most_pixels: int = MOST_PIXELS) 
             that are neither 8 nor 16 bits wide.
         MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
-    data = file_bytes(source, most_pixels)
+    with memory_named():
+        return _read(file_bytes(source, most_pixels), most_pixels)
+
+
+def _read(data: bytes, most_pixels: int) -> Picture | Animation:
     image = open_picture(data, most_pixels)
     if image is None:
         if not tiff.is_tiff(data):
