@@ -40,11 +40,14 @@ class TorchSession(Session):
         if precision != "fp32":
             self.network = self.network.to(self.dtype)
 
+    def tensor(self, batch: np.ndarray) -> torch.Tensor:
+        """A batch as the network takes it: on the device, in its precision."""
+        return torch.from_numpy(np.ascontiguousarray(batch)).to(self.device, self.dtype)
+
     @torch.inference_mode()
     def run(self, batch: np.ndarray) -> np.ndarray:
         try:
-            x = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device, self.dtype)
-            return self.network(x).float().cpu().numpy()
+            return self.network(self.tensor(batch)).float().cpu().numpy()
         except torch.OutOfMemoryError as error:
             raise EngineOutOfMemory(f"PyTorch ran out of memory on {self.device}: {first_line(error)}") from error
         except RuntimeError as error:
