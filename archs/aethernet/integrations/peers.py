@@ -33,12 +33,17 @@ PEER_TEXT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\(.*\)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Peer:
-    """A network in eval mode and in its deployed form: (N, in_channels, H, W) in [0, 1] -> `scale` times the size."""
+    """A network in eval mode and in its deployed form: (N, in_channels, H, W) in [0, 1] -> `scale` times the size.
+
+    Height and width must be multiples of `multiple`, and `least` or more.
+    """
 
     name: str
     network: nn.Module
     scale: int
     in_channels: int
+    multiple: int = 1
+    least: int = 1
 
 
 def build_peer(text: str, seed: int = 0) -> Peer:
@@ -115,7 +120,15 @@ def load_peer(path: Path) -> Peer | None:
         raise CheckpointError(f"spandrel cannot load {path}: {error}") from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise CheckpointError(f"{path} holds {descriptor.architecture.name}, which takes more than one picture")
-    return Peer(path.name, deployed(descriptor.model.eval()), descriptor.scale, descriptor.input_channels)
+    sizes = descriptor.size_requirements
+    return Peer(
+        path.name,
+        deployed(descriptor.model.eval()),
+        descriptor.scale,
+        descriptor.input_channels,
+        multiple=sizes.multiple_of,
+        least=max(1, sizes.minimum),
+    )
 
 
 def deployed(network: nn.Module) -> nn.Module:

@@ -36,7 +36,7 @@ class Model:
     """What MODEL names: a network in its deployed form, in eval mode on the CPU, or an ONNX file.
 
     `label` is its name in tables, `trained` is False for random weights; `batch`, `size` and `metadata` are those of
-    `OnnxFacts`.
+    `OnnxFacts`, `multiple` and `least` those of `Peer`.
     """
 
     spec: str
@@ -48,6 +48,8 @@ class Model:
     onnx: Path | None = None
     batch: int | None = None
     size: tuple[int, int] | None = None
+    multiple: int = 1
+    least: int = 1
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -121,4 +123,13 @@ def _aether_model(spec: str, label: str, network: AetherNet, trained: bool = Tru
 
 
 def _peer_model(spec: str, peer: Peer, trained: bool = True) -> Model:
-    return Model(spec, peer.name.removeprefix(PREFIX), peer.scale, peer.in_channels, trained, network=peer.network)
+    return Model(
+        spec,
+        peer.name.removeprefix(PREFIX),
+        peer.scale,
+        peer.in_channels,
+        trained,
+        network=peer.network,
+        multiple=peer.multiple,
+        least=peer.least,
+    )
