@@ -401,9 +401,7 @@ def test_weights_from_before_the_field_are_on_8_bits():
 
 
 def test_settings_errors():
-    with pytest.raises(
-        ConfigError, match="no quantization preset 'tflite'; there are: ort, openvino, tensorrt, quality"
-    ):
+    with pytest.raises(ConfigError, match="no quantization preset 'tflite'; known: ort, openvino, tensorrt, quality"):
         QuantizationConfig.read("tflite")
     with pytest.raises(ConfigError, match="no entry 'weights'"):
         QuantizationConfig.read({"weights": "int4"})
