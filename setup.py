@@ -30,7 +30,14 @@ setup(
     packages=find_packages("archs"),
     py_modules=["aether_arch"],
     package_data={
-        "aethernet": ["training/recipes/templates/*", "weights/*", "data/*/*", "release/template/*", "*.pyi"]
+        "aethernet": [
+            "training/recipes/templates/*",
+            "weights/*",
+            "data/*/*",
+            "release/template/*",
+            "*.pyi",
+            "py.typed",
+        ]
     },
     python_requires=">=3.10",
     install_requires=[

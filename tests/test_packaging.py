@@ -223,6 +223,10 @@ def test_every_file_below_archs_is_packaged(monkeypatch):
             )
 
 
+def test_type_checkers_of_others_read_the_types():
+    assert (ARCHS / "aethernet" / "py.typed").is_file(), "without it the annotations are ignored (PEP 561)"
+
+
 def test_help_and_names_import_no_torch():
     """What takes seconds is imported when it is used."""
     program = """

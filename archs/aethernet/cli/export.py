@@ -199,7 +199,7 @@ def _quantized(args: argparse.Namespace, network: "AetherNet", bars) -> "AetherN
         inputs,
         quantization=args.preset or (targets[0] if len(targets) == 1 else "ort"),
         percentile=PERCENTILE if args.percentile is None else args.percentile,
-        progress=lambda done: step(done, len(inputs), ""),
+        progress=step,
     )
     return calibrated.convert_to_quantized()
 
@@ -208,7 +208,7 @@ def _half_ranges(args: argparse.Namespace, network: "AetherNet", bars) -> "HalfR
     from aethernet.export.half_range import half_ranges
 
     inputs, step = _inputs(args, network), bars.titled("looking for large activations")
-    return half_ranges(network, inputs, progress=lambda done: step(done, len(inputs), ""))
+    return half_ranges(network, inputs, progress=step)
 
 
 def _inputs(args: argparse.Namespace, network: "AetherNet"):

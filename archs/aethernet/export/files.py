@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aethernet.errors import UsageError
-from aethernet.export.form import Form
-from aethernet.export.onnx import check_choices, export_onnx, file_suffix
+from aethernet.export.form import Form, Pixels
+from aethernet.export.onnx import Precision, check_choices, export_onnx, file_suffix
+from aethernet.export.qdq import TargetName
 from aethernet.network.config import AetherConfig
 from aethernet.network.network import AetherNet
 from aethernet.progress import Progress
@@ -17,16 +18,16 @@ class ExportedFile:
     """One ONNX file; `target` is None but for int8."""
 
     path: Path
-    precision: str
-    target: str | None = None
+    precision: Precision
+    target: TargetName | None = None
 
 
 def planned_files(
     config: AetherConfig,
     out: str | Path,
     *,
-    precisions: Sequence[str],
-    targets: Sequence[str] = ("ort",),
+    precisions: Sequence[Precision],
+    targets: Sequence[TargetName] = ("ort",),
     opset: int | None = None,
     form: Form | None = None,
     name: str | None = None,
@@ -45,7 +46,8 @@ def planned_files(
         raise UsageError("int8 files are written for a runtime: give a target, ort, openvino or tensorrt")
     files = []
     for precision in sorted(dict.fromkeys(precisions), key=lambda precision: precision == "int8"):
-        for target in dict.fromkeys(targets) if precision == "int8" else ("ort",):
+        suited: Sequence[TargetName] = list(dict.fromkeys(targets)) if precision == "int8" else ["ort"]
+        for target in suited:
             check_choices(precision, target, opset)
             path = Path(out) / f"{name}{file_suffix(precision, target, form or Form())}"
             files.append(ExportedFile(path, precision, target if precision == "int8" else None))
@@ -56,13 +58,13 @@ def export_files(
     network: AetherNet | None,
     out: str | Path,
     *,
-    precisions: Sequence[str],
-    targets: Sequence[str] = ("ort",),
+    precisions: Sequence[Precision],
+    targets: Sequence[TargetName] = ("ort",),
     quantized: AetherNet | None = None,
     opset: int | None = None,
     static: tuple[int, int] | None = None,
     batch: int | None = None,
-    pixels: str = "float",
+    pixels: Pixels = "float",
     name: str | None = None,
     progress: Progress | None = None,
 ) -> list[ExportedFile]:

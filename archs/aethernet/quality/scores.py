@@ -1,6 +1,6 @@
 """Several models on several picture sets: the rows of `aethernet bench quality`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.degrade import bicubic_upscale
 from aethernet.errors import MissingDeviceError, UsageError
-from aethernet.progress import Progress
+from aethernet.progress import Titled
 from aethernet.quality.evaluation import (
     PictureQuality,
     Upscaler,
@@ -74,7 +74,7 @@ def measure_quality(
     lr: Sequence[str | Path] = (),
     device: str = "cpu",
     threads: int | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Titled | None = None,
 ) -> QualityReport:
     """Measures models on folders of high-resolution pictures; see `evaluate` for how.
 

@@ -4,7 +4,7 @@ import copy
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from aethernet.export.onnx import require_exporter
 from aethernet.export.saturation import saturation
 from aethernet.files import atomic_path, sha256
 from aethernet.network.network import AetherNet
-from aethernet.progress import Progress
+from aethernet.progress import Progress, Titled
 from aethernet.quality.sets import PictureFolders
-from aethernet.quantization.settings import QuantizationConfig
+from aethernet.quantization.settings import Preset, QuantizationConfig
 from aethernet.release import folder as places
 from aethernet.release.card import card_markdown
 from aethernet.release.crops import CropCollector
@@ -65,7 +65,7 @@ class Settings:
     qat: str | Path | None = None
     calibration: Sequence[Path] = ()
     calibration_number: int = 100
-    preset: str = "ort"
+    preset: Preset = "ort"
     max_drop: float = 0.1
     pictures: int | None = None
     threads: int | None = None
@@ -103,7 +103,7 @@ def release(
     data: Sequence[Path],
     out: Path,
     settings: Settings,
-    progress: Callable[[str], Progress] = lambda _: lambda *_: None,
+    progress: Titled = lambda _: lambda *_: None,
 ) -> Released:
     """Writes, verifies and times every file, and puts the folder in its place.
 
@@ -149,7 +149,7 @@ def _fill(
     data: Sequence[Path],
     pictures: PictureFolders,
     settings: Settings,
-    progress: Callable[[str], Progress],
+    progress: Titled,
 ) -> Report:
     """Everything but the checksums."""
     network = checkpoint.network()
@@ -164,7 +164,7 @@ def _fill(
     )  # fmt: skip
     looked_at = CalibrationInputs(data, network.config.scale, network.config.in_channels, len(pictures))
     watched = progress("float16 ranges")
-    half = half_ranges(network, looked_at, progress=lambda done: watched(done, len(looked_at), ""))
+    half = half_ranges(network, looked_at, progress=watched)
     files = [_record(folder, name, verdict, settings.max_drop, half) for verdict in gated.verdicts]
     for record in files:
         if not record.passed:

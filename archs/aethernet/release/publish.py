@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from aethernet.errors import CheckpointError, OutputError, StageError, UsageErro
 from aethernet.files import atomic_path, sha256
 from aethernet.network.network import AetherNet
 from aethernet.network.parity import fusion_parity
-from aethernet.progress import Progress
+from aethernet.progress import Titled
 from aethernet.quality.scores import BICUBIC, QualityReport, measure_quality
 from aethernet.release.provenance import read_training
 from aethernet.release.weights_card import Facts, File, card_markdown
@@ -45,7 +45,7 @@ def publish(
     datasets: Sequence[str] = (),
     commit: str = "",
     force: bool = False,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Titled | None = None,
 ) -> Published:
     """Measures a trained network and writes it with its model card.
 

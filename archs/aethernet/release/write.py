@@ -9,11 +9,13 @@ from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint, write_c
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.data.proof import proof_inputs
 from aethernet.errors import CheckpointError, StageError
-from aethernet.export.onnx import export_onnx
+from aethernet.export.onnx import Precision, export_onnx
+from aethernet.export.qdq import TargetName
 from aethernet.network.calibration import calibrate
 from aethernet.network.network import AetherNet
 from aethernet.network.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
 from aethernet.progress import Progress
+from aethernet.quantization.settings import Preset
 from aethernet.release import plan
 from aethernet.release.plan import Product
 
@@ -73,11 +75,9 @@ def read_tuned(file: str | Path, checkpoint: Checkpoint) -> AetherNet:
     return tuned.network()
 
 
-def calibrated(network: AetherNet, inputs: CalibrationInputs, preset: str, progress: Progress) -> AetherNet:
+def calibrated(network: AetherNet, inputs: CalibrationInputs, preset: Preset, progress: Progress) -> AetherNet:
     """A copy of a float network on int8 grids, with ranges from pictures."""
-    return calibrate(
-        copy.deepcopy(network), inputs, quantization=preset, progress=lambda done: progress(done, len(inputs), "")
-    )
+    return calibrate(copy.deepcopy(network), inputs, quantization=preset, progress=progress)
 
 
 def write_files(
@@ -101,7 +101,7 @@ def write_files(
     weights = {plan.FUSED: fused, plan.FUSED_PTH: fused, plan.INT8 if is_deployed else plan.QAT: quantized}
     if network.config.stage == "train":
         weights = {plan.TRAINING: network, **weights}
-    graphs = {
+    graphs: dict[Product, tuple[AetherNet, Precision, TargetName]] = {
         plan.FP32: (fused, "fp32", "ort"),
         plan.FP16: (fused, "fp16", "ort"),
         plan.INT8_ORT: (integers, "int8", "ort"),

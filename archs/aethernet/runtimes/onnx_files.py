@@ -9,7 +9,7 @@ from torch import nn
 
 from aethernet.errors import ExportError
 from aethernet.export.form import Form
-from aethernet.export.onnx import export_onnx, quiet_exporter, require_exporter
+from aethernet.export.onnx import Precision, export_onnx, quiet_exporter, require_exporter
 from aethernet.network.network import AetherNet
 from aethernet.runtimes.models import Model
 
@@ -34,7 +34,7 @@ def onnx_file(model: Model, folder: Path, example: torch.Tensor | None = None) -
     if path.is_file():
         return path
     if isinstance(model.network, AetherNet):
-        precision = "int8" if model.network.config.stage == "int8" else "fp32"
+        precision: Precision = "int8" if model.network.config.stage == "int8" else "fp32"
         return export_onnx(model.network, model.scale, precision, path)
     if example is None:
         example = torch.zeros(1, model.in_channels, 64, 64)
