@@ -176,9 +176,9 @@ class _Arena:
 
     def _without_runs(self, run: Run) -> NetworkResult:
         network = run.network
-        subject = resolve_model(network.model(str(run.weights)))
-        assert subject.network is not None
-        complexity = network_complexity(subject.network, *self.recipe.speed.height_width, subject.in_channels)
+        model = resolve_model(network.model(str(run.weights)))
+        assert model.network is not None
+        complexity = network_complexity(model.network, *self.recipe.speed.height_width, model.in_channels)
         return NetworkResult(
             name=network.name,
             spec=network.spec,

@@ -17,8 +17,8 @@ from aethernet.machine import cpu
 from aethernet.network.network import AetherNet
 from aethernet.optional import optional_package
 from aethernet.runtimes.models import Model
-from aethernet.runtimes.open import ENGINES, open_model
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
+from aethernet.runtimes.open import ENGINES, open_model
 from aethernet.runtimes.openvino import import_openvino
 from aethernet.runtimes.pytorch import PRECISIONS, TorchSession
 from aethernet.runtimes.session import Session
@@ -99,7 +99,9 @@ def _for_file(model: Model, device: str, threads: int | None) -> Choice:
     order = ("openvino", "onnxruntime") if target == "openvino" and device == "cpu" else ("onnxruntime", "openvino")
     for engine in order:
         if installed(engine):
-            reason = f"the file is for {target}" if target == engine or (target, engine) == ("ort", "onnxruntime") else ""
+            reason = (
+                f"the file is for {target}" if target == engine or (target, engine) == ("ort", "onnxruntime") else ""
+            )
             return Choice(_open(model, engine, device, "fp32", threads), "as the file", reason or "it reads the file")
     raise MissingDependencyError(f"{model.label} is an ONNX file, which needs a runtime: pip install onnxruntime")
 
@@ -119,7 +121,9 @@ def _for_network(model: Model, network: torch.nn.Module, threads: int | None, pi
         return _because(stay, "ONNX Runtime and the exporter are not installed")
     seconds = _seconds(torch_session, model) * (pixels or 0) / PROBED_SIDE**2
     if seconds < WORTH_EXPORTING:
-        return _because(stay, "an ONNX file first would cost more than it saves" if pixels else "the amount of work is unknown")
+        return _because(
+            stay, "an ONNX file first would cost more than it saves" if pixels else "the amount of work is unknown"
+        )
     try:
         session = _open(model, "onnxruntime", "cpu", "fp32", threads)
     except AetherError as error:
@@ -200,7 +204,9 @@ def onnx_folder(model: Model) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CheckpointError(f"{folder}, for the ONNX file, cannot be made: {error.strerror}; set XDG_CACHE_HOME") from error
+        raise CheckpointError(
+            f"{folder}, for the ONNX file, cannot be made: {error.strerror}; set XDG_CACHE_HOME"
+        ) from error
     return folder
 
 

@@ -212,7 +212,9 @@ def _gather(
                             slice(column.first - column.start, column.last - column.start),
                         )
                         if progress is not None:
-                            progress(index + 1, plan.count, f"means of the whole picture, pass {number + 1} of {passes}")
+                            progress(
+                                index + 1, plan.count, f"means of the whole picture, pass {number + 1} of {passes}"
+                            )
             report.passes, report.change = passes, means.change
             return means, windows
         except EngineOutOfMemory as error:

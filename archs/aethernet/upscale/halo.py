@@ -39,7 +39,9 @@ def find_halo(model: Model, session: Session, given: int | None = None) -> Halo:
         return Halo(given, given >= radius, attention, f"as given; the network's receptive radius is {radius}")
     said = model.metadata.get("tile_radius", "")
     if said == "whole picture":
-        seen = "the file's channel attention sees the whole picture, so that tiles differ from it: give the weights file"
+        seen = (
+            "the file's channel attention sees the whole picture, so that tiles differ from it: give the weights file"
+        )
         return Halo(given or PROBED[-1], False, False, seen)
     if said.isdigit():
         radius = int(said)

@@ -207,9 +207,7 @@ class Upscaler:
             format=saving.format, depth=saving.depth,
         )  # fmt: skip
 
-    def enlarged(
-        self, opened: Picture | Animation, progress: Progress | None = None
-    ) -> "Picture | Iterator[Frame]":
+    def enlarged(self, opened: Picture | Animation, progress: Progress | None = None) -> "Picture | Iterator[Frame]":
         """A picture enlarged, or the frames of an animation one after the other."""
         if isinstance(opened, Picture):
             return self.picture(opened, progress)
@@ -229,9 +227,7 @@ class Upscaler:
                 notes = write_animation(target, opened, result, format=saving.format, quality=saving.quality)
             else:
                 assert isinstance(result, Picture)
-                notes = write_picture(
-                    target, result, format=saving.format, quality=saving.quality, depth=saving.depth
-                )
+                notes = write_picture(target, result, format=saving.format, quality=saving.quality, depth=saving.depth)
         except OSError as error:
             raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
         return list(notes)
@@ -304,7 +300,9 @@ def find_model(model: str | Path | None, scale: int | None) -> Model:
     if not found.trained:
         raise UsageError(f"{found.label} has random weights: give a file of trained ones, or leave --model out")
     if scale not in (None, found.scale):
-        raise UsageError(f"{found.label} enlarges by {found.scale}, but --scale {scale} was given: leave one of them out")
+        raise UsageError(
+            f"{found.label} enlarges by {found.scale}, but --scale {scale} was given: leave one of them out"
+        )
     return found
 
 
