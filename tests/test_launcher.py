@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from aethernet.data.degrade import bicubic_downsample
 from helpers.networks import randomise
 from helpers.training import (
     PATIENCE,
@@ -27,7 +28,6 @@ from helpers.training import (
 from PIL import Image
 
 from aethernet import AetherConfig, AetherNet, cli, write_checkpoint
-from aethernet.data.degrade import bicubic_downsample
 from aethernet.data.embedded import embedded_pictures
 from aethernet.errors import MissingDependencyError, OptionError
 from aethernet.integrations.basicsr import compat

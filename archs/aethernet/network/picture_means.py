@@ -44,12 +44,8 @@ class PictureMeans:
             for attention in self._attentions:
                 attention.given = attention.watch = None
 
-    @contextlib.contextmanager
-    def gathering(self) -> Iterator[None]:
-        """One pass: `gather` is called for every window inside, and the means are new afterwards."""
-        self._sums, self._pixels = [None] * self.count, 0
-        with self.applied():
-            yield
+    @torch.inference_mode()
+    def _finish(self) -> None:
         means = [(total / self._pixels).float() for total in self._sums if total is not None]
         if self._means is not None:
             self.change = max(
@@ -57,6 +53,14 @@ class PictureMeans:
                 for number, (new, old) in enumerate(zip(means, self._means, strict=True))
             )
         self._means = means
+
+    @contextlib.contextmanager
+    def gathering(self) -> Iterator[None]:
+        """One pass: `gather` is called for every window inside, and the means are new afterwards."""
+        self._sums, self._pixels = [None] * self.count, 0
+        with self.applied():
+            yield
+        self._finish()
 
     @torch.inference_mode()
     def gather(self, x: Tensor, rows: slice, columns: slice) -> None:

@@ -5,6 +5,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from aethernet.runtimes.pytorch import PRECISIONS, TorchSession
 from aethernet.runtimes.session import Session
 from aethernet.version import __version__
 
-AUTO = "auto"
+AUTO: Literal["auto"] = "auto"
 PROBED_SIDE = 64
 WORTH_EXPORTING = 45.0
 """Seconds of work in PyTorch from which on an ONNX file is written for ONNX Runtime, which takes about 8 seconds and
@@ -108,15 +109,15 @@ def _for_file(model: Model, device: str, threads: int | None) -> Choice:
 
 def _for_network(model: Model, network: torch.nn.Module, threads: int | None, pixels: int | None) -> Choice:
     """On a CPU, in float32 or of stage int8."""
-    ours = isinstance(network, AetherNet)
     torch_session = open_model(model, "torch")
     stay = Choice(torch_session, "fp32", "")
-    if ours and network.config.stage == "qat":
-        return _because(stay, "weights of stage qat are simulated in float")
-    if ours and network.config.stage == "int8":
-        return _for_integers(model, stay, threads)
-    if ours and network.config.channel_attention:
-        return _because(stay, "channel attention needs it for exact tiles")
+    if isinstance(network, AetherNet):
+        if network.config.stage == "qat":
+            return _because(stay, "weights of stage qat are simulated in float")
+        if network.config.stage == "int8":
+            return _for_integers(model, stay, threads)
+        if network.config.channel_attention:
+            return _because(stay, "channel attention needs it for exact tiles")
     if not can_export():
         return _because(stay, "ONNX Runtime and the exporter are not installed")
     seconds = _seconds(torch_session, model) * (pixels or 0) / PROBED_SIDE**2
