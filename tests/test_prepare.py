@@ -10,7 +10,7 @@ import pytest
 
 import aethernet.data.prepare as prepare_module
 from aethernet.cli import main
-from aethernet.data.degrade import bicubic_downsample, modcrop
+from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.lmdb_folder import write_lmdb
 from aethernet.data.pictures import read_rgb
 from aethernet.data.prepare import prepare_folder
