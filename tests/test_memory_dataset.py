@@ -171,7 +171,7 @@ def test_small_pictures_are_skipped_and_counted(place, log):
         ({"dataroot_lq": "lq", "filename_tmpl": "{}x2"}, "has no picture named 00x2 for"),
         ({"gt_size": 15}, "gt_size 15 is not a multiple of scale 2"),
         ({"gt_size": None}, "needs gt_size"),
-        ({"phase": "tran"}, "phase is 'tran'"),
+        ({"phase": "tran"}, "phase must be one of train, val, test, not 'tran'"),
     ],
 )
 def test_options_that_cannot_be_used(place, options, message):

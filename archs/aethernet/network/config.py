@@ -26,9 +26,12 @@ Block = Literal["gated", "plain"]
 NormType = Literal["deployment", "layernorm", "none"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
+COLOR_ORDERS = {1: "grey", 3: "RGB"}
+"""What the channels of a picture are, by their number."""
+
 CHOICES: dict[str, tuple] = {
     "scale": tuple(AdaptiveUpsample.STEPS),
-    "in_channels": (1, 3),
+    "in_channels": tuple(COLOR_ORDERS),
     "block": get_args(Block),
     "tail": get_args(Tail),
     "norm_type": get_args(NormType),
