@@ -21,7 +21,7 @@ from aethernet.arena.records import ArenaReport, NetworkRecord, Quality, RunReco
 from aethernet.arena.values import merged
 from aethernet.cli import main
 from aethernet.conditions import measurement_conditions
-from aethernet.errors import AetherError, ConfigError, EnvironmentProblem, OptionError
+from aethernet.errors import AetherError, OptionError, OutputError, ProcessError, UsageError
 from aethernet.integrations.basicsr import compat
 
 pytestmark = needs_basicsr
@@ -79,7 +79,7 @@ def train_by_fork(*arguments: str, folder: Path, log: Path, environment: object,
     for line in result.stdout.splitlines(keepends=True):
         watch(line)
     if result.returncode:
-        raise EnvironmentProblem(f"exit {result.returncode}\n{result.stderr}")
+        raise ProcessError(f"exit {result.returncode}\n{result.stderr}")
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_the_recipes_of_the_documentation_can_be_read(path, place, monkeypatch):
 
 
 def test_an_unknown_engine_is_told_before_any_training(place):
-    with pytest.raises(ConfigError, match="no engine 'onnxruntim'"):
+    with pytest.raises(UsageError, match="no engine 'onnxruntim'"):
         run_arena(read(place, {"speed": {"engines": ["onnxruntim"]}}), place / "out")
     assert not (place / "out").exists()
 
@@ -384,7 +384,7 @@ def test_other_options_for_a_finished_training_are_refused(arena, monkeypatch):
     monkeypatch.setattr(trainer, "run_command", lambda *_, **__: pytest.fail("trained"))
     changed = read_recipe(write_recipe(place, {"networks": {"ours": {"recipe": {"lr": 1.0}}}}, "changed.yml"))
     with pytest.raises(
-        OptionError, match=r"ours_seed0 holds .*'lr: 0\.002', now 'lr: 1\.0'.*remove that folder .*--out"
+        OutputError, match=r"ours_seed0 holds .*'lr: 0\.002', now 'lr: 1\.0'.*remove that folder .*--out"
     ):
         run_arena(changed, place / "out")
     others = run_arena(changed, place / "out", only=["peer"], speed=False)

@@ -15,7 +15,7 @@ from aethernet.checkpoint import pretrained
 from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.embedded import embedded_pictures
 from aethernet.data.pictures import write_png
-from aethernet.errors import CheckpointError, ConfigError, DataError
+from aethernet.errors import CheckpointError, DataError, UsageError
 from aethernet.integrations.basicsr import compat
 from aethernet.quality.evaluation import (
     PictureQuality,
@@ -237,9 +237,9 @@ def test_input_folder(folder, tmp_path):
     assert ready.scores[0].mean == made.scores[0].mean
     with pytest.raises(DataError, match=r"has no input for colour: expected a picture named colour or colourx3"):
         InputFolder(tmp_path / "lr", references, 3)
-    with pytest.raises(ConfigError, match="1 sets, but 2 folders"):
+    with pytest.raises(UsageError, match="1 sets, but 2 folders"):
         measure_quality(["bicubic_rgb"], [folder], scale=2, lr=["a", "b"])
-    with pytest.raises(ConfigError, match="leave out --lr"):
+    with pytest.raises(UsageError, match="leave out --lr"):
         measure_quality(["bicubic"], [folder], scale=2, lr=[tmp_path / "lr"])
 
 

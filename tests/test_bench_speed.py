@@ -14,7 +14,7 @@ from aethernet.bench.engines import ENGINES, Job, NotApplicable, pick_engines
 from aethernet.bench.memory import peak_memory
 from aethernet.bench.speed import measure_speed
 from aethernet.checkpoint import pretrained
-from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
+from aethernet.errors import CheckpointError, ConfigError, MissingDependencyError, MissingDeviceError, UsageError
 from aethernet.runtimes.models import resolve_model
 from aethernet.tables import markdown_table, short_count
 
@@ -162,7 +162,7 @@ def test_onnx_files_are_subjects(tmp_path):
     report = measure_speed([str(path)], size=(8, 8), engines=["eager", "onnxruntime"], rounds=1, memory=False)
     assert [row.engine for row in report.rows] == ["onnxruntime"]
     assert report.notes == ["compact.onnx with eager left out: an ONNX file holds no PyTorch network"]
-    with pytest.raises(ConfigError, match=r"nothing to measure: compact\.onnx with eager left out"):
+    with pytest.raises(UsageError, match=r"nothing to measure: compact\.onnx with eager left out"):
         measure_speed([str(path)], size=(8, 8), engines=["eager"], rounds=1, memory=False)
 
 
@@ -187,7 +187,7 @@ def test_broken_onnx_files(tmp_path):
 def test_a_missing_package_is_named(monkeypatch, checkpoint):
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(EnvironmentProblem, match=r"engine openvino needs openvino: pip install openvino"):
+    with pytest.raises(MissingDependencyError, match=r"engine openvino needs openvino: pip install openvino"):
         measure_speed([checkpoint], size=(8, 8), engines=["eager", "openvino"])
     chosen, notes = pick_engines(None)
     assert "onnxruntime" not in [engine.name for engine in chosen]
@@ -195,13 +195,13 @@ def test_a_missing_package_is_named(monkeypatch, checkpoint):
 
 
 def test_engines_that_are_not_there(monkeypatch):
-    with pytest.raises(ConfigError, match=r"no engine 'tensorflow'; known: eager, channels_last"):
+    with pytest.raises(UsageError, match=r"no engine 'tensorflow'; known: eager, channels_last"):
         pick_engines(["eager", "tensorflow"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(EnvironmentProblem, match="engine cuda needs an NVIDIA GPU"):
+    with pytest.raises(MissingDeviceError, match="engine cuda needs an NVIDIA GPU"):
         pick_engines(["cuda"])
     monkeypatch.setattr(engines.shutil, "which", lambda name: None)
-    with pytest.raises(EnvironmentProblem, match=r"C\+\+ compiler"):
+    with pytest.raises(MissingDependencyError, match=r"C\+\+ compiler"):
         pick_engines(["compile"])
 
 

@@ -7,7 +7,7 @@ import torch
 
 from aethernet.bench.timing import Candidate, time_candidates
 from aethernet.conditions import measurement_conditions, own_command
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.threads import fixed_threads
 
 
@@ -67,9 +67,9 @@ def test_threads_hold_inside_and_are_restored_after_an_error():
 
 @pytest.mark.parametrize("arguments", [{"rounds": 0}, {"warmup": -1}])
 def test_refused_numbers(arguments):
-    with pytest.raises(ConfigError, match="one round"):
+    with pytest.raises(UsageError, match="one round"):
         time_candidates([scripted("a", [], [1.0])], **arguments)
-    with pytest.raises(ConfigError, match="0 candidates"):
+    with pytest.raises(UsageError, match="0 candidates"):
         time_candidates([])
 
 

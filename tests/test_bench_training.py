@@ -7,7 +7,7 @@ import torch
 
 from aethernet.bench.training import measure_training, trainable, training_iteration
 from aethernet.cli import main
-from aethernet.errors import ConfigError
+from aethernet.errors import ConfigError, UsageError
 
 OWN = "aethernet.network.variants:aether_custom(scale=2, width=8, depths=[1], kernel_size=3)"
 NO_PRODUCTS = """
@@ -64,7 +64,7 @@ def test_networks_without_anything_to_train_or_to_count_are_refused(tmp_path, mo
     (tmp_path / "no_products.py").write_text(NO_PRODUCTS)
     for model in ("torch.nn:Upsample(scale_factor=2)", "no_products:Scaled()"):
         with pytest.raises(
-            ConfigError, match=rf"{model.split('(')[0]}\(.*no weights to train or no multiply-accumulates"
+            UsageError, match=rf"{model.split('(')[0]}\(.*no weights to train or no multiply-accumulates"
         ):
             measure_training([OWN, model], batch=1, patch=8, rounds=1, warmup=0)
     with pytest.raises(ConfigError, match=r"no_products:Two\(\) gives a tuple, not a picture"):

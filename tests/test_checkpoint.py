@@ -12,7 +12,7 @@ from torch import nn
 
 from aethernet import AetherConfig, AetherNet, __version__, aether_tiny, load_network, read_checkpoint, write_checkpoint
 from aethernet.checkpoint.checkpoint import require_finite, require_whole
-from aethernet.errors import CheckpointError
+from aethernet.errors import CheckpointError, OutputError
 from aethernet.files import atomic_path
 
 
@@ -218,7 +218,7 @@ def test_an_unknown_version_is_refused(tmp_path):
 
 
 def test_only_known_endings_are_written(tmp_path):
-    with pytest.raises(CheckpointError, match=r"\.pth or \.safetensors"):
+    with pytest.raises(OutputError, match=r"\.pth or \.safetensors"):
         write_checkpoint(tmp_path / "net.onnx", aether_tiny(2))
 
 

@@ -7,7 +7,7 @@ import pytest
 from aethernet.cli import main
 from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.embedded import PICTURES, SPLITS, embedded_pictures, write_embedded
-from aethernet.errors import DataError, EnvironmentProblem
+from aethernet.errors import DataError, MissingDependencyError, OutputError, UsageError
 from aethernet.integrations.basicsr import compat
 
 SIZES = [(48, 72), (97, 101), (120, 96)]
@@ -87,7 +87,7 @@ def test_overshoot_is_clipped_in_bytes_and_kept_in_floats():
 
 @pytest.mark.parametrize("scale", [0, -2, 2.0, True, "2"])
 def test_a_wrong_scale(scale):
-    with pytest.raises(DataError, match="it must be an integer >= 1"):
+    with pytest.raises(UsageError, match="it must be an integer >= 1"):
         bicubic_downsample(picture(8, 8), scale)
 
 
@@ -129,13 +129,13 @@ def test_every_picture_names_its_source():
 
 
 def test_an_unknown_split():
-    with pytest.raises(DataError, match="'train' and 'val'"):
+    with pytest.raises(UsageError, match="'train' and 'val'"):
         embedded_pictures("test")
 
 
 def test_a_missing_file_of_the_wheel(monkeypatch, tmp_path):
     monkeypatch.setattr("aethernet.data.embedded._wheel_folder", lambda: tmp_path)
-    with pytest.raises(EnvironmentProblem, match=r"no usable astronaut.png in .*cannot be read.*reinstall"):
+    with pytest.raises(MissingDependencyError, match=r"no usable astronaut.png in .*cannot be read.*reinstall"):
         embedded_pictures("val")
 
 
@@ -189,7 +189,7 @@ def test_a_full_disk_is_reported_and_the_next_run_completes_the_set(monkeypatch,
 
     with monkeypatch.context() as patch:
         patch.setattr("aethernet.data.embedded.write_png", full)
-        with pytest.raises(DataError, match=r"cannot write below .*No space left on device"):
+        with pytest.raises(OutputError, match=r"cannot write below .*No space left on device"):
             write_embedded(tmp_path / "set")
     assert write_embedded(tmp_path / "set") == 8
 
@@ -205,14 +205,14 @@ def test_a_new_scale_joins_the_old_ones(tmp_path):
 
 def test_somebody_elses_folder_is_refused(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DataError, match=r"is not empty and holds no embedded\.json"):
+    with pytest.raises(OutputError, match=r"is not empty and holds no embedded\.json"):
         write_embedded(tmp_path)
     assert main(["data", "embedded", str(tmp_path)]) == 1
     assert "give an empty or a new folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-    with pytest.raises(DataError, match="is a file"):
+    with pytest.raises(OutputError, match="is a file"):
         write_embedded(tmp_path / "thesis.txt")
-    with pytest.raises(DataError, match="one or more integers >= 1"):
+    with pytest.raises(UsageError, match="one or more integers >= 1"):
         write_embedded(tmp_path / "new", scales=(0,))
 
 

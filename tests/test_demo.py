@@ -12,7 +12,7 @@ from aethernet.conditions import measurement_conditions
 from aethernet.data.embedded import embedded_pictures, write_embedded
 from aethernet.demo import figures, int8, life, options
 from aethernet.demo.commands import run_command
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import ProcessError
 
 ROWS = [
     figures.Row("bicubic", 30.0, 0.8),
@@ -86,7 +86,7 @@ def test_options_come_from_the_recipes(tmp_path):
 
 
 def test_a_failing_command_shows_its_last_lines(tmp_path):
-    with pytest.raises(EnvironmentProblem, match=r"(?s)exit code 1.*absent\.pth is not a file"):
+    with pytest.raises(ProcessError, match=r"(?s)exit code 1.*absent\.pth is not a file"):
         run_command(tmp_path, "fuse", "fuse", "absent.pth", "-o", "out.pth", progress=lambda *_: None)
     assert (tmp_path / "logs" / "fuse.txt").exists()
 

@@ -6,7 +6,7 @@ import torch
 from networks import randomise
 
 from aethernet import aether_custom
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.files import export_files, planned_files
 from aethernet.export.form import PIXELS, Form
 from aethernet.export.onnx import export_onnx
@@ -104,7 +104,7 @@ def test_wrong_forms_say_what_is_allowed():
         ({"batch": 0}, "batch must be a whole number of at least 1, not 0"),
         ({"batch": True}, "batch must be a whole number of at least 1, not True"),
     ):
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(UsageError, match=message):
             export_onnx(aether_custom(2, **FIELDS), 2, **wrong)
 
 
@@ -136,10 +136,10 @@ def test_sets_that_cannot_be_written(tmp_path):
         ({"precisions": ["fp32"], "name": "a/b"}, "give the folder apart"),
         ({"precisions": ["int8"], "quantized": aether_custom(3, **FIELDS)}, "scale: 3 in the weights, 2 here"),
     ):
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(UsageError, match=message):
             export_files(network, tmp_path, **options)
-    with pytest.raises(ConfigError, match="no network was given"):
+    with pytest.raises(UsageError, match="no network was given"):
         export_files(None, tmp_path, precisions=["fp32"])
-    with pytest.raises(ConfigError, match="none was given"):
+    with pytest.raises(UsageError, match="none was given"):
         export_files(None, tmp_path, precisions=["fp32"], quantized=network)
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ import torch
 from networks import picture, randomise
 
 from aethernet import AetherNet, aether_custom
-from aethernet.errors import ConfigError, StageError
+from aethernet.errors import StageError, UsageError
 from aethernet.export.onnx import export_onnx
 from aethernet.export.qdq import TARGETS
 from aethernet.quantization.fake import RoundedConv2d
@@ -147,8 +147,8 @@ def test_the_wrong_stage_says_what_to_do(tmp_path):
     for model in (network, network.convert_to_quantized()):
         with pytest.raises(StageError, match="from before prepare_qat"):
             export_onnx(model, 4, "fp32", tmp_path / "net.onnx")
-    with pytest.raises(ConfigError, match="target must be one of ort, openvino, tensorrt, not 'coreml'"):
+    with pytest.raises(UsageError, match="target must be one of ort, openvino, tensorrt, not 'coreml'"):
         export_onnx(network.convert_to_quantized(), 4, "int8", tmp_path / "net.onnx", target="coreml")
-    with pytest.raises(ConfigError, match="opset must be at least 17, not 11"):
+    with pytest.raises(UsageError, match="opset must be at least 17, not 11"):
         export_onnx(network.convert_to_quantized(), 4, "int8", tmp_path / "net.onnx", opset=11)
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ import torch
 from networks import picture, randomise
 
 from aethernet import aether_custom, aether_medium, aether_tiny
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.onnx import export_onnx
 
 onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
@@ -76,8 +76,8 @@ def test_the_default_name(tmp_path, monkeypatch):
 
 
 def test_wrong_arguments(tmp_path):
-    with pytest.raises(ConfigError, match="precision must be one of fp32, fp16, int8, not 'int4'"):
+    with pytest.raises(UsageError, match="precision must be one of fp32, fp16, int8, not 'int4'"):
         export_onnx(aether_tiny(4), precision="int4")
-    with pytest.raises(ConfigError, match=r"aether_tiny x2.*but scale=4"):
+    with pytest.raises(UsageError, match=r"aether_tiny x2.*but scale=4"):
         export_onnx(aether_tiny(2), scale=4, path=tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import torch
 from networks import picture, randomise
 
 from aethernet import aether_custom
-from aethernet.errors import ConfigError, DataError, StageError
+from aethernet.errors import DataError, ExportError, StageError
 from aethernet.export.half_range import LARGEST, MARGIN, half_ranges
 from aethernet.export.onnx import export_onnx
 
@@ -98,7 +98,7 @@ def test_weights_that_do_not_fit_are_refused_not_made_infinite(tmp_path):
     model = network()
     with torch.no_grad():
         model.transitions[0].weight.mul_(1e6)
-    with pytest.raises(ConfigError, match=r"transitions.0.weight of the fused network reaches .*e\+05.*export fp32"):
+    with pytest.raises(ExportError, match=r"transitions.0.weight of the fused network reaches .*e\+05.*export fp32"):
         export_onnx(model, 2, "fp16", tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -14,7 +14,7 @@ from training import ARCHS, environment, needs_basicsr, tiny_options, write_opti
 
 from aethernet import AetherNet, aether_custom, calibrate, cli, write_checkpoint
 from aethernet.data.calibration import CalibrationInputs
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import OutputError
 from aethernet.integrations import install
 
 FILES = ("basicsr/archs/aethernet_arch.py", "basicsr/models/aethernet_model.py", "basicsr/data/aethernet_dataset.py")
@@ -82,7 +82,7 @@ def test_an_installed_package_needs_no_path(monkeypatch):
 def test_a_foreign_file_is_refused_and_left_alone(tree):
     foreign = tree / FILES[1]
     foreign.write_text("mine = 1\n")
-    with pytest.raises(EnvironmentProblem, match=r"aethernet_model\.py was not written by `aethernet install`"):
+    with pytest.raises(OutputError, match=r"aethernet_model\.py was not written by `aethernet install`"):
         install.install(tree)
     assert not (tree / FILES[0]).exists(), "nothing is written if one is refused"
     assert install.remove(tree)[foreign] == "not ours, left alone"

@@ -24,7 +24,7 @@ from training import (
 )
 
 from aethernet import cli
-from aethernet.errors import EnvironmentProblem, OptionError
+from aethernet.errors import MissingDependencyError, OptionError
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.basicsr.data.samples import SeededSamples
 from aethernet.integrations.basicsr.pipeline import launcher, option_file
@@ -123,13 +123,15 @@ def without(monkeypatch, package: str, reason: str) -> None:
 
 def test_without_opencv_the_headless_build_is_named(monkeypatch):
     without(monkeypatch, "cv2", "libGL.so.1: cannot open shared object file")
-    with pytest.raises(EnvironmentProblem, match=r"BasicSR needs OpenCV.*libGL.*pip install opencv-python-headless$"):
+    with pytest.raises(
+        MissingDependencyError, match=r"BasicSR needs OpenCV.*libGL.*pip install opencv-python-headless$"
+    ):
         launcher.load_basicsr(True)
 
 
 def test_without_basicsr_the_doctor_is_named(monkeypatch):
     without(monkeypatch, "basicsr", "No module named 'basicsr.train'")
-    with pytest.raises(EnvironmentProblem, match=r"No module named 'basicsr.train'.*aethernet doctor"):
+    with pytest.raises(MissingDependencyError, match=r"No module named 'basicsr.train'.*aethernet doctor"):
         launcher.load_basicsr(is_train=True)
 
 

@@ -7,7 +7,7 @@ import torch
 from networks import picture
 from torch.nn import functional as F
 
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import UsageError
 from aethernet.network.norms import DeploymentNorm, LayerNorm2d, batch_statistics
 
 
@@ -127,7 +127,7 @@ def test_gradient_flows_through_the_batch_statistics():
 def test_data_parallel_copies_are_refused_in_training():
     norm = DeploymentNorm(3, freeze_iter=10)
     norm._is_replica = True  # as nn.parallel.replicate marks its copies
-    with pytest.raises(EnvironmentProblem, match="torchrun"):
+    with pytest.raises(UsageError, match="torchrun"):
         norm(batches(1)[0])
     norm.eval()(batches(1)[0])
 

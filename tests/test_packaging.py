@@ -158,14 +158,14 @@ for folder in ("export", "runtimes", "bench", "release", "cli"):
     package = import_module(f"aethernet.{folder}")
     for module in pkgutil.iter_modules(package.__path__):
         import_module(f"aethernet.{folder}.{module.name}")
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import MissingDependencyError
 for write in (
     lambda: aether_arch.export_onnx(aether_arch.aether_tiny(scale=2), scale=2),
     lambda: import_module("aethernet.bench.peer_files").export_peer(None, None, None),
 ):
     try:
         write()
-    except EnvironmentProblem as problem:
+    except MissingDependencyError as problem:
         print(problem)
 """
 

@@ -13,7 +13,7 @@ from PIL import Image, features
 from aethernet.cli import main
 from aethernet.data.opencv import opencv
 from aethernet.data.pictures import find_pictures, middle, picture_size, png_bytes, read_rgb, write_png
-from aethernet.errors import DataError, EnvironmentProblem
+from aethernet.errors import DataError, MissingDependencyError
 
 LIBRARY = "libGL.so.1: cannot open shared object file: No such file or directory"
 FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", *(["AVIF"] if "avif" in features.get_supported() else [])]
@@ -144,7 +144,7 @@ def test_16_bit_colour_needs_opencv_and_names_the_headless_build(tmp_path, monke
     path = tmp_path / f"deep{ending}"
     assert cv2.imwrite(str(path), photograph().astype(np.uint16)[:, :, ::-1] * 257)
     without_opencv(monkeypatch)
-    with pytest.raises(EnvironmentProblem, match=HEADLESS):
+    with pytest.raises(MissingDependencyError, match=HEADLESS):
         read_rgb(path)
 
 
@@ -221,14 +221,16 @@ def test_larger_pictures_than_pillow_allows_are_read_by_opencv(tmp_path, monkeyp
 def test_opencv_of_which_half_is_gone(monkeypatch):
     """What stays when one of two builds in one folder is removed."""
     monkeypatch.setitem(sys.modules, "cv2", type(sys)("cv2"))
-    with pytest.raises(EnvironmentProblem, match=r"^drawing needs OpenCV.*its files are incomplete.*pip uninstall -y "):
+    with pytest.raises(
+        MissingDependencyError, match=r"^drawing needs OpenCV.*its files are incomplete.*pip uninstall -y "
+    ):
         opencv("drawing")
 
 
 def test_synthetic_pictures_need_opencv(monkeypatch):
     monkeypatch.delitem(sys.modules, "aethernet.data.synthetic", raising=False)
     without_opencv(monkeypatch)
-    with pytest.raises(EnvironmentProblem, match=HEADLESS):
+    with pytest.raises(MissingDependencyError, match=HEADLESS):
         importlib.import_module("aethernet.data.synthetic")
 
 

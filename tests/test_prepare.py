@@ -15,7 +15,7 @@ from aethernet.data.lmdb_folder import write_lmdb
 from aethernet.data.pictures import read_rgb
 from aethernet.data.prepare import prepare_folder
 from aethernet.data.subimages import Parameters, cut_pairs
-from aethernet.errors import DataError
+from aethernet.errors import DataError, OutputError, UsageError
 from aethernet.integrations.basicsr import compat
 
 SMALL = Parameters(scales=(2, 3), crop_size=48, step=24, min_size=24)
@@ -94,7 +94,7 @@ def test_whole_pictures(hr_dir, tmp_path):
     ],
 )
 def test_parameters_that_fit_no_pair(arguments, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UsageError, match=message):
         Parameters(**arguments)
 
 
@@ -207,11 +207,11 @@ def test_missing_outputs_are_made_again(hr_dir, tmp_path):
 def test_other_parameters_into_the_same_folder_are_refused(hr_dir, tmp_path):
     prepare_folder(hr_dir, tmp_path / "out", SMALL)
     before = snapshot(tmp_path / "out")
-    with pytest.raises(DataError, match=r"prepared with other parameters \(step 24 there, 48 now\)"):
+    with pytest.raises(OutputError, match=r"prepared with other parameters \(step 24 there, 48 now\)"):
         prepare_folder(hr_dir, tmp_path / "out", Parameters(scales=(2, 3), crop_size=48, step=48, min_size=24))
-    with pytest.raises(DataError, match=r"scales \[2, 3\] there, \[2\] now"):
+    with pytest.raises(OutputError, match=r"scales \[2, 3\] there, \[2\] now"):
         prepare_folder(hr_dir, tmp_path / "out", Parameters(scales=(2,), crop_size=48, step=24, min_size=24))
-    with pytest.raises(DataError, match="hr_dir"):
+    with pytest.raises(OutputError, match="hr_dir"):
         save(tmp_path / "other" / "0001.png", noise(48, 48))
         prepare_folder(tmp_path / "other", tmp_path / "out", SMALL)
     assert snapshot(tmp_path / "out") == before
@@ -220,9 +220,9 @@ def test_other_parameters_into_the_same_folder_are_refused(hr_dir, tmp_path):
 def test_a_folder_that_is_not_ours_is_refused(hr_dir, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("years of work")
-    with pytest.raises(DataError, match=r"not empty and holds no manifest.jsonl"):
+    with pytest.raises(OutputError, match=r"not empty and holds no manifest.jsonl"):
         prepare_folder(hr_dir, tmp_path / "out", SMALL)
-    with pytest.raises(DataError, match="lies inside"):
+    with pytest.raises(OutputError, match="lies inside"):
         prepare_folder(hr_dir, hr_dir / "out", SMALL)
 
 
@@ -270,7 +270,7 @@ def test_a_full_disk_stops_the_run_with_a_clear_error(hr_dir, tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(prepare_module, "write_png", full)
-    with pytest.raises(DataError, match=r"cannot write below .*No space left on device"):
+    with pytest.raises(OutputError, match=r"cannot write below .*No space left on device"):
         prepare_folder(hr_dir, tmp_path / "out", SMALL)
 
 

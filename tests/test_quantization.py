@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from aethernet import AetherNet, aether_custom, aether_tiny
-from aethernet.errors import CheckpointError, ConfigError, DataError, StageError
+from aethernet.errors import CheckpointError, ConfigError, DataError, StageError, UsageError
 from aethernet.network.config import pack_fields, unpack_fields
 from aethernet.quantization.fake import (
     WATCHED_BATCHES,
@@ -161,7 +161,7 @@ def test_calibration_errors():
     network = aether_custom(2, **GATED).prepare_qat()
     with pytest.raises(DataError, match="at least one"):
         set_ranges(network, [])
-    with pytest.raises(ConfigError, match=r"between 99\.99 and 100"):
+    with pytest.raises(UsageError, match=r"between 99\.99 and 100"):
         set_ranges(network, [picture(1, 3, 4, 4)], percentile=99.0)
     nn.init.constant_(network.shallow.weight, float("nan"))
     with pytest.raises(DataError, match="not finite"):

@@ -5,7 +5,7 @@ from training import needs_basicsr
 
 import aether_arch
 from aethernet import AetherNet, aether_tiny
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import RegistrationError
 from aethernet.integrations.registry import register, register_architectures
 from aethernet.network.variants import FACTORIES
 
@@ -38,7 +38,7 @@ def test_a_foreign_class_of_that_name_is_an_error():
 
     foreign.__name__ = "aether_tiny"
     registry.register(foreign)
-    with pytest.raises(EnvironmentProblem, match="'aether_tiny' is taken in the registry"):
+    with pytest.raises(RegistrationError, match="'aether_tiny' is taken in the registry"):
         register(registry, aether_tiny)
 
 

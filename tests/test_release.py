@@ -24,7 +24,7 @@ from aethernet import aether_custom
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.cli import main
 from aethernet.data.pictures import write_png
-from aethernet.errors import CheckpointError, ConfigError
+from aethernet.errors import CheckpointError, StageError, UsageError
 from aethernet.release import Settings, bundle, gate, plan, write
 from aethernet.release import folder as places
 from aethernet.release.bundle import command_for_others
@@ -379,7 +379,7 @@ def test_a_tuned_checkpoint_is_taken_as_it_is(made, tmp_path):
     checkpoint = aethernet.read_checkpoint(root / "net.safetensors")
     tuned = write.read_tuned(root / "out/aether_custom_x2_qat.safetensors", checkpoint)
     assert tuned.config.stage == "qat"
-    with pytest.raises(CheckpointError, match="is of stage train: --qat takes what"):
+    with pytest.raises(StageError, match="is of stage train: --qat takes what"):
         write.read_tuned(root / "net.safetensors", checkpoint)
     write_checkpoint(tmp_path / "other.pth", aether_custom(2, **PLAIN | {"width": 6}, stage="qat"))
     with pytest.raises(CheckpointError, match=r"does not come from .*width: 6 in the weights, 8 here"):
@@ -497,7 +497,7 @@ def test_trtexec_lines_name_the_shapes():
         "trtexec --onnx=net_int8_tensorrt.onnx --saveEngine=net_int8_tensorrt.engine --minShapes=input:1x1x8x9 "
         "--optShapes=input:1x1x10x11 --maxShapes=input:1x1x12x13 --stronglyTyped"
     )
-    with pytest.raises(ConfigError, match="grow from least to most"):
+    with pytest.raises(UsageError, match="grow from least to most"):
         Shapes((8, 99), (10, 11), (12, 13))
 
 
@@ -532,7 +532,7 @@ def test_a_command_is_told_without_folders(tmp_path):
 
 
 def test_settings_are_checked_once():
-    with pytest.raises(ConfigError, match="all must be at least 1"):
+    with pytest.raises(UsageError, match="all must be at least 1"):
         Settings(rounds=0)
     assert Settings(name="net-1.0_x2").name == "net-1.0_x2"
     assert places.FAILED == ".failed"

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from aethernet.errors import DataError
+from aethernet.errors import OutputError
 from aethernet.release import folder as places
 
 
@@ -83,16 +83,16 @@ def test_a_kill_between_the_renames_is_mended_by_the_next_run(tmp_path):
 def test_other_peoples_folders_are_never_replaced(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_text("mine")
-    with pytest.raises(DataError, match="no bundle of `aethernet release`"):
+    with pytest.raises(OutputError, match="no bundle of `aethernet release`"):
         places.check_replaceable(tmp_path / "photos")
     (tmp_path / "photos" / "report.json").write_text('{"kind": "speed"}')
-    with pytest.raises(DataError, match="no bundle of `aethernet release`"):
+    with pytest.raises(OutputError, match="no bundle of `aethernet release`"):
         places.check_replaceable(tmp_path / "photos")
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(DataError, match="not a folder of its own"):
+    with pytest.raises(OutputError, match="not a folder of its own"):
         places.check_replaceable(tmp_path / "file")
     (tmp_path / "link").symlink_to(tmp_path / "photos")
-    with pytest.raises(DataError, match="not a folder of its own"):
+    with pytest.raises(OutputError, match="not a folder of its own"):
         places.check_replaceable(tmp_path / "link")
 
 
@@ -100,10 +100,10 @@ def test_what_a_user_put_into_a_bundle_is_never_replaced(tmp_path):
     out = bundle(tmp_path / "out", "old")
     places.check_replaceable(out)
     (out / places.CARD).write_text("a card with my own words")
-    with pytest.raises(DataError, match=r"README\.md was changed since it was written"):
+    with pytest.raises(OutputError, match=r"README\.md was changed since it was written"):
         places.check_replaceable(out)
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(DataError, match=r"holds notes\.txt, which no release wrote"):
+    with pytest.raises(OutputError, match=r"holds notes\.txt, which no release wrote"):
         places.check_replaceable(out)
     places.remove_bundle(out)
     assert mark(out) == "old"

@@ -11,7 +11,7 @@ from networks import picture, randomise
 
 from aethernet import AetherConfig, AetherNet, aether_tiny, load_network, write_checkpoint
 from aethernet.checkpoint import pretrained
-from aethernet.errors import CheckpointError, EnvironmentProblem
+from aethernet.errors import CheckpointError, MissingDependencyError, RegistrationError
 from aethernet.integrations.basicsr import compat
 from aethernet.network import migrations
 from aethernet.network.config import CONFIG_KEY, STAGES, pack_fields, unpack_fields
@@ -188,7 +188,7 @@ def test_a_name_that_is_taken_is_told():
     registry = ArchRegistry()
     registry.add(ArchSupport.from_architecture(Greedy("AetherNet")))
     with pytest.raises(
-        EnvironmentProblem, match=r"'AetherNet' is taken in spandrel's registry by \S*test_spandrel\.Greedy"
+        RegistrationError, match=r"'AetherNet' is taken in spandrel's registry by \S*test_spandrel\.Greedy"
     ):
         install(registry)
 
@@ -307,5 +307,5 @@ def test_the_licence_is_that_of_the_package():
 def test_without_spandrel_the_command_is_told(monkeypatch):
     monkeypatch.delitem(sys.modules, "aethernet.integrations.spandrel")
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    with pytest.raises(EnvironmentProblem, match="spandrel is missing: pip install spandrel"):
+    with pytest.raises(MissingDependencyError, match="spandrel is missing: pip install spandrel"):
         import aethernet.integrations.spandrel  # noqa: F401

@@ -7,7 +7,7 @@ import torch
 from aethernet.data import surfaces, synthetic
 from aethernet.data.degrade import bicubic_downsample
 from aethernet.data.synthetic import synthetic_picture
-from aethernet.errors import DataError, EnvironmentProblem, OptionError
+from aethernet.errors import OptionError, RegistrationError, UsageError
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.basicsr.data.datasets import AetherSyntheticDataset, register
 
@@ -64,7 +64,7 @@ def test_a_picture_is_quick_to_draw(monkeypatch):
 
 @pytest.mark.parametrize(("index", "size", "seed"), [(-1, 32, 0), (0, 4, 0), (0, 32, -1)])
 def test_arguments_out_of_range(index, size, seed):
-    with pytest.raises(DataError, match="size must be >= 8, the others >= 0"):
+    with pytest.raises(UsageError, match="size must be >= 8, the others >= 0"):
         synthetic_picture(index, size, seed)
 
 
@@ -141,5 +141,5 @@ def test_registration_is_idempotent_and_builds_through_basicsr(dataset_registry)
 
 def test_a_foreign_class_of_that_name_is_an_error(dataset_registry):
     dataset_registry._obj_map["AetherSyntheticDataset"] = type("AetherSyntheticDataset", (), {})
-    with pytest.raises(EnvironmentProblem, match="'AetherSyntheticDataset' is taken in the registry"):
+    with pytest.raises(RegistrationError, match="'AetherSyntheticDataset' is taken in the registry"):
         register()

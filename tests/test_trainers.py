@@ -16,7 +16,7 @@ from training import ARCHS
 from trees import run_in, write_neosr, write_trainner
 
 from aethernet import aether_custom
-from aethernet.errors import ConfigError, EnvironmentProblem
+from aethernet.errors import ConfigError, RegistrationError
 from aethernet.integrations import install, neosr, registry, trainner
 from aethernet.network.variants import FACTORIES, VARIANTS, aether_small
 
@@ -72,7 +72,7 @@ def test_a_foreign_network_of_that_name_in_trainner_is_an_error(trainner_tree, w
         f"from traiNNer.utils.registry import {where}\nclass Aether_Small: pass\n{where}.register(Aether_Small)\n"
     )
     error = run_in(trainner_tree, BUILD_IN_TRAINNER, check=False).stderr
-    assert "EnvironmentProblem: the name 'aether_small' is taken in the registry by traiNNer.archs.aaa_arch" in error
+    assert "RegistrationError: the name 'aether_small' is taken in the registry by traiNNer.archs.aaa_arch" in error
 
 
 def test_a_trainner_that_does_not_import_is_named(trainner_tree, monkeypatch, caplog):
@@ -147,7 +147,7 @@ def test_a_foreign_network_of_that_name_in_neosr_is_an_error(neosr_tree):
         "from neosr.utils.registry import ARCH_REGISTRY\ndef aether_large(): pass\nARCH_REGISTRY.register(aether_large)\n"
     )
     error = run_in(neosr_tree, BUILD_IN_NEOSR, "-s", "3", check=False).stderr
-    assert "EnvironmentProblem: the name 'aether_large' is taken in the registry by neosr.archs.aaa_arch" in error
+    assert "RegistrationError: the name 'aether_large' is taken in the registry by neosr.archs.aaa_arch" in error
 
 
 def test_the_front_door_does_not_start_neosr(neosr_tree):
@@ -191,7 +191,7 @@ def test_is_registered_tells_foreign_from_own():
 
     assert not registry.is_registered(Fake(), aether_custom)
     assert registry.is_registered(Fake(aether_custom=trainner.custom), aether_custom)
-    with pytest.raises(EnvironmentProblem, match=r"taken in the registry by .*\.Fake: remove that file"):
+    with pytest.raises(RegistrationError, match=r"taken in the registry by .*\.Fake: remove that file"):
         registry.is_registered(Fake(aether_custom=Fake), aether_custom)
 
 

@@ -3,12 +3,12 @@
 import importlib
 from types import ModuleType
 
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import MissingDependencyError
 
 
 def optional_package(name: str, purpose: str) -> ModuleType:
-    """Imports a package of the `bench` extra, or raises `EnvironmentProblem` with the command that installs it."""
+    """Imports a package of the `bench` extra, or raises `MissingDependencyError` with the command that installs it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise EnvironmentProblem(f"{purpose} needs {name}: pip install {name} ({error})") from error
+        raise MissingDependencyError(f"{purpose} needs {name}: pip install {name} ({error})") from error

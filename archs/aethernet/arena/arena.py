@@ -16,7 +16,7 @@ from aethernet.bench.engines import pick_engines
 from aethernet.bench.speed import measure_speed
 from aethernet.checks import did_you_mean
 from aethernet.conditions import measurement_conditions
-from aethernet.errors import CheckpointError, EnvironmentProblem, OptionError
+from aethernet.errors import CheckpointError, OptionError, ProcessError
 from aethernet.files import atomic_path
 from aethernet.progress import Progress
 from aethernet.quality.scores import measure_quality
@@ -52,10 +52,11 @@ def run_arena(
         progress: makes a callback for each training and each measurement.
 
     Raises:
-        OptionError: a folder below `out` holds a training by other options, two sets have the same name, or there is
-            no network of a name in `only`.
-        ConfigError: no such engine.
-        EnvironmentProblem: an engine is not installed, or no training succeeded.
+        OutputError: a folder below `out` holds a training by other options.
+        OptionError: two sets have the same name, or there is no network of a name in `only`.
+        UsageError: no such engine.
+        EnvironmentProblem: an engine cannot run here.
+        ProcessError: no training succeeded.
     """
     if speed:
         pick_engines(list(recipe.speed.engines))  # an engine that is not there is better told now than in the end
@@ -71,11 +72,11 @@ def run_arena(
     for run in planned:
         try:
             arena.finish(run)
-        except (EnvironmentProblem, CheckpointError) as error:
+        except (ProcessError, CheckpointError) as error:
             logger.error("%s: %s", run.title, error)
             arena.failures.append(f"{run.title} failed: {str(error).splitlines()[0]}")
     if not arena.networks:
-        raise EnvironmentProblem("no training of the arena succeeded")
+        raise ProcessError("no training of the arena succeeded")
     report = arena.with_speed() if speed else arena.report()
     write(report, arena.out)
     return report

@@ -9,7 +9,7 @@ from aethernet.arena.options import EXPERIMENT, file_text, training_options
 from aethernet.arena.pace import iterations_of
 from aethernet.arena.recipe import ArenaRecipe, Entry
 from aethernet.arena.trainer import OPTION_FILE, train_in
-from aethernet.errors import OptionError
+from aethernet.errors import OutputError
 from aethernet.files import atomic_path
 from aethernet.progress import Progress
 
@@ -63,10 +63,10 @@ class Run:
         """A folder that holds a training by other options is refused: neither kept nor written over.
 
         Raises:
-            OptionError: with the first line that differs.
+            OutputError: with the first line that differs.
         """
         if change := self.change():
-            raise OptionError(
+            raise OutputError(
                 f"{self.folder} holds a training of {self.title} by other options ({change}): remove that folder to "
                 "train anew, or give another --out"
             )
@@ -77,7 +77,7 @@ class Run:
         Checkpoints, from which an interrupted training resumes, are removed at its end.
 
         Raises:
-            EnvironmentProblem: the training failed; the message holds the last lines of its log.
+            ProcessError: the training failed; the message holds the last lines of its log.
         """
         iterations = self.iterations()
         if not self.is_finished:

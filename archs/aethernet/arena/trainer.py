@@ -16,7 +16,7 @@ def train_in(folder: Path, options: str, iterations: int, threads: int, progress
     """Writes the option file into `folder` and trains there; a training that stopped half-way goes on.
 
     Raises:
-        EnvironmentProblem: the training failed; the message holds the last lines of its log.
+        ProcessError: the training failed; the message holds the last lines of its log.
     """
     with atomic_path(folder / OPTION_FILE) as temporary:
         temporary.write_text(options, encoding="utf-8")

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from aethernet.bench.peer_files import export_peer
-from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
+from aethernet.errors import (
+    CheckpointError,
+    EnvironmentProblem,
+    ExportError,
+    MissingDependencyError,
+    MissingDeviceError,
+    UsageError,
+)
 from aethernet.export.onnx import export_onnx, require_exporter
 from aethernet.network.network import AetherNet
 from aethernet.optional import optional_package
@@ -53,7 +60,7 @@ class Job:
             else:
                 try:
                     export_peer(self.network(), self.x, path)
-                except ConfigError as error:
+                except ExportError as error:
                     raise NotApplicable(str(error)) from error
         return path
 
@@ -129,7 +136,7 @@ def _always() -> None:
 
 def _needs_compiler() -> None:
     if not shutil.which(os.environ.get("CXX", "g++")) and not shutil.which("clang++"):
-        raise EnvironmentProblem("engine compile needs a C++ compiler: install g++, or set CXX to yours")
+        raise MissingDependencyError("engine compile needs a C++ compiler: install g++, or set CXX to yours")
 
 
 def _needs_onnxruntime() -> None:
@@ -144,7 +151,7 @@ def _needs_openvino() -> None:
 
 def _needs_cuda() -> None:
     if not torch.cuda.is_available():
-        raise EnvironmentProblem(
+        raise MissingDeviceError(
             "engine cuda needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out of --engines"
         )
 
@@ -175,12 +182,12 @@ def pick_engines(names: list[str] | None) -> tuple[list[Engine], list[str]]:
         names: what the user asked for; None for the default.
 
     Raises:
-        ConfigError: no such engine.
-        EnvironmentProblem: an engine that was asked for is not installed.
+        UsageError: no such engine.
+        EnvironmentProblem: an engine that was asked for cannot run here.
     """
     for name in names or ():
         if name not in ENGINES:
-            raise ConfigError(f"there is no engine {name!r}; known: {', '.join(ENGINES)}")
+            raise UsageError(f"there is no engine {name!r}; known: {', '.join(ENGINES)}")
     if names:
         for name in names:
             ENGINES[name].check()

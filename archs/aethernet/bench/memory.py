@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from aethernet.bench.engines import ENGINES, Job
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import ProcessError
 from aethernet.runtimes.models import Subject, resolve_model
 
 STATUS = Path("/proc/self/status")
@@ -25,14 +25,14 @@ def peak_memory(subject: Subject, engine: str, height: int, width: int, threads:
         folder: where a job has written the model's ONNX file; without one, the export is measured with it.
 
     Raises:
-        EnvironmentProblem: the process was ended, as a system does that runs out of memory.
+        ProcessError: the process was ended, as a system does that runs out of memory.
     """
     arguments = (subject.spec, subject.in_channels, engine, height, width, threads, folder)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(_growth, *arguments).result()
         except BrokenProcessPool as error:
-            raise EnvironmentProblem(
+            raise ProcessError(
                 f"{subject.label} with engine {engine} at {height}x{width} was ended by the system, most likely for "
                 "lack of memory: give a smaller --size, or --no-memory"
             ) from error

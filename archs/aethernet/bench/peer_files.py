@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from aethernet.errors import ConfigError
+from aethernet.errors import ExportError
 from aethernet.export.form import Form
 from aethernet.export.onnx import quiet_exporter, require_exporter
 
@@ -32,4 +32,4 @@ def export_peer(network: nn.Module, example: torch.Tensor, path: Path) -> bool:
             assert program is not None  # as always with dynamo
             program.save(path)
             return shapes is not None
-    raise ConfigError(f"{type(network).__name__} cannot be exported to ONNX: {str(failure).splitlines()[0]}")
+    raise ExportError(f"{type(network).__name__} cannot be exported to ONNX: {str(failure).splitlines()[0]}")

@@ -13,7 +13,7 @@ from aethernet.bench.memory import peak_memory
 from aethernet.bench.onnx_complexity import onnx_complexity
 from aethernet.bench.timing import Candidate, Timing, cpu_stopwatch, cuda_stopwatch, time_candidates
 from aethernet.conditions import Conditions, measurement_conditions
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.progress import Progress
 from aethernet.runtimes.models import Subject, resolve_model
 from aethernet.threads import fixed_threads
@@ -67,7 +67,7 @@ def measure_speed(
     chosen, notes = pick_engines(engines)
     height, width = size
     if height < 1 or width < 1 or threads < 1:
-        raise ConfigError(f"size {height}x{width} with {threads} threads: all must be at least 1")
+        raise UsageError(f"size {height}x{width} with {threads} threads: all must be at least 1")
     jobs, candidates = [], []
     with tempfile.TemporaryDirectory() as scratch, fixed_threads(threads):
         for subject in [resolve_model(spec) for spec in dict.fromkeys(models)]:
@@ -84,7 +84,7 @@ def measure_speed(
                 candidates.append(Candidate(f"{subject.label} {engine.name}", run, stopwatch))
                 jobs.append((subject, engine, complexity))
         if not candidates:
-            raise ConfigError(f"nothing to measure: {'; '.join(notes)}")
+            raise UsageError(f"nothing to measure: {'; '.join(notes)}")
         timings = time_candidates(candidates, rounds=rounds, warmup=warmup, threads=threads, progress=progress)
         rows = []
         for number, ((subject, engine, complexity), timing) in enumerate(zip(jobs, timings, strict=True), start=1):

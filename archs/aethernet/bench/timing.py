@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.progress import Progress
 from aethernet.threads import fixed_threads
 
@@ -74,10 +74,10 @@ def time_candidates(
         threads: PyTorch's threads meanwhile; None leaves them. Other engines are given theirs when they are built.
 
     Raises:
-        ConfigError: no candidate, or less than one round.
+        UsageError: no candidate, or less than one round.
     """
     if not candidates or rounds < 1 or warmup < 0:
-        raise ConfigError(
+        raise UsageError(
             f"{len(candidates)} candidates, {rounds} rounds, {warmup} warm-up runs: at least one candidate and one "
             "round are needed"
         )

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from aethernet.bench.complexity import network_complexity
 from aethernet.bench.timing import Candidate, Timing, time_candidates
 from aethernet.conditions import Conditions, measurement_conditions
-from aethernet.errors import ConfigError
+from aethernet.errors import ConfigError, UsageError
 from aethernet.integrations.peers import build_trainable, probe_scale
 from aethernet.network.config import NAME_PATTERN
 from aethernet.network.network import AetherNet
@@ -59,14 +59,14 @@ def measure_training(
         batch, patch: pictures in an iteration and their low-resolution side.
 
     Raises:
-        ConfigError: no such network, or one without anything to train or to count.
+        ConfigError: no such network. UsageError: one without anything to train or to count.
     """
     networks = {model: trainable(model) for model in dict.fromkeys(models)}
     scales = {model: probe_scale(network.eval(), 3, model) for model, network in networks.items()}
     macs = {model: network_complexity(network, patch, patch).macs or 0 for model, network in networks.items()}
     for model, network in networks.items():
         if not any(parameter.requires_grad for parameter in network.parameters()) or not macs[model]:
-            raise ConfigError(f"{model} has no weights to train or no multiply-accumulates: give a network with both")
+            raise UsageError(f"{model} has no weights to train or no multiply-accumulates: give a network with both")
     candidates = [
         Candidate(model, training_iteration(network.train(), batch, patch, scales[model]))
         for model, network in networks.items()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.weights_files import DIGEST, read_content, tensors_digest
-from aethernet.errors import AetherError, CheckpointError, ForeignWeightsError
+from aethernet.errors import AetherError, CheckpointError, ForeignWeightsError, OutputError
 from aethernet.files import atomic_path
 from aethernet.network.config import ARCH_VERSION, CONFIG_KEY, VERSION_FIELD, AetherConfig
 from aethernet.network.migrations import up_to_date
@@ -98,7 +98,7 @@ def write_checkpoint(path: str | Path, network: AetherNet, metadata: Mapping[str
     path = Path(path)
     state_dict = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     if path.suffix not in (".pth", ".safetensors"):
-        raise CheckpointError(f"weights are written as .pth or .safetensors, not as {path.name}")
+        raise OutputError(f"weights are written as .pth or .safetensors, not as {path.name}")
     with atomic_path(path) as temporary:
         if path.suffix == ".pth":
             with temporary.open("wb") as file:  # given a path, torch writes its name, a random one, into the file

@@ -20,10 +20,10 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from aethernet.demo import run_demo
-    from aethernet.errors import OptionError
+    from aethernet.errors import UsageError
 
     if args.iterations < 60:
-        raise OptionError(f"--iterations must be at least 60, not {args.iterations}")
+        raise UsageError(f"--iterations must be at least 60, not {args.iterations}")
     if args.out.is_dir() and any(args.out.iterdir()):
         archived = args.out.with_name(f"{args.out.name}_archived_{time.strftime('%Y%m%d_%H%M%S')}")
         args.out.rename(archived)

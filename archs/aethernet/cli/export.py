@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace, network: "AetherNet", precisions: list[str]) -> None:
     """Refuses options that do not go together."""
-    from aethernet.errors import ConfigError, StageError
+    from aethernet.errors import StageError, UsageError
 
     stage, int8 = network.config.stage, "int8" in precisions
     for precision in precisions:
@@ -138,45 +138,45 @@ def _check(args: argparse.Namespace, network: "AetherNet", precisions: list[str]
                 "network: give the weights that it was calibrated from, or --precision int8"
             )
     if args.target and not int8:
-        raise ConfigError(f"--target is for int8, {' and '.join(precisions)} files suit every runtime: leave it out")
+        raise UsageError(f"--target is for int8, {' and '.join(precisions)} files suit every runtime: leave it out")
     if int8 and not network.config.quantized and not args.data:
-        raise ConfigError(
+        raise UsageError(
             f"int8 needs the ranges of activations, and {args.weights} is of stage {stage}: give --data DIR to calibrate "
             "on its pictures, or weights from `aethernet calibrate WEIGHTS --data DIR -o OUT` or options/qat"
         )
     if args.data and network.config.quantized and not args.against:
-        raise ConfigError(
+        raise UsageError(
             f"{args.weights} is of stage {stage}: --data holds the files against the float weights that it comes from, "
             "so name them with --against WEIGHTS"
         )
     if args.against and not network.config.quantized:
-        raise ConfigError("--against is for weights on int8 grids; files of float weights are held against these")
+        raise UsageError("--against is for weights on int8 grids; files of float weights are held against these")
     if args.against:
         from aethernet.checkpoint.checkpoint import read_checkpoint
 
         differences = network.config.differences(read_checkpoint(args.against).config)
         if differences:
-            raise ConfigError(f"{args.weights} does not come from {args.against}: {'; '.join(differences)}")
+            raise UsageError(f"{args.weights} does not come from {args.against}: {'; '.join(differences)}")
     needs_data = {"--against": args.against, "--max-drop": args.max_drop, "--json": args.json, "--number": args.number}
     for option, value in needs_data.items():
         if value is not None and not args.data:
-            raise ConfigError(f"{option} says how to use pictures: give them with --data DIR, or leave it out")
+            raise UsageError(f"{option} says how to use pictures: give them with --data DIR, or leave it out")
     if args.max_drop is not None and not args.max_drop >= 0:
-        raise ConfigError(f"--max-drop must be 0 dB or more, not {args.max_drop}")
+        raise UsageError(f"--max-drop must be 0 dB or more, not {args.max_drop}")
     for option, value in {"--percentile": args.percentile, "--preset": args.preset}.items():
         if value is not None and (not int8 or network.config.quantized):
-            raise ConfigError(f"{option} is for calibrating, and nothing is calibrated here: leave it out")
+            raise UsageError(f"{option} is for calibrating, and nothing is calibrated here: leave it out")
 
 
 def _check_out(args: argparse.Namespace, planned: "list[ExportedFile]") -> None:
     """Refuses files that exist, before any work is done."""
-    from aethernet.errors import CheckpointError
+    from aethernet.errors import OutputError
 
     if args.out.exists() and not args.out.is_dir():
-        raise CheckpointError(f"-o {args.out} is a file: give a folder")
+        raise OutputError(f"-o {args.out} is a file: give a folder")
     existing = [file.path.name for file in planned if file.path.exists()]
     if existing and not args.force:
-        raise CheckpointError(
+        raise OutputError(
             f"{args.out} holds {', '.join(existing)} already: give another -o or --name, or --force to overwrite"
         )
 

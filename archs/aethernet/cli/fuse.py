@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
 
     from aethernet.checkpoint.checkpoint import read_checkpoint, write_checkpoint
     from aethernet.data.proof import proof_inputs
-    from aethernet.errors import CheckpointError
+    from aethernet.errors import CheckpointError, StageError
     from aethernet.network.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
 
     weights_file.check_out(args)
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     network = checkpoint.network()
     print(f"{args.checkpoint} ({checkpoint.key}): {network.config.title}")
     if network.config.stage != "train":
-        raise CheckpointError(f"{args.checkpoint} is of stage {network.config.stage!r} already: nothing to fuse")
+        raise StageError(f"{args.checkpoint} is of stage {network.config.stage!r} already: nothing to fuse")
     fused = copy.deepcopy(network).fuse_model()
     records = fusion_parity(network, proof_inputs(network.config.in_channels))
     print(f"\n{'input':<24}{'shape':<22}{'float32':>12}{'float64':>12}")

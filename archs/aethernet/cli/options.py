@@ -29,20 +29,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from aethernet.errors import OptionError
+    from aethernet.errors import OutputError, UsageError
     from aethernet.files import atomic_path
     from aethernet.training.recipes import OTHER_TRAINERS, SCALES, STAGES, VARIANT_NAMES, all_files, render, write_all
 
     names = (args.variant, args.scale, args.stage)
     if args.all is not None:
         if any(names) or args.out != "-" or args.set:
-            raise OptionError("--all DIR writes every file: give no VARIANT SCALE STAGE, no -o and no --set with it")
+            raise UsageError("--all DIR writes every file: give no VARIANT SCALE STAGE, no -o and no --set with it")
         for path in (changed := write_all(args.all)):
             print(path)
         print(f"{len(all_files())} option files below {args.all}: {len(changed)} written, the others were up to date")
         return 0
     if not all(names):
-        raise OptionError(
+        raise UsageError(
             f"give VARIANT SCALE STAGE, such as `small 4 train`, or --all DIR. Variants: {', '.join(VARIANT_NAMES)}; "
             f"scales: {', '.join(map(str, SCALES))}; stages: {', '.join((*STAGES, *OTHER_TRAINERS))}"
         )
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     path = Path(args.out)
     if path.exists() and not args.force:
-        raise OptionError(f"{path} exists: give another -o, or --force to overwrite it")
+        raise OutputError(f"{path} exists: give another -o, or --force to overwrite it")
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     print(f"wrote {path}")
@@ -66,11 +66,11 @@ def _assignment(text: str) -> tuple[str, object]:
     """`batch=16` as a name and a value, read as YAML reads it; `2e-3` is a number here, too, and `None` is `~`."""
     import yaml
 
-    from aethernet.errors import OptionError
+    from aethernet.errors import UsageError
 
     name, equals, value = text.partition("=")
     if not equals or not name or not value:
-        raise OptionError(f"--set {text}: write FIELD=VALUE, such as batch=16")
+        raise UsageError(f"--set {text}: write FIELD=VALUE, such as batch=16")
     if value.lower() == "none":
         return name, None
     try:

@@ -12,9 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check_out(args: argparse.Namespace) -> None:
     """Refuses an output that exists or is of an unknown kind, before any work is done."""
-    from aethernet.errors import CheckpointError
+    from aethernet.errors import OutputError
 
     if args.out.exists() and not args.force:
-        raise CheckpointError(f"{args.out} exists: give another -o, or --force to overwrite it")
+        raise OutputError(f"{args.out} exists: give another -o, or --force to overwrite it")
     if args.out.suffix not in (".pth", ".safetensors"):
-        raise CheckpointError(f"-o must end in .pth or .safetensors, not {args.out.name}")
+        raise OutputError(f"-o must end in .pth or .safetensors, not {args.out.name}")

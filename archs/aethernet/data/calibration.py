@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aethernet.data.degrade import bicubic_downsample, modcrop
 from aethernet.data.pictures import find_pictures, middle, read_rgb
-from aethernet.errors import DataError
+from aethernet.errors import DataError, UsageError
 
 LARGEST_SIDE = 192
 """Low-resolution pixels: more of one picture tells little new, and takes long in a large network."""
@@ -25,12 +25,12 @@ class CalibrationInputs:
         number: how many pictures at most.
 
     Raises:
-        DataError: no such folder, no picture, or `number` below 1.
+        DataError: no such folder, or no picture. UsageError: `number` below 1.
     """
 
     def __init__(self, folders: Sequence[Path], scale: int, channels: int, number: int) -> None:
         if number < 1:
-            raise DataError(f"at least one picture is needed for calibration, not {number}")
+            raise UsageError(f"at least one picture is needed for calibration, not {number}")
         found = [path for folder in folders for path in find_pictures(folder)]
         chosen = np.linspace(0, len(found) - 1, min(number, len(found))).round().astype(int)
         self.paths = [found[index] for index in chosen]

@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from aethernet.checks import is_whole
-from aethernet.errors import DataError
+from aethernet.errors import DataError, UsageError
 
 KERNEL_WIDTH = 4  # support of the cubic kernel in input pixels, before it is stretched
 
@@ -32,7 +32,7 @@ def bicubic_downsample(img: np.ndarray, scale: int) -> np.ndarray:
         is rounded to the nearest level, halves upwards, and clipped; float32 is left unrounded and may overshoot.
 
     Raises:
-        DataError: another shape, type or scale.
+        DataError: another shape or type. UsageError: another scale.
     """
     return _resize(img, Fraction(1, _checked_scale(scale)))
 
@@ -59,7 +59,7 @@ def modcrop(img: np.ndarray, scale: int) -> np.ndarray:
 
 def _checked_scale(scale: int) -> int:
     if not is_whole(int(scale) if isinstance(scale, np.integer) else scale, 1):
-        raise DataError(f"scale is {scale!r}: it must be an integer >= 1")
+        raise UsageError(f"scale is {scale!r}: it must be an integer >= 1")
     return int(scale)
 
 

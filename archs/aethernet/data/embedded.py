@@ -16,7 +16,7 @@ import numpy as np
 
 from aethernet.data.degrade import bicubic_downsample, modcrop
 from aethernet.data.pictures import read_rgb, write_png
-from aethernet.errors import DataError, EnvironmentProblem
+from aethernet.errors import DataError, MissingDependencyError, OutputError, UsageError
 from aethernet.files import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -83,11 +83,11 @@ def embedded_pictures(split: str) -> dict[str, np.ndarray]:
     """The pictures of `train` or `val` by name: (H, W, 3) RGB uint8, between 191 and 1000 pixels a side.
 
     Raises:
-        DataError: another split.
-        EnvironmentProblem: scikit-image is not installed, or its wheel lacks a file.
+        UsageError: another split.
+        MissingDependencyError: scikit-image is not installed, or its wheel lacks a file.
     """
     if split not in SPLITS:
-        raise DataError(f"split is {split!r}: the embedded pictures have {' and '.join(map(repr, SPLITS))}")
+        raise UsageError(f"split is {split!r}: the embedded pictures have {' and '.join(map(repr, SPLITS))}")
     folder = _wheel_folder()
     return {picture.name: _read(picture, folder) for picture in PICTURES if picture.split == split}
 
@@ -102,12 +102,13 @@ def write_embedded(directory: str | Path, scales: tuple[int, ...] = (2, 3, 4)) -
         the number of files written.
 
     Raises:
-        DataError: no scale or a wrong one, a folder with other contents, or a disk that refuses.
-        EnvironmentProblem: as `embedded_pictures`.
+        UsageError: no scale or a wrong one.
+        OutputError: a folder with other contents, or a disk that refuses.
+        MissingDependencyError: as `embedded_pictures`.
     """
     directory = Path(directory)
     if not scales or any(not isinstance(scale, int) or scale < 1 for scale in scales):
-        raise DataError(f"scales are {scales!r}: give one or more integers >= 1")
+        raise UsageError(f"scales are {scales!r}: give one or more integers >= 1")
     marker = _read_marker(directory)
     wanted = sorted({*scales, *marker["scales"]})
     if wanted == marker["scales"] and marker["files"] and _all_there(directory, marker["files"]):
@@ -116,7 +117,7 @@ def write_embedded(directory: str | Path, scales: tuple[int, ...] = (2, 3, 4)) -
     try:
         files = _write_files(directory, wanted)
     except OSError as error:
-        raise DataError(f"cannot write below {directory}: {error}; run again once that is mended") from error
+        raise OutputError(f"cannot write below {directory}: {error}; run again once that is mended") from error
     logger.info("%s: wrote %d pictures", directory, len(files))
     return len(files)
 
@@ -140,7 +141,7 @@ def _write_files(directory: Path, scales: list[int]) -> dict[str, int]:
 def _wheel_folder() -> Path:
     spec = importlib.util.find_spec("skimage")  # the folder alone is needed, so the package is not imported
     if spec is None or not spec.submodule_search_locations:
-        raise EnvironmentProblem("the embedded pictures come with scikit-image: pip install scikit-image")
+        raise MissingDependencyError("the embedded pictures come with scikit-image: pip install scikit-image")
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
@@ -148,7 +149,7 @@ def _read(picture: Picture, folder: Path) -> np.ndarray:
     try:
         img, _ = read_rgb(folder / picture.file)
     except DataError as error:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"the installed scikit-image has no usable {picture.file} in {folder} ({error}): reinstall it"
         ) from error
     if picture.crop:
@@ -162,12 +163,12 @@ def _read_marker(directory: Path) -> dict:
         return json.loads((directory / MARKER).read_text(encoding="utf-8"))
     except FileNotFoundError:
         if directory.is_dir() and any(not entry.name.startswith(".") for entry in directory.iterdir()):
-            raise DataError(
+            raise OutputError(
                 f"{directory} is not empty and holds no {MARKER}, so these files are somebody else's: "
                 "give an empty or a new folder"
             ) from None
     except NotADirectoryError:
-        raise DataError(f"{directory} is a file: give an empty or a new folder") from None
+        raise OutputError(f"{directory} is a file: give an empty or a new folder") from None
     except json.JSONDecodeError:
         raise DataError(f"{directory / MARKER} is damaged: delete the folder and run again") from None
     return {"scales": [], "files": {}}

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from aethernet.data.pictures import PNG_COMPRESSION, PNG_SIGNATURE
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import MissingDependencyError
 
 SOURCE_FILE = "source.txt"  # a digest of the PNG files that the LMDB was made from
 COMMIT_EVERY = 1000
@@ -21,7 +21,7 @@ def write_lmdb(folder: str | Path, destination: str | Path) -> bool:
     """Packs all PNG files of a flat folder, atomically. Returns False if `destination` is up to date already.
 
     Raises:
-        EnvironmentProblem: the `lmdb` package is not installed.
+        MissingDependencyError: the `lmdb` package is not installed.
     """
     folder, destination = Path(folder), Path(destination)
     files = sorted(path for path in folder.glob("*.png") if not path.name.startswith("."))
@@ -44,7 +44,7 @@ def _pack(files: list[Path], destination: Path) -> None:
     try:
         import lmdb
     except ImportError as error:
-        raise EnvironmentProblem("writing LMDB needs the lmdb package: pip install lmdb") from error
+        raise MissingDependencyError("writing LMDB needs the lmdb package: pip install lmdb") from error
     # Every value starts on a page of its own; the rest is room for keys and the tree.
     map_size = sum(path.stat().st_size + 2 * PAGE for path in files) + (1 << 20)
     destination.mkdir(parents=True)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from aethernet.errors import DataError
+from aethernet.errors import DataError, OutputError
 from aethernet.files import atomic_path
 
 FILE_NAME = "manifest.jsonl"
@@ -40,7 +40,8 @@ class Manifest:
     """The manifest of one folder: reads it or starts it, and appends to it.
 
     Raises:
-        DataError: the folder holds files but no manifest, or was made with other parameters.
+        OutputError: the folder holds files but no manifest, or was made with other parameters.
+        DataError: the manifest is damaged.
     """
 
     def __init__(self, directory: Path, parameters: dict) -> None:
@@ -95,10 +96,10 @@ def _read_lines(directory: Path) -> list[dict]:
     """The manifest's objects; none if the folder is new or empty."""
     path = directory / FILE_NAME
     if directory.exists() and not directory.is_dir():
-        raise DataError(f"{directory} is a file: give an empty or a new folder")
+        raise OutputError(f"{directory} is a file: give an empty or a new folder")
     if not path.exists():
         if directory.is_dir() and any(not entry.name.startswith(".") for entry in directory.iterdir()):
-            raise DataError(
+            raise OutputError(
                 f"{directory} is not empty and holds no {FILE_NAME}, so `aethernet data prepare` did not make it: "
                 "give an empty or a new folder"
             )
@@ -117,11 +118,11 @@ def _read_lines(directory: Path) -> list[dict]:
 
 def _check_parameters(directory: Path, found: dict, wanted: dict) -> None:
     if found.get("format") != FORMAT:
-        raise DataError(f"{directory} was made by another release of aethernet: prepare into a new folder")
+        raise OutputError(f"{directory} was made by another release of aethernet: prepare into a new folder")
     old, new = found["parameters"], wanted["parameters"]
     changed = [f"{key} {old.get(key)} there, {new[key]} now" for key in new if old.get(key) != new[key]]
     if changed:
-        raise DataError(
+        raise OutputError(
             f"{directory} was prepared with other parameters ({'; '.join(changed)}): "
             "give the same ones to go on with it, or another folder"
         )

@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import MissingDependencyError
 
 BUILDS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 """Where two are installed, each has overwritten files of the other, and removing one breaks the rest."""
@@ -13,11 +13,11 @@ REINSTALL = f"pip uninstall -y {' '.join(BUILDS)}; pip install opencv-python-hea
 
 
 def opencv(purpose: str) -> ModuleType:
-    """The module `cv2`; raises `EnvironmentProblem` with the command that mends it where it does not load."""
+    """The module `cv2`; raises `MissingDependencyError` with the command that mends it where it does not load."""
     try:
         cv2 = importlib.import_module("cv2")
         if not hasattr(cv2, "imdecode"):  # what is left of one build when another was removed: an empty folder
             raise ImportError("its files are incomplete")
     except ImportError as error:
-        raise EnvironmentProblem(f"{purpose} needs OpenCV, which does not load ({error}): {REINSTALL}") from error
+        raise MissingDependencyError(f"{purpose} needs OpenCV, which does not load ({error}): {REINSTALL}") from error
     return cv2

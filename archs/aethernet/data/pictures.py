@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from aethernet.data.opencv import opencv
-from aethernet.errors import DataError, EnvironmentProblem
+from aethernet.errors import DataError, MissingDependencyError
 from aethernet.files import atomic_path
 
 SUFFIXES = frozenset(
@@ -64,7 +64,7 @@ def read_rgb(path: str | Path) -> tuple[np.ndarray, list[str]]:
 
     Raises:
         DataError: the file cannot be read, is cut off, or holds samples that are neither 8 nor 16 bits wide.
-        EnvironmentProblem: it takes OpenCV (16-bit colour), which does not load.
+        MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
     try:
         data = Path(path).read_bytes()
@@ -130,7 +130,7 @@ def _decode(data: bytes) -> np.ndarray:
     except (UnidentifiedImageError, ValueError):  # the second from old releases, for PPM of 16 bits
         try:
             return _decode_with_opencv(data)
-        except EnvironmentProblem as problem:
+        except MissingDependencyError as problem:
             raise DataError(f"not a picture that Pillow can decode, and {problem}") from problem
     except Image.DecompressionBombError:  # above 179 megapixels, which Pillow refuses
         return _decode_with_opencv(data)

@@ -17,7 +17,7 @@ from aethernet.data.lmdb_folder import write_lmdb
 from aethernet.data.manifest import Manifest, Record
 from aethernet.data.pictures import find_pictures, read_rgb, write_png
 from aethernet.data.subimages import Parameters, cut_pairs
-from aethernet.errors import DataError
+from aethernet.errors import DataError, OutputError
 from aethernet.machine import cores
 
 logger = logging.getLogger(__name__)
@@ -66,17 +66,20 @@ def prepare_folder(
         on_progress: called with the number of sources done and their total.
 
     Raises:
-        DataError: nothing could be prepared, `out` holds something else or was made with other parameters, or the
-            disk refuses. A picture that cannot be used is no error: it is listed in the summary's `failures`.
+        DataError: nothing could be prepared. A picture that cannot be used is no error: it is listed in the summary's
+            `failures`.
+        OutputError: `out` holds something else or was made with other parameters, or the disk refuses.
     """
     hr_dir, out = Path(hr_dir).resolve(), Path(out).resolve()
     if out.is_relative_to(hr_dir):
-        raise DataError(f"{out} lies inside {hr_dir}, where its pictures would be taken for sources: move it elsewhere")
+        raise OutputError(
+            f"{out} lies inside {hr_dir}, where its pictures would be taken for sources: move it elsewhere"
+        )
     paths = find_pictures(hr_dir)
     try:
         return _prepare(hr_dir, out, parameters, paths, lmdb, workers, on_progress)
     except OSError as error:
-        raise DataError(f"cannot write below {out}: {error}; run again once that is mended") from error
+        raise OutputError(f"cannot write below {out}: {error}; run again once that is mended") from error
 
 
 def _prepare(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from aethernet.data.degrade import bicubic_downsample, modcrop
-from aethernet.errors import DataError
+from aethernet.errors import DataError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Parameters:
     """How pictures are cut. `crop_size` None keeps them whole; all sizes are in HR pixels.
 
     Raises:
-        DataError: a value that no consistent pairs can be made with.
+        UsageError: a value that no consistent pairs can be made with.
     """
 
     scales: tuple[int, ...] = (2, 3, 4)
@@ -30,7 +30,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) < 1:
-            raise DataError(f"scales are {self.scales}: give one or more integers >= 1")
+            raise UsageError(f"scales are {self.scales}: give one or more integers >= 1")
         object.__setattr__(self, "scales", tuple(sorted(set(self.scales))))
         if self.min_size is None:
             object.__setattr__(self, "min_size", 4 * self.multiple)
@@ -38,7 +38,7 @@ class Parameters:
             for name, value in (("crop size", self.crop_size), ("step", self.step)):
                 if value < 1 or value % self.multiple:
                     nearest = max(1, round(value / self.multiple)) * self.multiple
-                    raise DataError(
+                    raise UsageError(
                         f"{name} {value} must be a multiple of {self.multiple}, the least common multiple of the "
                         f"scales {', '.join(map(str, self.scales))}: take {nearest}"
                     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from aethernet.data.opencv import opencv
 from aethernet.data.surfaces import SUPERSAMPLING, colour_of, new_palette, ramp, surface
-from aethernet.errors import DataError
+from aethernet.errors import UsageError
 
 cv2 = opencv("drawing synthetic pictures")
 
@@ -45,10 +45,10 @@ def synthetic_picture(index: int, size: int, seed: int = 0) -> np.ndarray:
         differently.
 
     Raises:
-        DataError: an argument out of its range.
+        UsageError: an argument out of its range.
     """
     if index < 0 or seed < 0 or size < 8:
-        raise DataError(f"index {index}, size {size}, seed {seed}: size must be >= 8, the others >= 0")
+        raise UsageError(f"index {index}, size {size}, seed {seed}: size must be >= 8, the others >= 0")
     rng = np.random.default_rng((seed, index))
     palette = new_palette(rng)
     draw = _page if rng.random() < 0.1 else _scene

@@ -24,7 +24,7 @@ def run_command(
         succeeded: whether an exit code is that of a command that did its work.
 
     Raises:
-        EnvironmentProblem: the command failed; the message holds its last lines and the log's path.
+        ProcessError: the command failed; the message holds its last lines and the log's path.
     """
 
     def watch(line: str) -> None:

@@ -43,7 +43,7 @@ def quantize_and_release(
         iterations: of the fine-tuning.
 
     Raises:
-        EnvironmentProblem: a command failed. A file that lost more than `MAX_DROP` is among the problems of the release.
+        ProcessError: a command failed. A file that lost more than `MAX_DROP` is among the problems of the release.
     """
     calibrated = out / "aether_tiny_qat.safetensors"
     pictures = str(data / "embedded" / "train" / "HR")

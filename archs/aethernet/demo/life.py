@@ -48,7 +48,7 @@ def run_demo(
         progress: called with the step's title and the part of it that is done, 0 to 1.
 
     Raises:
-        EnvironmentProblem: a command failed (its last lines are in the message). Table, curve and comparison of what was
+        ProcessError: a command failed (its last lines are in the message). Table, curve and comparison of what was
             trained until then are there.
     """
     out = Path(out).resolve()

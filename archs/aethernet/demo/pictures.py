@@ -8,7 +8,7 @@ import numpy as np
 from aethernet.checkpoint.checkpoint import load_network
 from aethernet.data.degrade import bicubic_downsample, bicubic_upscale
 from aethernet.demo.figures import Row
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import DataError
 from aethernet.files import atomic_path
 
 # Where to look in the validation pictures: (picture, top, left) of a crop in high-resolution pixels, on fine detail.
@@ -27,7 +27,7 @@ def training_curve(events: Path, path: Path, *, bicubic: Row, resumed: int) -> P
     tags = accumulator.Tags()["scalars"]
     psnr_tag = next((tag for tag in tags if tag.endswith("/psnr")), None)
     if psnr_tag is None or "losses/l_pix" not in tags:
-        raise EnvironmentProblem(f"{events} holds no training curve: it has {', '.join(tags) or 'nothing'}")
+        raise DataError(f"{events} holds no training curve: it has {', '.join(tags) or 'nothing'}")
     figure, (left, right) = _pyplot().subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 
     def points(tag: str) -> tuple[np.ndarray, np.ndarray]:

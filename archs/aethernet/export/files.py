@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.form import Form
 from aethernet.export.onnx import check_choices, export_onnx, file_suffix
 from aethernet.network.config import AetherConfig
@@ -34,15 +34,15 @@ def planned_files(
     """The files that `export_files` would write, in its order, float ones first; nothing is written.
 
     Raises:
-        ConfigError: no or unknown precisions or targets, a wrong operator set, a name that is a path.
+        UsageError: no or unknown precisions or targets, a wrong operator set, a name that is a path.
     """
     name = name or config.name
     if Path(name).name != name:
-        raise ConfigError(f"name must be the beginning of a file name, not {name!r}: give the folder apart")
+        raise UsageError(f"name must be the beginning of a file name, not {name!r}: give the folder apart")
     if not precisions:
-        raise ConfigError("no precision was given: fp32, fp16 or int8")
+        raise UsageError("no precision was given: fp32, fp16 or int8")
     if "int8" in precisions and not targets:
-        raise ConfigError("int8 files are written for a runtime: give a target, ort, openvino or tensorrt")
+        raise UsageError("int8 files are written for a runtime: give a target, ort, openvino or tensorrt")
     files = []
     for precision in sorted(dict.fromkeys(precisions), key=lambda precision: precision == "int8"):
         for target in dict.fromkeys(targets) if precision == "int8" else ("ort",):
@@ -78,23 +78,23 @@ def export_files(
         name: what the file names begin with, by default `aether_VARIANT_xSCALE`.
 
     Raises:
-        ConfigError: as in `planned_files` and `export_onnx`, or networks that do not belong together.
+        UsageError: as in `planned_files` and `export_onnx`, or networks that do not belong together.
         StageError: a network of the wrong stage.
     """
     source = network or quantized
     if source is None:
-        raise ConfigError("no network was given")
+        raise UsageError("no network was given")
     form = Form(static=static, batch=batch, pixels=pixels)
     files = planned_files(source.config, out, precisions=precisions, targets=targets, opset=opset, form=form, name=name)
     if quantized is None and any(file.precision == "int8" for file in files):
-        raise ConfigError(
+        raise UsageError(
             "int8 files need a network with ranges of activations: `aethernet calibrate WEIGHTS --data DIR -o OUT` writes "
             "one, in Python aethernet.calibrate(network, pictures) and convert_to_quantized()"
         )
     if network is None and any(file.precision != "int8" for file in files):
-        raise ConfigError("fp32 and fp16 files are written from the float network, and none was given")
+        raise UsageError("fp32 and fp16 files are written from the float network, and none was given")
     if network is not None and quantized is not None and network.config.differences(quantized.config):
-        raise ConfigError(
+        raise UsageError(
             f"the networks do not come from one another: {'; '.join(network.config.differences(quantized.config))}"
         )
     for number, file in enumerate(files, start=1):

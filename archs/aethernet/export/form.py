@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aethernet.checks import is_whole, one_of, whole_number
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 
 PIXELS = ("float", "uint8_nchw", "uint8_nhwc")
 """(N, C, H, W) float32 in [0, 1]; bytes in the same order; bytes with the channels last, (N, H, W, C)."""
@@ -20,7 +20,7 @@ LARGEST_BYTE = 255.0
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """The input and output of a file; wrong values raise `ConfigError`.
+    """The input and output of a file; wrong values raise `UsageError`.
 
     Args:
         static: height and width of the input, in low-resolution pixels; None leaves both free.
@@ -33,11 +33,11 @@ class Form:
     pixels: str = "float"
 
     def __post_init__(self) -> None:
-        one_of("pixels", self.pixels, PIXELS, ConfigError)
+        one_of("pixels", self.pixels, PIXELS, UsageError)
         if self.static is not None and (len(self.static) != 2 or not all(is_whole(side, 1) for side in self.static)):
-            raise ConfigError(f"static must be height and width in pixels, such as (270, 480), not {self.static!r}")
+            raise UsageError(f"static must be height and width in pixels, such as (270, 480), not {self.static!r}")
         if self.batch is not None:
-            whole_number("batch", self.batch, 1, ConfigError)
+            whole_number("batch", self.batch, 1, UsageError)
 
     @property
     def channels_last(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from aethernet.errors import ConfigError, EnvironmentProblem, StageError
+from aethernet.errors import ExportError, MissingDependencyError, StageError, UsageError
 from aethernet.export.form import BytesAround, Form
 from aethernet.export.half_range import LARGEST
 from aethernet.export.lowering import EXPORTED, LOWERED, lower
@@ -76,14 +76,15 @@ def export_onnx(
         The path of the file, which `onnx.checker` has accepted.
 
     Raises:
-        ConfigError: an unknown precision, target or form, another scale or operator set, weights too large for fp16.
+        UsageError: an unknown precision, target, form or operator set, or another scale.
+        ExportError: weights too large for fp16, or an operator set that this torch cannot write.
         StageError: a network of the wrong stage.
-        EnvironmentProblem: as `require_exporter`.
+        MissingDependencyError: as `require_exporter`.
     """
     form = Form(static=static, batch=batch, pixels=pixels)
     opset = check_choices(precision, target, opset)
     if scale != model.config.scale:
-        raise ConfigError(f"the model is {model.config.title}, but scale={scale} was given: pass its own scale")
+        raise UsageError(f"the model is {model.config.title}, but scale={scale} was given: pass its own scale")
     require_exporter()
     import onnx
 
@@ -100,29 +101,29 @@ def export_onnx(
 
 
 def require_exporter() -> None:
-    """Raises `EnvironmentProblem` where onnx or onnxscript is missing, or torch too old to write these files."""
+    """Raises `MissingDependencyError` where onnx or onnxscript is missing, or torch too old to write these files."""
     if not hasattr(torch.onnx, "ops"):  # 2.7 lacks what int8 files are written with, 2.6 writes other operators
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"ONNX export needs torch 2.8 or newer, this is {torch.__version__}: pip install --upgrade torch"
         )
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401  (torch's exporter is built on it)
     except ImportError as error:
-        raise EnvironmentProblem(f"ONNX export needs {error.name}: pip install onnx onnxscript") from error
+        raise MissingDependencyError(f"ONNX export needs {error.name}: pip install onnx onnxscript") from error
 
 
 def check_choices(precision: str, target: str = "ort", opset: int | None = None) -> int:
-    """The operator set to write; raises `ConfigError` for a precision, target or operator set that there is not."""
+    """The operator set to write; raises `UsageError` for a precision, target or operator set that there is not."""
     if precision not in PRECISIONS:
-        raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if target not in TARGETS:
-        raise ConfigError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
+        raise UsageError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
     opset = OPSETS[precision] if opset is None else opset
     if opset < LEAST_OPSET:
-        raise ConfigError(f"opset must be at least {LEAST_OPSET}, not {opset}")
+        raise UsageError(f"opset must be at least {LEAST_OPSET}, not {opset}")
     if opset > LARGEST_OPSET:
-        raise ConfigError(f"opset must be at most {LARGEST_OPSET}, not {opset}: no operator here needs a newer one")
+        raise UsageError(f"opset must be at most {LARGEST_OPSET}, not {opset}: no operator here needs a newer one")
     return opset
 
 
@@ -153,7 +154,7 @@ def _exportable(model: AetherNet, precision: str, target: str, opset: int) -> nn
         return network
     for name, weight in network.named_parameters():
         if not weight.abs().max() <= LARGEST:
-            raise ConfigError(
+            raise ExportError(
                 f"{name} of the fused network reaches {weight.abs().max():.4g}, float16 ends at {LARGEST:g}: export fp32"
             )
     return HalfInside(network)
@@ -178,7 +179,7 @@ def _traced(network: nn.Module, in_channels: int, form: Form, opset: int) -> "on
     if opset == LOWERED:
         lower(proto)
     if [entry.version for entry in proto.opset_import] != [opset]:  # a converter gave up, without a word
-        raise EnvironmentProblem(
+        raise ExportError(
             f"torch {torch.__version__} cannot write operator set {opset} of this network: give another opset"
         )
     # The exporter writes its own newest format into every file, which runtimes of the operator set's time refuse.

@@ -79,7 +79,7 @@ def saturation(path: str | Path) -> Saturation:
 
     Raises:
         CheckpointError: no ONNX file, or quantised weights that are no constants.
-        EnvironmentProblem: the package onnx is not installed.
+        MissingDependencyError: the package onnx is not installed.
     """
     onnx = optional_package("onnx", "reading an ONNX file")
     if not Path(path).is_file():

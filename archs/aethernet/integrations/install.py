@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import aethernet
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import OutputError, UsageError
 
 MARKER = "# Written by `aethernet install`; `aethernet install --into TREE --remove` removes it."
 """First line of every file; what does not begin with it is somebody else's."""
@@ -70,7 +70,7 @@ def recognise(tree: Path) -> Framework:
     """The framework whose source tree this is.
 
     Raises:
-        EnvironmentProblem: none of them.
+        UsageError: none of them.
     """
     lacking = []
     for framework in FRAMEWORKS:
@@ -78,7 +78,7 @@ def recognise(tree: Path) -> Framework:
         if not missing:
             return framework
         lacking.append(f"{framework.name} (it has no {missing[0]})")
-    raise EnvironmentProblem(
+    raise UsageError(
         f"{tree} is no source tree of {', '.join(lacking[:-1])} or {lacking[-1]}. Give the folder that holds the folder "
         "basicsr, traiNNer or neosr, such as a clone of the repository"
     )
@@ -88,14 +88,15 @@ def install(tree: Path) -> dict[Path, str]:
     """Writes the drop-in files and returns, for each, `written`, `updated` or `unchanged`.
 
     Raises:
-        EnvironmentProblem: not a known tree, or a foreign file stands in the way; nothing has been written then.
+        UsageError: not a known tree.
+        OutputError: a foreign file stands in the way; nothing has been written then.
     """
     framework = recognise(tree)
     source = source_to_add()
     contents = {tree / name: _content(line, source) for name, line in framework.files.items()}
     foreign = [path for path in contents if path.exists() and not is_ours(path)]
     if foreign:
-        raise EnvironmentProblem(
+        raise OutputError(
             f"{', '.join(map(str, foreign))} was not written by `aethernet install` and is left as it is: "
             "rename or remove it first"
         )

@@ -20,6 +20,6 @@ def aether_peer(network: str) -> nn.Module:
 
     Raises:
         ConfigError: no such class, or arguments that it refuses.
-        EnvironmentProblem: spandrel is not installed.
+        MissingDependencyError: spandrel is not installed.
     """
     return build_trainable(network)

@@ -22,7 +22,7 @@ from torch import nn
 
 from aethernet.checkpoint.checkpoint import read_weights
 from aethernet.checks import near
-from aethernet.errors import CheckpointError, ConfigError, EnvironmentProblem
+from aethernet.errors import CheckpointError, ConfigError, MissingDependencyError
 from aethernet.integrations.basicsr import compat
 
 PREFIX = "spandrel:"
@@ -49,7 +49,7 @@ def build_peer(text: str, seed: int = 0) -> Peer:
 
     Raises:
         ConfigError: the text is no such call, no such architecture, or arguments that it refuses.
-        EnvironmentProblem: spandrel is not installed.
+        MissingDependencyError: spandrel is not installed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -104,7 +104,7 @@ def load_peer(path: Path) -> Peer | None:
 
     Raises:
         CheckpointError: the file is broken, or its network takes more than a picture.
-        EnvironmentProblem: spandrel is not installed.
+        MissingDependencyError: spandrel is not installed.
     """
     spandrel = _spandrel()
     try:
@@ -225,6 +225,6 @@ def _spandrel() -> ModuleType:
     try:
         return importlib.import_module("spandrel")
     except ModuleNotFoundError as error:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"networks of others are read through spandrel, and {error.name} is missing: pip install spandrel"
         ) from error

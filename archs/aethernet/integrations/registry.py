@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Protocol
 
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import RegistrationError
 from aethernet.integrations import neosr, trainner
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.peer_arch import aether_peer
@@ -75,13 +75,13 @@ def register(registry: Registry, obj: Callable) -> None:
 
 
 def is_registered(registry: Registry, obj: Callable) -> bool:
-    """Whether the name of `obj` stands for it there; raises `EnvironmentProblem` if it stands for something else."""
+    """Whether the name of `obj` stands for it there; raises `RegistrationError` if it stands for something else."""
     name = obj.__name__
     if name not in registry:
         return False
     present = registry.get(name)
     if (present.__module__, present.__qualname__) != (obj.__module__, obj.__qualname__):
-        raise EnvironmentProblem(
+        raise RegistrationError(
             f"the name {name!r} is taken in the registry by {present.__module__}.{present.__qualname__}: "
             "remove that file from the framework's tree, or import only one of the two"
         )

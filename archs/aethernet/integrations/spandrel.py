@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from aethernet.checkpoint.checkpoint import require_whole
-from aethernet.errors import CheckpointError, EnvironmentProblem
+from aethernet.errors import CheckpointError, MissingDependencyError, RegistrationError
 from aethernet.integrations.basicsr import compat
 from aethernet.network.config import CONFIG_KEY, AetherConfig, unpack_fields
 from aethernet.network.migrations import up_to_date
@@ -28,7 +28,7 @@ try:
         StateDict,
     )
 except ModuleNotFoundError as missing:
-    raise EnvironmentProblem(f"{missing.name} is missing: pip install spandrel") from missing
+    raise MissingDependencyError(f"{missing.name} is missing: pip install spandrel") from missing
 
 
 class AetherNetDescriptor(ImageModelDescriptor[AetherNet]):
@@ -101,7 +101,7 @@ def install(registry: ArchRegistry = MAIN_REGISTRY) -> None:
     """Adds AetherNet to a registry of spandrel, to be asked before all that are in it; repeating it is harmless.
 
     Raises:
-        EnvironmentProblem: another architecture has the name.
+        RegistrationError: another architecture has the name.
     """
     support = ArchSupport.from_architecture(AetherNetArch(), before=tuple(other.architecture.id for other in registry))
     present = registry.get(support.architecture.id)
@@ -110,7 +110,7 @@ def install(registry: ArchRegistry = MAIN_REGISTRY) -> None:
         return
     kind = type(present.architecture)
     if (kind.__module__, kind.__qualname__) != (AetherNetArch.__module__, AetherNetArch.__qualname__):
-        raise EnvironmentProblem(
+        raise RegistrationError(
             f"the name {present.architecture.id!r} is taken in spandrel's registry by {kind.__module__}."
             f"{kind.__qualname__}: install into a registry of its own, and give that to ModelLoader(registry=...)"
         )

@@ -34,7 +34,7 @@ def calibrate(
         The network.
 
     Raises:
-        StageError: an int8 network. DataError: no pictures, or damaged weights. ConfigError: a wrong percentile.
+        StageError: an int8 network. DataError: no pictures, or damaged weights. UsageError: a wrong percentile.
     """
     network.prepare_qat(quantization)
     set_ranges(network, pictures, percentile=percentile, progress=progress)

@@ -7,7 +7,7 @@ from torch import Tensor, distributed, nn
 from torch._compile import _disable_dynamo
 from torch.nn import functional as F
 
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import UsageError
 
 
 class DeploymentNorm(nn.Module):
@@ -70,7 +70,7 @@ class DeploymentNorm(nn.Module):
         trainer skips, does not stay in the average for ever.
         """
         if getattr(self, "_is_replica", False):
-            raise EnvironmentProblem(
+            raise UsageError(
                 "nn.DataParallel trains copies that forget the norm statistics: train on several GPUs with "
                 "`torchrun --nproc_per_node=N -m aethernet train -opt FILE --launcher pytorch`, or set num_gpu: 1"
             )

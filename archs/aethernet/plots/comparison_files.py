@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aethernet.conditions import Conditions
-from aethernet.errors import DataError
+from aethernet.errors import DataError, UsageError
 from aethernet.plots.comparison import Comparison, Contestant, CurvePoint, Latency, Run, Setting
 
 KINDS = ("arena", "quality", "speed")
@@ -25,7 +25,7 @@ def read_comparison(paths: Sequence[str | Path]) -> Comparison:
             that `bench quality` measured twice on a set.
     """
     if not paths:
-        raise DataError("no file given: give the JSON files that `aethernet bench arena` wrote")
+        raise UsageError("no file given: give the JSON files that `aethernet bench arena` wrote")
     files = [(Path(path), *_read(Path(path))) for path in paths]
     comparison = Comparison(Path(paths[0]).stem, 0, "", [], [])
     for path, kind, content in files:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aethernet.data.pictures import SUFFIXES
-from aethernet.errors import DataError, EnvironmentProblem
+from aethernet.errors import MissingDependencyError, OutputError
 from aethernet.files import atomic_path
 from aethernet.plots.comparison import Contestant
 
@@ -59,7 +59,7 @@ def new_figure(width: float, height: float) -> "Figure":
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"plots need matplotlib, and {error.name} is missing: pip install matplotlib"
         ) from error
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -128,7 +128,7 @@ def first_file(out: Path, name: str) -> Path:
     if out.suffix.lower() in FORMATS:
         return out
     if out.suffix.lower() in SUFFIXES:
-        raise DataError(f"plots are written as {', '.join(FORMATS)}, not as {out.name}")
+        raise OutputError(f"plots are written as {', '.join(FORMATS)}, not as {out.name}")
     return out / f"{name}.png"
 
 

@@ -10,7 +10,7 @@ import torch
 from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.degrade import bicubic_upscale
-from aethernet.errors import ConfigError, EnvironmentProblem
+from aethernet.errors import MissingDeviceError, UsageError
 from aethernet.progress import Progress
 from aethernet.quality.evaluation import (
     PictureQuality,
@@ -92,11 +92,11 @@ def measure_quality(
         AetherError: an unknown or untrained model, scales that disagree, an unusable folder or picture.
     """
     if lr and len(lr) != len(sets):
-        raise ConfigError(f"{len(sets)} sets, but {len(lr)} folders of inputs: give one --lr for each set")
+        raise UsageError(f"{len(sets)} sets, but {len(lr)} folders of inputs: give one --lr for each set")
     folders = [PictureFolder(folder) for folder in sets]
     entries = _entries(models, scale, device, threads)
     if lr and any(entry.upscale is None for entry in entries):
-        raise ConfigError("bicubic makes its inputs from Y: leave out --lr, or give bicubic_rgb")
+        raise UsageError("bicubic makes its inputs from Y: leave out --lr, or give bicubic_rgb")
     scores = []
     with fixed_threads(threads):
         for entry in entries:
@@ -120,23 +120,23 @@ def onnx_upscaler(path: Path, in_channels: int, threads: int | None = None) -> U
     session = open_session(path, threads)
     size = input_shape(session)[2:]
     if any(isinstance(length, int) for length in size):
-        raise ConfigError(f"{path} takes pictures of {size[0]}x{size[1]} only: export it with dynamic height and width")
+        raise UsageError(f"{path} takes pictures of {size[0]}x{size[1]} only: export it with dynamic height and width")
     function = session_function(session)
     return lambda picture: from_batch(function(to_batch(picture, in_channels)))
 
 
 def _entries(models: Sequence[str], scale: int | None, device: str, threads: int | None) -> list[_Entry]:
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentProblem(f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out")
+        raise MissingDeviceError(f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out")
     subjects = {spec: resolve_model(spec) for spec in models if spec not in (BICUBIC, BICUBIC_RGB)}
     for subject in subjects.values():
         if not subject.trained:
-            raise ConfigError(
+            raise UsageError(
                 f"{subject.label} has random weights, so its quality means nothing: give a checkpoint, or packaged "
                 f"weights ({', '.join(pretrained.available()) or 'there are none'})"
             )
         if scale not in (None, subject.scale):
-            raise ConfigError(f"{subject.label} upscales by {subject.scale}, but --scale {scale} was given: they must "
+            raise UsageError(f"{subject.label} upscales by {subject.scale}, but --scale {scale} was given: they must "
                               "agree, or leave --scale out")  # fmt: skip
     scales = {scale} if scale else {subject.scale for subject in subjects.values()}
     entries = []
@@ -144,7 +144,7 @@ def _entries(models: Sequence[str], scale: int | None, device: str, threads: int
         if spec in subjects:
             entries.append(_network_entry(subjects[spec], device, threads))
         elif len(scales) != 1:
-            raise ConfigError(f"{spec} needs --scale" + (f": the models have {sorted(scales)}" if scales else ""))
+            raise UsageError(f"{spec} needs --scale" + (f": the models have {sorted(scales)}" if scales else ""))
         else:
             entries.append(_bicubic_entry(spec, *scales))
     return entries
@@ -159,7 +159,7 @@ def _network_entry(subject: Subject, device: str, threads: int | None) -> _Entry
 
 def _bicubic_entry(spec: str, scale: int) -> _Entry:
     if scale < 2:
-        raise ConfigError(f"--scale {scale}: bicubic needs 2 or more")
+        raise UsageError(f"--scale {scale}: bicubic needs 2 or more")
 
     def upscale(picture: np.ndarray) -> np.ndarray:
         return bicubic_upscale(picture, scale)

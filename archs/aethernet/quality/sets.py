@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from aethernet.data.pictures import find_pictures, read_rgb
-from aethernet.errors import DataError
+from aethernet.errors import DataError, UsageError
 
 
 class PictureFolder(Mapping[str, np.ndarray]):
@@ -58,12 +58,12 @@ class PictureFolders:
     """The pictures of several folders in turn, as pairs of `FOLDER/NAME` and the picture; at most `number`, spread evenly.
 
     Raises:
-        DataError: as `PictureFolder` does, or `number` below 1.
+        DataError: as `PictureFolder` does. UsageError: `number` below 1.
     """
 
     def __init__(self, folders: Sequence[str | Path], number: int | None = None) -> None:
         if number is not None and number < 1:
-            raise DataError(f"at least one picture is needed, not {number}")
+            raise UsageError(f"at least one picture is needed, not {number}")
         found = [(folder, name) for folder in map(PictureFolder, folders) for name in folder]
         last = len(found) - 1
         chosen = np.linspace(0, last, min(number or len(found), len(found))).round().astype(int)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from aethernet.errors import ConfigError, DataError
+from aethernet.errors import DataError, UsageError
 from aethernet.quantization.fake import quantizers
 from aethernet.quantization.settings import LEAST_PERCENTILE
 
@@ -69,13 +69,11 @@ def set_ranges(
         The number of tensors in `pictures`.
 
     Raises:
-        ConfigError: a percentile outside of [99.99, 100].
+        UsageError: a percentile outside of [99.99, 100].
         DataError: no pictures, or activations that are not finite.
     """
     if not LEAST_PERCENTILE <= percentile <= 100.0:
-        raise ConfigError(
-            f"percentile must be between {LEAST_PERCENTILE} and 100 (the largest value), not {percentile}"
-        )
+        raise UsageError(f"percentile must be between {LEAST_PERCENTILE} and 100 (the largest value), not {percentile}")
     seen = {name: Magnitudes() for name, _ in quantizers(network)}
     training, device = network.training, next(network.parameters()).device
     network.eval()

@@ -11,7 +11,7 @@ from pathlib import Path
 from aethernet.checkpoint.checkpoint import Checkpoint
 from aethernet.conditions import measurement_conditions, own_command
 from aethernet.data.calibration import CalibrationInputs
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.half_range import HalfReport, half_ranges
 from aethernet.export.onnx import require_exporter
 from aethernet.export.saturation import saturation
@@ -79,13 +79,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.max_drop >= 0:
-            raise ConfigError(f"max-drop must be 0 dB or more, not {self.max_drop}")
+            raise UsageError(f"max-drop must be 0 dB or more, not {self.max_drop}")
         if self.name is not None and not self.name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-            raise ConfigError(f"a name is made of letters, digits, dots, dashes and underscores, not {self.name!r}")
+            raise UsageError(f"a name is made of letters, digits, dots, dashes and underscores, not {self.name!r}")
         if self.qat is not None and self.calibration:
-            raise ConfigError("--qat brings its own ranges: leave out --calibration")
+            raise UsageError("--qat brings its own ranges: leave out --calibration")
         if min(*self.size, self.rounds) < 1:
-            raise ConfigError(f"size {self.size} in {self.rounds} rounds: all must be at least 1")
+            raise UsageError(f"size {self.size} in {self.rounds} rounds: all must be at least 1")
         QuantizationConfig.read(self.preset)
 
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from aethernet.errors import DataError
+from aethernet.errors import OutputError
 from aethernet.files import sha256
 from aethernet.release.records import KIND
 
@@ -34,28 +34,28 @@ def check_replaceable(out: Path) -> None:
     """Refuses a place that holds anything but a bundle as it was written.
 
     Raises:
-        DataError: a file, a folder that is no bundle, or a bundle with files of somebody else or with a changed card.
+        OutputError: a file, a folder that is no bundle, or a bundle with files of somebody else or with a changed card.
     """
     if not out.exists() and not out.is_symlink():
         return
     if not out.is_dir() or out.is_symlink():
-        raise DataError(f"{out} is not a folder of its own: give another -o")
+        raise OutputError(f"{out} is not a folder of its own: give another -o")
     entries = {path.name for path in out.iterdir()}
     if not entries:
         return
     report = read_report(out)
     if report is None:
-        raise DataError(
+        raise OutputError(
             f"{out} holds files, but no bundle of `aethernet release` (no {REPORT} of one): give another -o"
         )
     own = {record["file"] for record in report["files"]} | {REPORT, CARD, PAGE, SUMS, LOG}
     foreign = sorted(entries - own)
     if foreign:
-        raise DataError(
+        raise OutputError(
             f"{out} holds {', '.join(foreign[:5])}, which no release wrote: move that away, or give another -o"
         )
     if (out / CARD).is_file() and (out / SUMS).is_file() and sha256(out / CARD) not in (out / SUMS).read_text():
-        raise DataError(f"{out / CARD} was changed since it was written: move it away, or give another -o")
+        raise OutputError(f"{out / CARD} was changed since it was written: move it away, or give another -o")
 
 
 @contextlib.contextmanager
@@ -93,7 +93,7 @@ def remove_bundle(folder: Path) -> None:
     """Removes a bundle as it was written; anything else stays."""
     try:
         check_replaceable(folder)
-    except DataError:
+    except OutputError:
         return
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.onnx import INPUT_NAME
 from aethernet.release import plan
 from aethernet.release.plan import Product
@@ -31,7 +31,7 @@ class Shapes:
     def __post_init__(self) -> None:
         for axis in (0, 1):
             if not self.least[axis] <= self.best[axis] <= self.most[axis]:
-                raise ConfigError(
+                raise UsageError(
                     f"TensorRT's shapes must grow from least to most: {self.least}, {self.best}, {self.most} do not"
                 )
 

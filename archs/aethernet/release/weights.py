@@ -10,7 +10,7 @@ from aethernet.bench.complexity import network_complexity
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from aethernet.data.proof import proof_inputs
-from aethernet.errors import CheckpointError, ConfigError
+from aethernet.errors import CheckpointError, OutputError, StageError, UsageError
 from aethernet.files import atomic_path, sha256
 from aethernet.network.network import AetherNet
 from aethernet.network.parity import fusion_parity
@@ -71,11 +71,11 @@ def publish(
     source = read_checkpoint(checkpoint)
     int8 = source.config.stage == "qat"
     if source.config.stage not in ("train", "qat"):
-        raise CheckpointError(
+        raise StageError(
             f"{checkpoint} is of stage {source.config.stage!r}: give the weights from before fusing, or those of stage qat"
         )
     if int8 != (against is not None):
-        raise ConfigError(
+        raise UsageError(
             "weights of stage qat, and only those, have a float network beside them: "
             + ("name it with --against" if int8 else "leave out --against")
         )
@@ -85,7 +85,7 @@ def publish(
     card = out / f"{name}.md"
     existing = [path.name for path in (*forms.values(), card) if path.exists()]
     if existing and not force:
-        raise CheckpointError(f"{out} holds {', '.join(existing)} already: give another -o, or --force to overwrite")
+        raise OutputError(f"{out} holds {', '.join(existing)} already: give another -o, or --force to overwrite")
     training = read_training(checkpoint, run, commit)
     networks = _int8_form(source) if int8 else _float_forms(source)
     header = {

@@ -37,7 +37,7 @@ def open_session(path: Path, threads: int | None = None, *, optimized: Path | No
 
     Raises:
         CheckpointError: no such file, or not a picture-to-picture ONNX model.
-        EnvironmentProblem: ONNX Runtime is not installed.
+        MissingDependencyError: ONNX Runtime is not installed.
     """
     runtime = optional_package("onnxruntime", "running an ONNX file")
     if not path.is_file():

@@ -17,7 +17,7 @@ def import_openvino() -> ModuleType:
     """The package, without its telemetry: importing that forks a process which sends data of use.
 
     Raises:
-        EnvironmentProblem: OpenVINO is not installed.
+        MissingDependencyError: OpenVINO is not installed.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if missing: OpenVINO has a stub then
     return optional_package("openvino", "engine openvino")
@@ -28,7 +28,7 @@ def compile_openvino(path: Path, threads: int | None = None):
 
     Raises:
         CheckpointError: OpenVINO refuses the graph.
-        EnvironmentProblem: OpenVINO is not installed.
+        MissingDependencyError: OpenVINO is not installed.
     """
     openvino = import_openvino()
     # By default it computes in bf16 where the processor can, under the name of an fp32 model.

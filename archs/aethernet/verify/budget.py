@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 
 if TYPE_CHECKING:
     from aethernet.verify.agreement import Agreement
@@ -30,10 +30,10 @@ def drop_budget(max_drop: float) -> Budget:
     """Of a file that may lose so much PSNR.
 
     Raises:
-        ConfigError: a loss below 0 dB.
+        UsageError: a loss below 0 dB.
     """
     if not max_drop >= 0:
-        raise ConfigError(f"max-drop must be 0 dB or more, not {max_drop}")
+        raise UsageError(f"max-drop must be 0 dB or more, not {max_drop}")
     return Budget(
         f"mean drop at most {max_drop:g} dB",
         lambda found: found.drop <= max_drop,

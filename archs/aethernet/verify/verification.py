@@ -10,7 +10,7 @@ import numpy as np
 from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.pictures import middle
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.saturation import on_every_x86
 from aethernet.progress import Progress
 from aethernet.quality.sets import PictureFolders
@@ -68,16 +68,16 @@ def verify_files(
         max_drop: the PSNR in dB that a file may lose on the mean of all pictures.
 
     Raises:
-        ConfigError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
+        UsageError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
         DataError: unusable pictures.
     """
     budget = drop_budget(max_drop)
     reference, *models = [resolve_model(spec) for spec in (against, *files)]
     for model in (reference, *models):
         if not model.trained:
-            raise ConfigError(f"{model.label} has random weights, so nothing can be held against them: give a file")
+            raise UsageError(f"{model.label} has random weights, so nothing can be held against them: give a file")
         if (model.scale, model.in_channels) != (reference.scale, reference.in_channels):
-            raise ConfigError(
+            raise UsageError(
                 f"{model.label} is x{model.scale} with {model.in_channels} channels, {reference.label} is "
                 f"x{reference.scale} with {reference.in_channels}: they do not come from one another"
             )
@@ -161,5 +161,5 @@ def _common_size(models: Sequence[Model]) -> tuple[int, int] | None:
     sizes = sorted({model.size for model in models if model.size})
     if len(sizes) > 1:
         listed = " and ".join(f"{height}x{width}" for height, width in sizes)
-        raise ConfigError(f"these files take one size each, {listed}: verify them one after the other")
+        raise UsageError(f"these files take one size each, {listed}: verify them one after the other")
     return sizes[0] if sizes else None

@@ -28,13 +28,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the plots and prints their files, behind the extrapolations if asked for."""
-    from aethernet.errors import DataError
+    from aethernet.errors import UsageError
     from aethernet.plots.comparison_files import read_comparison
     from aethernet.plots.growth import extrapolations
     from aethernet.plots.plot import write_plots
 
     if args.extrapolate is not None and not args.extrapolate > 1:
-        raise DataError(f"--extrapolate {args.extrapolate:g}: the factor must be greater than 1, such as 10")
+        raise UsageError(f"--extrapolate {args.extrapolate:g}: the factor must be greater than 1, such as 10")
     comparison = read_comparison(args.files)
     asked = args.engine or args.threads or args.size
     setting = None

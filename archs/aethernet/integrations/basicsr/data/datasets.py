@@ -86,7 +86,7 @@ def register() -> None:
     """Adds this package's data sets to BasicSR's DATASET_REGISTRY; a second call changes nothing.
 
     Raises:
-        EnvironmentProblem: another class holds the name.
+        RegistrationError: another class holds the name.
     """
     compat.apply()
     from basicsr.utils.registry import DATASET_REGISTRY

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from aethernet.data.opencv import opencv
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import MissingDependencyError
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.basicsr.pipeline import option_file
 from aethernet.integrations.registry import register_architectures
@@ -52,7 +52,7 @@ def run(flags: Flags, *, is_train: bool, root: Path | None = None) -> None:
 
     Raises:
         OptionError: the option file is refused; nothing has been created then.
-        EnvironmentProblem: BasicSR, or OpenCV that it reads with, is missing or does not import.
+        MissingDependencyError: BasicSR, or OpenCV that it reads with, is missing or does not import.
         Interrupted: Ctrl-C.
     """
     opt = option_file.read(flags.opt, is_train=is_train)
@@ -83,7 +83,7 @@ def load_basicsr(is_train: bool) -> ModuleType:
     try:
         pipeline = importlib.import_module("basicsr.train" if is_train else "basicsr.test")
     except (ImportError, RuntimeError) as error:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"BasicSR is missing or does not import ({error}): `aethernet doctor` names the command that mends it"
         ) from error
     from aethernet.integrations.basicsr.data import datasets

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from aethernet.errors import EnvironmentProblem
+from aethernet.errors import ProcessError
 
 LAST_LINES = 12
 
@@ -29,7 +29,7 @@ def run_command(
         succeeded: whether an exit code is that of a command that did its work.
 
     Raises:
-        EnvironmentProblem: the command failed; the message holds its last lines and the log's path.
+        ProcessError: the command failed; the message holds its last lines and the log's path.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     last: deque[str] = deque(maxlen=LAST_LINES)
@@ -56,6 +56,6 @@ def run_command(
             process.terminate()
             raise
     if not succeeded(process.returncode):
-        raise EnvironmentProblem(
+        raise ProcessError(
             f"`aethernet {arguments[0]}` ended with exit code {process.returncode}; the last lines of {log}:\n{''.join(last)}"
         )

@@ -7,13 +7,9 @@ import torch
 from torch import Tensor, distributed
 from torch.optim import Optimizer
 
-from aethernet.errors import AetherError
+from aethernet.errors import NonFiniteLossError
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
-
-
-class NonFiniteLossError(AetherError, ArithmeticError):
-    """Training produced losses or gradients that are not finite, too often in a row to go on."""
 
 
 class StepGuard:
