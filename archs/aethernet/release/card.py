@@ -7,20 +7,13 @@ import yaml
 
 from aethernet.network.config import AetherConfig
 from aethernet.release.origin import Origin
+from aethernet.release.records import Mean
 
 RESEARCH_LICENSE = "research-use"
 """What hubs are told beside `license: other`."""
 LIMITS = """Trained for inputs that were reduced by bicubic interpolation, for fidelity (PSNR). Noise, blur and traces of
 compression (JPEG, video) in a picture are enlarged with it, and texture that the input does not hold is not invented.
 The output is not clamped to [0, 1]."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """PSNR in dB and SSIM (Y), mean over pictures."""
-
-    psnr: float
-    ssim: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +30,7 @@ class Card:
     config: AetherConfig
     origin: Origin
     summary: str
-    scores: Mapping[str, Score]
+    scores: Mapping[str, Mean]
     before: Mapping[str, str]
     after: Mapping[str, str] = field(default_factory=dict)
 

@@ -11,8 +11,8 @@ from aethernet.data.pictures import png_bytes
 CROP = 168
 """Pixels of the enlarged picture: shown at twice that, a crop fits a phone."""
 STEP = 8
-NETWORK, BICUBIC, INT8, ORIGINAL = "network", "bicubic", "int8", "original"
-"""What is looked at: the outputs of the float network, of bicubic and of the int8 file, and the picture itself."""
+BICUBIC, INT8, ORIGINAL = "bicubic", "int8", "original"
+"""What is looked at beside the network's output: that of bicubic and of the int8 file, and the picture itself."""
 MOST_CROPS = 6
 
 

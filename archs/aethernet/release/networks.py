@@ -12,7 +12,7 @@ import torch
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.data.proof import proof_inputs
-from aethernet.errors import CheckpointError
+from aethernet.errors import CheckpointError, StageError
 from aethernet.network.calibration import calibrate
 from aethernet.network.network import AetherNet
 from aethernet.network.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
@@ -34,6 +34,11 @@ class Networks:
 
     plain: AetherNet | None
     quantized: AetherNet | None = None
+
+    def plain_network(self) -> AetherNet:
+        """The float network, where it must be there."""
+        assert self.plain is not None
+        return self.plain
 
     def at(self, stage: str) -> AetherNet | None:
         """The network at a stage; None where it cannot be had, such as the training form of one that came fused."""
@@ -57,11 +62,11 @@ def read_float(weights: str | Path, key: str | None, progress: Progress) -> Chec
     """The float weights of a release, proven to fuse exactly.
 
     Raises:
-        CheckpointError: unreadable, of a quantised stage, not whole, or not finite.
+        CheckpointError: unreadable, not whole, or not finite. StageError: of a quantised stage.
     """
     checkpoint = read_checkpoint(weights, key)
     if checkpoint.config.quantized:
-        raise CheckpointError(
+        raise StageError(
             f"{weights} is of stage {checkpoint.config.stage}: give the float weights that it was made from, and this "
             "file with --qat (stage qat)"
         )
@@ -77,7 +82,7 @@ def prove_fusion(checkpoint: Checkpoint, progress: Progress | None = None) -> No
     network, inputs = checkpoint.network(), proof_inputs(checkpoint.config.in_channels)
     for done, (name, x) in enumerate(inputs.items(), start=1):
         (record,) = fusion_parity(network, {name: x[:, :, :PROOF_SIDE, :PROOF_SIDE]})
-        logger.info("fused against unfused, %s: %.2e (float32), %.2e (float64)", name, record.float32, record.float64)
+        logger.debug("fused against unfused, %s: %.2e (float32), %.2e (float64)", name, record.float32, record.float64)
         if not record.holds:
             raise CheckpointError(
                 f"{checkpoint.path}: fused and unfused differ by more than {FLOAT32_BOUND:g} (float32) or "
@@ -91,11 +96,11 @@ def read_tuned(file: str | Path, checkpoint: Checkpoint) -> AetherNet:
     """A network of stage qat or int8 that comes from the weights of `checkpoint`.
 
     Raises:
-        CheckpointError: of another stage, or of another network.
+        CheckpointError: of another network. StageError: of another stage.
     """
     tuned = read_checkpoint(file)
     if not tuned.config.quantized:
-        raise CheckpointError(
+        raise StageError(
             f"{file} is of stage {tuned.config.stage}: --qat takes what `aethernet train -opt options/qat/...` or "
             "`aethernet calibrate` wrote (stage qat), or packaged int8 weights"
         )

@@ -9,11 +9,12 @@ from markupsafe import Markup, escape
 from aethernet.errors import EnvironmentProblem
 from aethernet.release import products
 from aethernet.release.chart import drops_svg
-from aethernet.release.crops import BICUBIC, INT8, NETWORK, ORIGINAL, Crop, data_uri
+from aethernet.release.crops import BICUBIC, INT8, ORIGINAL, Crop, data_uri
 from aethernet.release.records import Report
 from aethernet.release.snippets import snippets
 from aethernet.release.tensorrt import NOTE
 from aethernet.tables import agreement, megabytes, signed
+from aethernet.verify.gate import NETWORK
 
 PAIRS = ((BICUBIC, NETWORK), (NETWORK, INT8), (NETWORK, ORIGINAL), (INT8, ORIGINAL))
 """What the slider can compare, left and right; the first one is shown first."""

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aethernet.errors import ConfigError
+from aethernet.errors import UsageError
 from aethernet.export.form import Form
 from aethernet.export.onnx import check_choices, file_suffix
 from aethernet.verify.gate import AS_WRITTEN, ONNXRUNTIME, OPENVINO, PYTORCH
@@ -23,6 +23,7 @@ class Product:
         engines: of `aethernet.bench`, in which it is timed on this machine.
         every_x86: whether it must be right on every x86 CPU, with and without VNNI.
         remark: what its figures do not tell.
+        target: of an int8 ONNX file.
     """
 
     suffix: str
@@ -38,6 +39,16 @@ class Product:
     @property
     def is_onnx(self) -> bool:
         return self.suffix.endswith(".onnx")
+
+    @property
+    def onnx_precision(self) -> str:
+        """As `export_onnx` calls it."""
+        return {"float32": "fp32", "float16": "fp16"}.get(self.precision, self.precision)
+
+    @property
+    def for_x86(self) -> bool:
+        """Whether the file is made to run on CPUs, and not as it is written."""
+        return AS_WRITTEN not in self.runtimes
 
 
 TRAINING = Product(".safetensors", "float32", "train", "training form: train on, or fuse", (PYTORCH,))
@@ -77,17 +88,17 @@ def onnx_products(
 ) -> list[Product]:
     """The ONNX files of these precisions, int8 for each target, in a form; float ones first, none twice.
 
-    Each is verified in the one runtime that takes every form, and an int8 file for CPUs with VNNI alone is what was asked
-    for.
+    Each is verified in the one runtime that takes every form, and may be right on CPUs with VNNI alone: whoever asks for
+    weights on 8 bits knows where.
 
     Raises:
-        ConfigError: no or unknown precisions or targets, a wrong operator set.
+        UsageError: no or unknown precisions or targets, a wrong operator set.
     """
     form = form or Form()
     if not precisions:
-        raise ConfigError("no precision was given: fp32, fp16 or int8")
+        raise UsageError("no precision was given: fp32, fp16 or int8")
     if "int8" in precisions and not targets:
-        raise ConfigError("int8 files are written for a runtime: give a target, ort, openvino or tensorrt")
+        raise UsageError("int8 files are written for a runtime: give a target, ort, openvino or tensorrt")
     products = []
     for precision in sorted(dict.fromkeys(precisions), key=lambda precision: precision == "int8"):
         for target in dict.fromkeys(targets) if precision == "int8" else ("ort",):
@@ -95,6 +106,6 @@ def onnx_products(
             base = INT8_ONNX[target] if precision == "int8" else FLOAT_ONNX[precision]
             suffix = file_suffix(precision, target, form)
             products.append(
-                dataclasses.replace(base, suffix=suffix, runtimes=base.runtimes[:1], every_x86=False)
+                dataclasses.replace(base, suffix=suffix, runtimes=base.runtimes[:1], every_x86=False, remark="")
             )
     return products

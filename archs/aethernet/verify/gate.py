@@ -179,7 +179,7 @@ class _Opened:
         if self.problem:
             figures = None
         passed = figures is not None and bool(self.entry.budget.holds(figures))
-        logger.info("%s in %s: %s", self.entry.label, self.runtime, figures.sentence() if figures else self.problem)
+        logger.debug("%s in %s: %s", self.entry.label, self.runtime, figures.sentence() if figures else self.problem)
         return Check(self.runtime, figures, *self.counts, passed, self.problem)
 
 
