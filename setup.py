@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent
 #   pip install --use-pep517 --no-build-isolation --no-deps basicsr==1.4.2
 # and `train` names what it really needs (addict, future, yapf and tb-nightly are declared there, but not used).
 TRAIN = ["torchvision>=0.23", "scipy>=1.8,<2", "lmdb>=1.3", "requests>=2.27", "tensorboard>=2.12"]
-PLOT = ["matplotlib>=3.6"]
+PLOT = ["matplotlib>=3.6", "adjustText>=1.1"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.6.2", "onnxruntime>=1.23"]
 BENCH = [*EXPORT, *PLOT, "openvino>=2024.0", "spandrel>=0.4.2"]
 TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from emulated import run_on
+from helpers.emulated import run_on
 
 from aethernet import machine
 from aethernet.data.degrade import bicubic_downsample, modcrop

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from training import environment, needs_basicsr, run_aethernet, write_pairs
+from helpers.training import environment, needs_basicsr, run_aethernet, write_pairs
 
 from aethernet.arena import arena_markdown, pace, read_recipe, run_arena, trainer
 from aethernet.arena.curves import curve_of

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from networks import picture
+from helpers.networks import picture
 
 from aethernet import AetherConfig
 from aethernet.bench.fusion import NOTHING, ablations, measure_fusion, network_forms

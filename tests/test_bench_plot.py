@@ -14,10 +14,10 @@ from aethernet.errors import DataError
 from aethernet.plots.comparison import Setting
 from aethernet.plots.comparison_files import read_comparison
 
-if importlib.util.find_spec("matplotlib") is None:
+if importlib.util.find_spec("matplotlib") is None or importlib.util.find_spec("adjustText") is None:
     pytest.skip("the extra `plot` is not installed", allow_module_level=True)
 
-from aethernet.plots import growth, plot, style
+from aethernet.plots import plot, style
 
 CONDITIONS = {"device": "A processor", "cores": 2, "threads": 1, "torch": "2.13", "aethernet": "0.1", "precision": "fp32",
            "size": "input 128x128", "date": "2026-11-24", "command": "aethernet bench arena recipe.yml"}  # fmt: skip
@@ -121,8 +121,14 @@ def test_crowded_labels_stay_apart(tmp_path):
     comparison = read_comparison([write(tmp_path / "a.json", arena(networks=networks))])
     assert not overlaps(plot.quality_latency(comparison, comparison.setting()))
     figure = plot.training_curves(comparison)
-    assert len(texts(figure)) == 18
+    assert len(texts(figure)) == 9
     assert not overlaps(figure)
+
+
+def test_the_legend_goes_from_the_best_to_the_last(tmp_path):
+    figure = plot.training_curves(read_comparison([write(tmp_path / "a.json", arena())]))
+    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert names == sorted(NETWORKS, key=lambda name: -NETWORKS[name][3])
 
 
 def test_training_curves(tmp_path):
@@ -136,41 +142,38 @@ def test_training_curves(tmp_path):
 
 
 def test_longer_trainings_of_other_files(tmp_path):
-    """The plots take the longest training of each network; the law takes all of them and finds what made them."""
+    """The plots take the longest training of each network."""
     paths = [write(tmp_path / f"{n}.json", arena(n)) for n in (1000, 4000, 2000)]
     only_tiny = {"tiny": NETWORKS["tiny"]}
     paths.append(write(tmp_path / "8000.json", arena(8000, networks=only_tiny)))
     comparison = read_comparison([*paths, paths[0]])
-    assert [len(runs) for runs in comparison.networks[0].runs_by_length] == [2, 2, 2, 2]
     figure = plot.quality_latency(comparison, comparison.setting())
     assert "tiny\n99.0 k params, 8,000 it." in texts(figure)
-    found, reasons = growth.extrapolations(comparison, 10)
-    assert not reasons
-    assert found["tiny"].iterations == 80_000
-    truth = 31.0 - 20 * 80_000**-0.5 - 1.5 + 0.005
-    assert found["tiny"].expected == pytest.approx(truth, abs=0.01)
-    figure = growth.growth(comparison, found)
-    assert re.search(r"tiny: 29\.4\d \(\+0\.\d\d\)", " ".join(texts(figure)))
-    assert any(line.get_linestyle() == "--" for line in figure.axes[0].lines)
+    assert "Compact\n89.0 k params, 4,000 it." in texts(figure)
+    assert {len(network.runs) for network in comparison.networks} == {6, 8}, "what comes twice is taken once"
+    assert {len(network.longest_runs) for network in comparison.networks} == {2}
     assert not overlaps(figure)
 
 
-def test_bars_of_equal_seeds(tmp_path):
+@pytest.mark.parametrize("psnr", [28.1, 28.3, 28.4])
+def test_bars_of_equal_seeds(tmp_path, psnr):
     """Their mean may lie above or below all of them by a rounding, which is no negative bar."""
-    contents = [arena(n, seeds=3, networks={"tiny": NETWORKS["tiny"]}) for n in (1000, 2000, 4000)]
-    for content, psnr in zip(contents, (28.1, 28.3, 28.4), strict=True):
-        for run in content["networks"][0]["runs"]:
-            run["quality"] = {"Set5": {"psnr": psnr, "ssim": 0.9}}
-    comparison = read_comparison([write(tmp_path / f"{n}.json", content) for n, content in enumerate(contents)])
-    found, _ = growth.extrapolations(comparison, 10)
-    assert growth.growth(comparison, found).axes
+    content = arena(seeds=3)
+    for run in content["networks"][0]["runs"]:
+        run["quality"] = {"Set5": {"psnr": psnr, "ssim": 0.9}}
+    comparison = read_comparison([write(tmp_path / "a.json", content)])
+    assert plot.quality_latency(comparison, comparison.setting()).axes
 
 
 def test_seeds_of_nearly_the_same_length_belong_together(tmp_path):
     content = arena(1000)
     content["networks"][0]["runs"][1]["iterations"] = 1060
     tiny = read_comparison([write(tmp_path / "a.json", content)]).networks[0]
-    assert [[run.iterations for run in runs] for runs in tiny.runs_by_length] == [[1000, 1060]]
+    assert [run.iterations for run in tiny.longest_runs] == [1000, 1060]
+    content["networks"][0]["runs"][1]["iterations"] = 1300
+    (tmp_path / "b.json").write_text(json.dumps(content), encoding="utf-8")
+    tiny = read_comparison([tmp_path / "b.json"]).networks[0]
+    assert [run.iterations for run in tiny.longest_runs] == [1300]
 
 
 def test_quality_and_speed_together(tmp_path):
@@ -192,16 +195,12 @@ def test_the_setting_can_be_chosen(tmp_path):
 
 @pytest.mark.parametrize("out", ["plots", "v1.2", "one.png", "one.svg"])
 def test_the_command_writes_pictures(tmp_path, capsys, out):
-    paths = [str(write(tmp_path / f"{n}.json", arena(n, seeds=1))) for n in (1000, 2000, 4000)]
-    assert main(["bench", "plot", *paths, "-o", str(tmp_path / out), "--extrapolate"]) == 0
-    *printed, first, second, third = capsys.readouterr().out.splitlines()
+    path = write(tmp_path / "a.json", arena(seeds=1))
+    assert main(["bench", "plot", str(path), "-o", str(tmp_path / out)]) == 0
+    written = capsys.readouterr().out.splitlines()
     stem = tmp_path / out if out.startswith("one") else tmp_path / out / "trial.png"
-    assert [Path(path) for path in (first, second, third)] == [
-        stem, stem.with_stem(f"{stem.stem}_curves"), stem.with_stem(f"{stem.stem}_extrapolation")
-    ]  # fmt: skip
-    assert len(printed) == len(NETWORKS)
-    assert re.match(r"tiny: 10 times the iterations \(4,000 -> 40,000\) would bring \+0\.\d\d dB", printed[0])
-    for path in (first, second, third):
+    assert [Path(path) for path in written] == [stem, stem.with_stem(f"{stem.stem}_curves")]
+    for path in written:
         assert Path(path).stat().st_size > 10_000
         if path.endswith(".png"):
             height, width, _ = cv2.imread(path).shape
@@ -213,14 +212,6 @@ def test_files_of_the_first_days_are_read(tmp_path):
     content = arena()
     content["witness"] = content.pop("conditions")
     assert read_comparison([write(tmp_path / "a.json", content)]).conditions[0].device == "A processor"
-
-
-def test_too_few_lengths_are_told(tmp_path, capsys):
-    path = write(tmp_path / "a.json", arena())
-    assert main(["bench", "plot", str(path), "-o", str(tmp_path), "--extrapolate", "5"]) == 0
-    first, *files = capsys.readouterr().out.splitlines()
-    assert re.match(r"tiny, Compact, SPAN, SAFMN: not extrapolated: .*at least 3 different lengths.*there are 1", first)
-    assert [Path(file).name for file in files] == ["trial.png", "trial_curves.png"]
 
 
 def test_an_arena_without_times_has_curves(tmp_path, capsys):
@@ -287,7 +278,6 @@ def test_other_wrong_arguments(tmp_path, capsys):
     cases = {
         (str(tmp_path / "absent.json"),): r"absent\.json cannot be read: No such file",
         (path, "-o", str(tmp_path / "a.jpg")): r"written as \.png, \.svg, \.pdf, not as a\.jpg",
-        (path, "--extrapolate", "0.5"): r"factor must be greater than 1",
     }
     for arguments, message in cases.items():
         assert main(["bench", "plot", *arguments]) == 1

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from networks import randomise
+from helpers.networks import randomise
 
 from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
 from aethernet.checkpoint import pretrained

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 
 from aethernet import VARIANTS, AetherConfig, AetherNet, write_checkpoint
 from aethernet.bench import engines

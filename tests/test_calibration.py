@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 
 import aethernet
 from aethernet import aether_custom

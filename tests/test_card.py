@@ -11,8 +11,8 @@ import pytest
 import safetensors
 import torch
 import yaml
-from networks import picture, randomise
-from training import tiny_options, write_options
+from helpers.networks import picture, randomise
+from helpers.training import tiny_options, write_options
 
 from aethernet import AetherConfig, AetherNet, calibrate, load_network, write_checkpoint
 from aethernet.cli import main

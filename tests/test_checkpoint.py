@@ -5,7 +5,7 @@ import stat
 
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 import torch
-from networks import randomise
+from helpers.networks import randomise
 from safetensors.torch import save_file
 
 from aethernet import AetherConfig, AetherNet, load_network, read_checkpoint, write_checkpoint

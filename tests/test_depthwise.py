@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import picture
+from helpers.networks import picture
 from torch.nn import functional as F
 
 from aethernet import aether_custom

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
+from helpers.training import environment, needs_basicsr, tiny_options, write_options, write_pairs
 from torch import Tensor, nn
 from torch.nn import functional as F
-from training import environment, needs_basicsr, tiny_options, write_options, write_pairs
 
 from aethernet import AetherNet, aether_custom, aether_tiny, calibrate, load_network, write_checkpoint
 from aethernet.data.calibration import CalibrationInputs

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import picture
+from helpers.networks import picture
+from helpers.training import PATIENCE, environment, needs_basicsr, start_ranks, tiny_options, write_options, write_pairs
 from torch import nn
-from training import PATIENCE, environment, needs_basicsr, start_ranks, tiny_options, write_options, write_pairs
 
 from aethernet import aether_custom
 from aethernet.errors import EnvironmentProblem, OptionError

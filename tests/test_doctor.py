@@ -9,7 +9,7 @@ import sys
 import types
 
 import pytest
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 from packaging.specifiers import SpecifierSet
 
 import aethernet

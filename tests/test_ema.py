@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from model_helpers import PICTURES, STATISTICS, build_model, copy_of, options, train
+from helpers.models import PICTURES, STATISTICS, build_model, copy_of, options, train
 
 from aethernet import calibrate
 from aethernet.network.norms import DeploymentNorm

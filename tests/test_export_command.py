@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from networks import picture
+from helpers.networks import picture
 
 import aethernet
 from aethernet import aether_custom

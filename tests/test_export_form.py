@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from networks import randomise
+from helpers.networks import randomise
 
 from aethernet import aether_custom
 from aethernet.errors import UsageError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 
 from aethernet import aether_custom, aether_medium, aether_tiny
 from aethernet.errors import UsageError

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from networks import randomise
+from helpers.networks import randomise
 
 from aethernet import AetherNet, aether_custom, load_network, read_checkpoint, write_checkpoint
 from aethernet.cli import main

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training import environment, needs_basicsr, write_pairs
+from helpers.training import environment, needs_basicsr, write_pairs
 
 needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
 SCRIPT = Path(__file__).parents[1] / "docs/gpu/run.py"

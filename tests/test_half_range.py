@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 
 from aethernet import aether_custom
 from aethernet.errors import DataError, ExportError, StageError

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from hyperparameters import BASE, CASES, build
-from networks import picture
+from helpers.hyperparameters import BASE, CASES, build
+from helpers.networks import picture
 
 from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
 from aethernet.quantization.settings import QuantizationConfig

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import randomise
-from training import ARCHS, environment, needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.networks import randomise
+from helpers.training import ARCHS, environment, needs_basicsr, tiny_options, write_options, write_pairs
 
 from aethernet import AetherNet, aether_custom, calibrate, cli, write_checkpoint
 from aethernet.data.calibration import CalibrationInputs

@@ -7,7 +7,7 @@ the file alone. Nothing here depends on the CPU that runs the tests.
 import numpy as np
 import pytest
 import torch
-from emulated import needs_qemu, run_on
+from helpers.emulated import needs_qemu, run_on
 
 import aethernet
 from aethernet.data.embedded import embedded_pictures

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training import (
+from helpers.training import (
     PATIENCE,
     environment,
     needs_basicsr,

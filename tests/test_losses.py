@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from model_helpers import build_model, options, train
-from networks import picture
+from helpers.models import build_model, options, train
+from helpers.networks import picture
 
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.training.losses import AetherFrequencyLoss

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
+from helpers.training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
 
 from aethernet.data.degrade import bicubic_downsample, modcrop
 from aethernet.data.synthetic import synthetic_picture

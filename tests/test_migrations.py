@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 from torch import nn
 
 from aethernet import AetherConfig, AetherNet, load_network, read_checkpoint, write_checkpoint

@@ -3,9 +3,9 @@
 import pytest
 import safetensors.torch
 import torch
-from model_helpers import PICTURES, STATISTICS, build_model, copy_of, gan_options, models, options, train
+from helpers.models import PICTURES, STATISTICS, build_model, copy_of, gan_options, models, options, train
+from helpers.training import start_ranks
 from torch import distributed, nn
-from training import start_ranks
 
 from aethernet.checkpoint.checkpoint import read_checkpoint
 from aethernet.errors import AetherError, CheckpointError, OptionError, StageError

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 
 from aethernet import AetherConfig, aether_custom, aether_large, aether_medium, aether_small, aether_tiny
 from aethernet.errors import ConfigError

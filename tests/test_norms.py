@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from networks import picture
+from helpers.networks import picture
 from torch.nn import functional as F
 
 from aethernet.errors import UsageError

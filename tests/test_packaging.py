@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from training import environment
+from helpers.training import environment
 
 import aethernet
 from aethernet.version import __version__

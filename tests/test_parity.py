@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 from torch import nn
 
 from aethernet import aether_custom, aether_large, aether_medium, aether_small, aether_tiny

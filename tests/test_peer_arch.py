@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
+from helpers.training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
 
 from aethernet.errors import CheckpointError, ConfigError, OptionError
 from aethernet.integrations.basicsr import compat

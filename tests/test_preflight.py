@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.training import needs_basicsr, tiny_options, write_options, write_pairs
 from PIL import Image
-from training import needs_basicsr, tiny_options, write_options, write_pairs
 
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.errors import OptionError

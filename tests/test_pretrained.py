@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 
 from aethernet import AetherConfig, AetherNet, aether_tiny, load_network, read_checkpoint, write_checkpoint
 from aethernet.checkpoint import pretrained

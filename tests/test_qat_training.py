@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import randomise
+from helpers.networks import randomise
+from helpers.training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
 from test_distributed import torchrun
-from training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
 
 from aethernet import AetherNet, aether_custom, calibrate, load_network, write_checkpoint
 from aethernet.data.calibration import CalibrationInputs

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 from torch import nn
 from torch.nn import functional as F
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bundles import PRODUCTS, agreement
-from networks import picture, randomise
-from training import ARCHS, PATIENCE, environment, run_aethernet
+from helpers.bundles import PRODUCTS, agreement
+from helpers.networks import picture, randomise
+from helpers.training import ARCHS, PATIENCE, environment, run_aethernet
 
 import aethernet
 from aethernet import aether_custom

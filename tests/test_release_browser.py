@@ -1,8 +1,8 @@
 """The report in a real browser: at desktop and phone width, by mouse and by keyboard, in both themes."""
 
 import pytest
-from browser import Browser, find_browser
-from bundles import PICTURES, sample_crops, sample_report
+from helpers.browser import Browser, find_browser
+from helpers.bundles import PICTURES, sample_crops, sample_report
 
 from aethernet.release import plan
 from aethernet.release.page import page_html

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from bundles import PICTURES, PRODUCTS, sample_crops, sample_report
+from helpers.bundles import PICTURES, PRODUCTS, sample_crops, sample_report
 
 from aethernet.release import plan
 from aethernet.release.card import card_markdown, signed

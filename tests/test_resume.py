@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from training import PATIENCE, needs_basicsr, run_aethernet, start_aethernet, tiny_options, write_options, write_pairs
+from helpers.training import (
+    PATIENCE,
+    needs_basicsr,
+    run_aethernet,
+    start_aethernet,
+    tiny_options,
+    write_options,
+    write_pairs,
+)
 
 pytestmark = needs_basicsr
 

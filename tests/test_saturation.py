@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 from torch.nn import functional as F
 
 import aethernet

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 import torch
-from hyperparameters import CASES, build
-from networks import picture, randomise
+from helpers.hyperparameters import CASES, build
+from helpers.networks import picture, randomise
 
 from aethernet import AetherConfig, AetherNet, aether_tiny, load_network, write_checkpoint
 from aethernet.checkpoint import pretrained

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 import torch
-from networks import picture, randomise
+from helpers.networks import picture, randomise
 from torch import nn
 
 from aethernet import VARIANTS, AetherNet, aether_custom, aether_small, aether_tiny

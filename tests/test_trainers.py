@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.training import ARCHS
+from helpers.trees import run_in, write_neosr, write_trainner
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from training import ARCHS
-from trees import run_in, write_neosr, write_trainner
 
 from aethernet import aether_custom
 from aethernet.errors import ConfigError, RegistrationError

@@ -16,7 +16,7 @@ NEW_ATTRIBUTES = {
     "ReduceMean": ("noop_with_empty_axes",),
     "Resize": ("antialias", "axes", "keep_aspect_ratio_policy"),
 }
-"""What 18 added, unused here. No other operator of `operators.py` changed between the two."""
+"""What 18 added, unused here. No other operator of ours changed between the two."""
 
 
 def lower(proto: "onnx.ModelProto") -> None:

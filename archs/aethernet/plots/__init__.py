@@ -1,1 +1,1 @@
-"""Plots of what was measured: quality against latency, training curves, longer trainings."""
+"""Plots of what was measured: quality against latency, and training curves."""

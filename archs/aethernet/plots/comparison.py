@@ -79,21 +79,11 @@ class Contestant:
         return self.spec.startswith(OWN_PREFIX)
 
     @property
-    def runs_by_length(self) -> list[list[Run]]:
-        """The seeds of each length of training, the shortest first. Runs that were given the same seconds, not
-        iterations, come out nearly alike and count as one length."""
-        groups: list[list[Run]] = []
-        for run in sorted(self.runs, key=lambda run: run.iterations):
-            if groups and run.iterations <= SAME_LENGTH * groups[-1][0].iterations:
-                groups[-1].append(run)
-            else:
-                groups.append([run])
-        return groups
-
-    @property
     def longest_runs(self) -> list[Run]:
-        """The seeds of the longest training."""
-        return self.runs_by_length[-1] if self.runs else []
+        """The seeds of the longest training. Runs that were given the same seconds, not iterations, come out nearly
+        alike and count as one length."""
+        most = max((run.iterations for run in self.runs), default=0)
+        return [run for run in self.runs if most <= SAME_LENGTH * run.iterations]
 
 
 def mean_iterations(runs: Sequence[Run]) -> int:

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aethernet.plots.comparison import Comparison, Contestant, Run, Setting, mean_iterations
-from aethernet.plots.extrapolation import Extrapolation
-from aethernet.plots.growth import growth
-from aethernet.plots.labels import Label, place_labels, stack_labels
+from aethernet.plots.labels import FONT_SIZE, Label, place_labels
 from aethernet.plots.style import (
     ACCENT,
     INK,
@@ -19,7 +17,6 @@ from aethernet.plots.style import (
     Style,
     caption,
     dress,
-    end_axis,
     first_file,
     logarithmic,
     new_figure,
@@ -36,27 +33,18 @@ LEAST_AREA, MOST_AREA = 30.0, 420.0  # square points of the smallest and of the 
 MEAN = "mean over the sets"
 
 
-def write_plots(
-    comparison: Comparison,
-    out: Path,
-    setting: Setting | None = None,
-    extrapolations: dict[str, Extrapolation] | None = None,
-) -> list[Path]:
+def write_plots(comparison: Comparison, out: Path, setting: Setting | None = None) -> list[Path]:
     """Draws every plot that the comparison has data for and returns the files.
 
     Args:
         out: a file (.png, .svg, .pdf) for the first plot, with the others beside it (`FILE_curves.png`), or a folder
             for all.
         setting: where the times were taken; None draws no times.
-        extrapolations: by network; drawn if given.
     """
     first = first_file(out, comparison.name)
     written = [save(quality_latency(comparison, setting), first)] if setting else []
     if comparison.has_curves:
         written.append(save(training_curves(comparison), first.with_stem(f"{first.stem}_curves")))
-    if extrapolations:
-        figure = growth(comparison, extrapolations)
-        written.append(save(figure, first.with_stem(f"{first.stem}_extrapolation")))
     return written
 
 
@@ -96,7 +84,7 @@ def quality_latency(comparison: Comparison, setting: Setting) -> "Figure":
     caption(figure, f"Quality against latency, x{comparison.scale}", lines)
     lengths = {mean_iterations(network.longest_runs) for network in networks}
     labels = [_label(network, setting, sets, look, areas, len(lengths) > 1) for network in networks]
-    place_labels(main, labels, [bar for network in networks for bar in _bars(network, setting, sets)])
+    place_labels(main, labels)
     return figure
 
 
@@ -106,32 +94,34 @@ def training_curves(comparison: Comparison) -> "Figure":
     figure = new_figure(11.0, 5.2)
     axes_of = dict(zip(("iteration", "seconds"), figure.subplots(1, 2, sharey=True), strict=True))
     networks = [network for network in comparison.networks if any(run.curve for run in network.longest_runs)]
-    ends: dict[str, list[Label]] = {name: [] for name in axes_of}
-    lines: dict[str, list[np.ndarray]] = {name: [] for name in axes_of}
+    ends: list[Label] = []
+    lines: list[np.ndarray] = []
     for network in networks:
         style = look[network.name]
         x_of, psnr, low, high = _mean_curve([run for run in network.longest_runs if run.curve])
         for name, axes in axes_of.items():
             x = x_of[name]
             axes.fill_between(x, low, high, color=style.color, alpha=0.15, linewidth=0, zorder=style.zorder - 1)
-            axes.plot(x, psnr, color=style.color, linestyle=style.line, zorder=style.zorder,
+            axes.plot(x, psnr, color=style.color, linestyle=style.line, zorder=style.zorder, label=network.name,
+                      marker=style.marker, markersize=5, markevery=[len(x) - 1],
                       linewidth=2.0 if network.is_own else 1.3)  # fmt: skip
-            axes.plot(x[-1], psnr[-1], marker=style.marker, color=style.color, markersize=5, zorder=style.zorder + 1)
-            ends[name].append(Label(x[-1], psnr[-1], network.name, style.color, bold=network.is_own))
-            lines[name].append(np.stack([x, psnr], axis=1))
+        ends.append(Label(x_of["seconds"][-1], psnr[-1], network.name, style.color, bold=network.is_own))
+        lines.append(np.stack([x_of["seconds"], psnr], axis=1))
     least, most = _psnr_limits(networks)
     for name, axes in axes_of.items():
         title = "against iterations" if name == "iteration" else "against seconds of training"
         dress(axes, title, name, f"Y-PSNR on {comparison.val}, dB" if name == "iteration" else "")
         axes.set_ylim(least, most)
         if name == "seconds":
-            start = min(float(line[(line[:, 1] >= least) & (line[:, 0] > 0), 0].min()) for line in lines[name])
-            longest = max(label.x for label in ends[name])
+            start = min(float(line[(line[:, 1] >= least) & (line[:, 0] > 0), 0].min()) for line in lines)
+            longest = max(label.x for label in ends)
             logarithmic(axes, start * 0.9, longest * max(longest / start, 2.0) ** 0.28)
         else:
-            axes.set_xlim(0, 1.36 * max(label.x for label in ends[name]))
+            axes.set_xlim(0)
             axes.xaxis.set_major_formatter("{x:,.0f}")
-            end_axis(axes, max(label.x for label in ends[name]))
+            handles = sorted(zip(ends, axes.lines, strict=True), key=lambda item: -item[0].y)
+            axes.legend(handles=[line for _, line in handles], loc="upper left", bbox_to_anchor=(1, 1), frameon=False,
+                        fontsize=FONT_SIZE, labelcolor="linecolor", handlelength=4, borderaxespad=0)  # fmt: skip
     seeds = max(len(network.longest_runs) for network in networks)
     bands = f"Lines: mean of up to {seeds} seeds; bands: lowest and highest. " if seeds > 1 else ""
     caption(
@@ -142,8 +132,7 @@ def training_curves(comparison: Comparison) -> "Figure":
             *comparison.condition_lines,
         ],
     )
-    stack_labels(axes_of["iteration"], ends["iteration"])
-    place_labels(axes_of["seconds"], ends["seconds"], [line[line[:, 1] >= least] for line in lines["seconds"]])
+    place_labels(axes_of["seconds"], ends, [line[line[:, 1] >= least] for line in lines])
     return figure
 
 
@@ -160,16 +149,6 @@ def _mark(axes: "Axes", network: Contestant, setting: Setting, sets: Sequence[st
     )  # fmt: skip
     axes.scatter(latency.median_ms, mean, s=area, color=style.color, marker=style.marker,
                  edgecolors="white", linewidths=0.8, zorder=style.zorder)  # fmt: skip
-
-
-def _bars(network: Contestant, setting: Setting, sets: Sequence[str]) -> list[np.ndarray]:
-    """The two error bars as lines: of the time and of the PSNR."""
-    latency, values = network.speed[setting], [run.mean_psnr(sets) for run in network.longest_runs]
-    mean = float(np.mean(values))
-    return [
-        np.array([[latency.p10_ms, mean], [latency.p90_ms, mean]]),
-        np.array([[latency.median_ms, min(values)], [latency.median_ms, max(values)]]),
-    ]
 
 
 def _label(

@@ -101,17 +101,6 @@ def round_numbers(low: float, high: float, most: int) -> list[float]:
     return best
 
 
-def end_axis(axes: "Axes", last: float) -> None:
-    """Ends the x axis at `last`; what lies right of it is room for labels."""
-    from matplotlib.ticker import FixedLocator
-
-    left, right = axes.get_xlim()
-    ticks = [tick for tick in axes.get_xticks() if left <= tick <= last * 1.001]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.spines["bottom"].set_bounds(left, last)
-    axes.set_xlim(left, right)
-
-
 def caption(figure: "Figure", title: str, lines: Sequence[str]) -> None:
     """A title at the top left and small lines at the bottom left, wrapped; the plots keep the room between."""
     width, height = figure.get_size_inches()

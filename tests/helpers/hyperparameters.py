@@ -3,11 +3,11 @@
 import dataclasses
 
 import torch
-from networks import randomise
 
 from aethernet import AetherConfig, AetherNet
 from aethernet.network.config import STAGES
 from aethernet.quantization.fake import quantizers
+from helpers.networks import randomise
 
 BASE = AetherConfig(width=8, depths=(1, 1), scale=2, kernel_size=5, tail_channels=6)
 

@@ -149,7 +149,7 @@ def run_aethernet(
     return result
 
 
-PRELOADED = ["aether_arch", "torch._dynamo", "training"]
+PRELOADED = ["aether_arch", "torch._dynamo", "helpers.training"]
 """What the server of forks imports; torch's compiler is what every optimiser imports."""
 
 

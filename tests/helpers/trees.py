@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from training import environment
+from helpers.training import environment
 
 REGISTRY = """
 class Registry:
