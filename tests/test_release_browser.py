@@ -4,7 +4,7 @@ import pytest
 from helpers.browser import Browser, find_browser
 from helpers.bundles import PICTURES, sample_crops, sample_report
 
-from aethernet.release import plan
+from aethernet.release import products
 from aethernet.release.page import page_html
 
 pytestmark = [
@@ -28,7 +28,7 @@ def browser():
 def page(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
     long = "aether_with_a_name_that_is_longer_than_most_x2"  # what would make a phone scroll sideways
-    path.write_text(page_html(sample_report((plan.FP16,), name=long), sample_crops(360)), encoding="utf-8")
+    path.write_text(page_html(sample_report((products.FP16,), name=long), sample_crops(360)), encoding="utf-8")
     return path
 
 

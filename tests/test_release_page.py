@@ -11,7 +11,7 @@ import pytest
 import yaml
 from helpers.bundles import PICTURES, PRODUCTS, sample_crops, sample_report
 
-from aethernet.release import plan
+from aethernet.release import products
 from aethernet.release.card import card_markdown, signed
 from aethernet.release.charts import picture_drops, quality_latency, ticks
 from aethernet.release.crops import CROP, MOST_CROPS, CropCollector, data_uri, most_detailed
@@ -103,7 +103,7 @@ def test_the_tables_hold_the_records(page):
     ]
     assert len(checks) == 3 + sum(len(record.checks) for record in report.files)
     by_file = {row[0]: dict(zip(checks[0], row, strict=True)) for row in checks[1:]}
-    row = by_file[f"net_x2{plan.INT8_ORT.suffix}"]
+    row = by_file[f"net_x2{products.INT8_ORT.suffix}"]
     assert (row["Drop, dB"], row["Agreement"], row["int8 convs"]) == ("+0.023", "50.0 dB", "4 of 5")
     assert row["Worst picture"] == "set/<one> (+0.06)"
     assert by_file["net_x2.safetensors"]["Agreement"] == "equal"
@@ -131,7 +131,7 @@ def test_without_int8_there_is_nothing_to_compare_it_with():
 
 
 def test_what_failed_is_named_and_offered_nowhere():
-    failed = (plan.INT8_ORT, plan.INT8_OPENVINO, plan.INT8_TENSORRT)
+    failed = (products.INT8_ORT, products.INT8_OPENVINO, products.INT8_TENSORRT)
     report = sample_report(failed)
     text = page_html(report, [])
     assert "Not in this bundle" in text and text.count("FAILED<") == 3 + 4

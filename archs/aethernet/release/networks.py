@@ -121,7 +121,7 @@ def is_fine_tuned(quantized: AetherNet, plain: AetherNet) -> bool:
     return not all(
         torch.allclose(tuned[name].float(), value.float(), rtol=0.0, atol=FUSING_ERROR)
         for name, value in prepared.state_dict().items()
-        if name.endswith("weight")
+        if name.endswith(("weight", "weight_step"))
     )
 
 

@@ -131,7 +131,7 @@ def hold_files(
     figures = iter(comparison.runs)
     found = {name: next(figures) for name in others}
     checks = [
-        [each.check(entry, next(figures) if not each.refused else None) for each in group]
+        [each.check(next(figures) if not each.refused else None) for each in group]
         for entry, group in zip(entries, opened, strict=True)
     ]
     return Gated(comparison, checks, found, used)
