@@ -1,5 +1,6 @@
 """`aethernet release`: from one checkpoint to a folder of files that are proven, put in its place as a whole."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ from aethernet.release.records import KIND, Mean, Report, SpeedRecord
 from aethernet.release.tensorrt import Shapes, engine_lines
 from aethernet.tables import write_json
 from aethernet.verify.budget import MAX_DROP, budget, drop_budget
+
+logger = logging.getLogger(__name__)
 
 TIMED_THREADS = 1
 
@@ -156,7 +159,13 @@ def _fill(
         look=crops,
     )
     made = make_files(folder, name, networks, products, gate, header=origin.header(name), titled=progress)
-    passed = [product for product, record in zip(products, made.records, strict=True) if record.passed]
+    passed = []
+    for product, record in zip(products, made.records, strict=True):
+        if record.passed:
+            passed.append(product)
+        else:
+            (folder / record.file).unlink(missing_ok=True)
+            logger.warning("%s failed its gate and was removed: %s", record.file, record.problem)
     speed = measure_latency(
         folder, name, passed, size=settings.size, rounds=settings.rounds, threads=TIMED_THREADS,
         progress=progress("timing"),

@@ -1,4 +1,4 @@
-"""The way of every file out of the house: written from its network, held against it on pictures, kept or dropped."""
+"""The way of every file out of the house: written from its network, held against it on pictures, judged."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +73,7 @@ def make_files(
     opset: int | None = None,
     titled: Titled = lambda _: lambda *_: None,
 ) -> Made:
-    """Writes the products into `folder` and removes those that do not pass; without a gate they are written unproven.
+    """Writes the products into `folder` and judges them; without a gate they are written unproven.
 
     A float16 file of numbers that float16 does not have is not written at all.
 
@@ -102,10 +102,6 @@ def make_files(
     gated = _judged(written, gate, titled("verifying")) if gate is not None and written else None
     checks = dict(zip(written, gated.checks, strict=True)) if gated is not None else {}
     records = [_record(folder / f"{name}{each.suffix}", each, checks.get(each, []), gate, half) for each in products]
-    for record in records:
-        if not record.passed:
-            (folder / record.file).unlink(missing_ok=True)
-            logger.debug("%s failed its gate and was removed: %s", record.file, record.problem)
     return Made(records, half, gated)
 
 
