@@ -30,7 +30,14 @@ setup(
     packages=find_packages("archs"),
     py_modules=["aether_arch"],
     package_data={
-        "aethernet": ["training/recipes/templates/*", "weights/*", "data/*/*", "release/template/*", "*.pyi"]
+        "aethernet": [
+            "training/recipes/templates/*",
+            "weights/*",
+            "data/*/*",
+            "release/template/*",
+            "*.pyi",
+            "py.typed",
+        ]
     },
     python_requires=">=3.10",
     install_requires=[
@@ -38,6 +45,7 @@ setup(
         "numpy>=1.22",
         "opencv-python>=4.5.5.64",  # the build that BasicSR names; where libGL is missing, the headless one does the same
         "lazy-loader>=0.3",
+        "msgspec>=0.18",
         "packaging>=24.2",
         "pillow>=9.0",
         "pyyaml>=6.0",

@@ -1,10 +1,10 @@
 """The front door: network factories, registered into every training framework that is importable.
 
-from aether_arch import aether_small, aether_medium, aether_large, export_onnx
-model = aether_medium(scale=4)      # (N, 3, H, W) in [0, 1] -> (N, 3, 4 H, 4 W)
-model.eval()
-model.fuse_model()
-export_onnx(model, scale=4, precision="fp32")
+>>> from aether_arch import aether_small, export_onnx
+>>> model = aether_small(scale=4)       # (N, 3, H, W) in [0, 1] -> (N, 3, 4 H, 4 W)
+>>> model = model.eval().fuse_model()
+>>> export_onnx(model, scale=4, precision="fp32").name
+'aether_small_x4_fp32.onnx'
 """
 
 from aethernet import (
@@ -15,6 +15,7 @@ from aethernet import (
     aether_medium,
     aether_small,
     aether_tiny,
+    calibrate,
     load_network,
 )
 from aethernet.export.onnx import export_onnx
@@ -28,6 +29,7 @@ __all__ = [
     "aether_medium",
     "aether_small",
     "aether_tiny",
+    "calibrate",
     "export_onnx",
     "load_network",
 ]

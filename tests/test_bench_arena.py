@@ -1,5 +1,6 @@
 """The arena: a recipe means what it says, trainings are kept and resumed, the record holds what was measured."""
 
+import dataclasses
 import importlib.util
 import json
 import signal
@@ -13,11 +14,13 @@ import torch
 import yaml
 from helpers.training import environment, needs_basicsr, run_aethernet, write_pairs
 
-from aethernet.arena import arena_markdown, pace, read_recipe, run_arena, trainer
+from aethernet.arena import pace, trainer
+from aethernet.arena.arena import run_arena
 from aethernet.arena.curves import curve_of
 from aethernet.arena.options import file_text, training_options
-from aethernet.arena.recipe import TRAINING, Speed, Training
-from aethernet.arena.records import ArenaReport, NetworkRecord, Quality, RunRecord
+from aethernet.arena.recipe import Speed, read_recipe
+from aethernet.arena.records import ArenaReport, NetworkResult, Quality, RunResult, arena_markdown
+from aethernet.arena.training import Training
 from aethernet.arena.values import merged
 from aethernet.cli import main
 from aethernet.conditions import measurement_conditions
@@ -113,14 +116,14 @@ def test_a_recipe_has_defaults_and_entries_of_its_own(place):
     assert (ours.training.lr, ours.training.iterations, ours.training.seconds) == (4e-3, None, 9)
     assert ours.training.options == {"train": {"ema_warmup": False, "amp": None}}
     assert ours.training.batch == 2
-    assert ours.contender.spec == "aether_custom(width=8, depths=[1], kernel_size=3)"
-    assert peer.contender.model("a.pth") == f"{PEER['network']}@a.pth"
+    assert ours.spec == "aether_custom(width=8, depths=[1], kernel_size=3)"
+    assert peer.model("a.pth") == f"{PEER['network']}@a.pth"
 
 
 def test_iterations_of_the_command_replace_those_of_the_recipe(place):
     path = write_recipe(place)
-    assert [entry.training.iterations for entry in read_recipe(path).networks] == [4, 4]
-    assert [entry.training.iterations for entry in read_recipe(path, iterations=9).networks] == [9, 9]
+    assert [network.training.iterations for network in read_recipe(path).networks] == [4, 4]
+    assert [network.training.iterations for network in read_recipe(path, iterations=9).networks] == [9, 9]
     assert read_recipe(path, iterations=9).training.iterations == 9
     with pytest.raises(OptionError, match="--iterations"):
         read_recipe(path, iterations=0)
@@ -142,15 +145,21 @@ def test_folders_start_at_the_file_or_at_a_root(place):
         ({"recipe": {"iteration": 5}}, "recipe: there is no entry 'iteration'; did you mean 'iterations'"),
         ({"recipe": {"seconds": 5}}, "recipe: give iterations or seconds, not both"),
         ({"recipe": {"iterations": None}}, "recipe: neither iterations nor seconds are left"),
-        ({"recipe": {"iterations": 1.5}}, "recipe: iterations: must be a whole number of at least 1, not 1.5"),
-        ({"recipe": {"lr": "fast"}}, "recipe: lr: must be a number above 0, not 'fast'"),
-        ({"recipe": {"ema_decay": 1}}, "recipe: ema_decay: must be a number at least 0 and below 1, not 1"),
+        ({"recipe": {"iterations": 1.5}}, "recipe: iterations: must be a whole number or ~, not 1.5"),
+        ({"recipe": {"iterations": 0}}, "recipe: iterations: must be a whole number >= 1, not 0"),
+        ({"recipe": {"batch": True}}, "recipe: batch: must be a whole number, not True"),
+        ({"recipe": {"lr": "fast"}}, "recipe: lr: must be a number, not 'fast'"),
+        ({"recipe": {"lr": 0}}, r"recipe: lr: must be a number > 0\.0, not 0"),
+        ({"recipe": {"lr": float("inf")}}, "recipe: lr: must be a number < 1000000000.0, not inf"),
+        ({"recipe": {"betas": [0.9, -1]}}, r"recipe: betas: must be a number >= 0\.0, not -1"),
+        ({"recipe": {"ema_decay": 1}}, r"recipe: ema_decay: must be a number < 1\.0, not 1"),
         ({"recipe": {"loss": {"weight": 1}}}, "recipe: loss: type: must be a text, not None"),
         ({"recipe": 3}, "recipe: must be a section"),
         ({"data": {"val": None}}, "data: val: is missing"),
         ({"data": {"tests": "a"}}, "data: there is no entry 'tests'; did you mean 'test'"),
-        ({"speed": {"size": 128}}, "speed: size: must be of the form HEIGHTxWIDTH"),
-        ({"seeds": [-1]}, "seeds: must be a whole number of at least 0"),
+        ({"speed": {"size": 128}}, "speed: size: must be of the form HEIGHTxWIDTH, such as 128x128, not 128"),
+        ({"speed": {"engines": 3}}, "speed: engines: must be a text, not 3"),
+        ({"seeds": [-1]}, "seeds: must be a whole number >= 0, not -1"),
         ({"name": "a/b"}, "name: 'a/b' cannot name a folder"),
         ({"networks": {"debug": OURS}}, "networks: 'debug' cannot name a folder"),
         ({"networks": None}, "networks: is missing"),
@@ -186,7 +195,7 @@ def make_folders(root: Path, content: dict) -> None:
 def test_the_documented_recipe_shows_the_defaults(place):
     text = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
     content = yaml.safe_load(text.partition("### The recipe")[2].partition("```yaml\n")[2].partition("```")[0])
-    assert set(content["recipe"]) == set(TRAINING) - {"seconds"}
+    assert set(content["recipe"]) == {field.name for field in dataclasses.fields(Training)} - {"seconds"}
     make_folders(place, content)
     content["networks"] = {"tiny": content["networks"]["tiny"]}
     (place / "documented.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -203,12 +212,12 @@ def test_the_recipes_of_the_documentation_can_be_read(path, place, monkeypatch):
     recipe = read_recipe(path, data_root=place)
     assert recipe.name == path.stem
     assert f"aethernet bench arena docs/arena/{path.name} --data" in path.read_text(encoding="utf-8")
-    assert len({entry.contender.spec + str(entry.training) for entry in recipe.networks}) == len(recipe.networks)
+    assert len({network.spec + str(network.training) for network in recipe.networks}) == len(recipe.networks)
     for folder in recipe.data.train:
         write_pairs(folder, count=1)
         (folder / "gt" / "00.png").rename(folder / "00.png")
-    for entry in recipe.networks:  # BasicSR builds what the recipe says
-        opt = training_options(recipe, entry, 0, 100)
+    for network in recipe.networks:  # BasicSR builds what the recipe says
+        opt = training_options(recipe, network, 0, 100)
         build_network(dict(opt["network_g"]))
         build_loss(dict(opt["train"]["pixel_opt"]))(torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4))
 
@@ -231,7 +240,7 @@ def test_the_first_seed_does_not_change_the_pace(place):
 def test_options_follow_from_the_recipe(place):
     changes = {"recipe": {"iterations": 700, "val_points": 10, "options": {"train": {"grad_clip": None}}}}
     recipe = read(place, changes)
-    ours, peer = (training_options(recipe, entry, 3, 700) for entry in recipe.networks)
+    ours, peer = (training_options(recipe, network, 3, 700) for network in recipe.networks)
     assert ours["network_g"]["norm_freeze_iter"] == 210
     assert ours["manual_seed"] == 3
     assert peer["network_g"] == {"type": "aether_peer", **PEER}
@@ -431,8 +440,8 @@ def test_the_command(arena, capsys, monkeypatch):
 
 
 def test_seeds_are_shown_with_their_spread():
-    runs = [RunRecord(seed, 10, 2.0, [], {"Set5": Quality(30.0 + seed, 0.8)}, "w.pth") for seed in (0, 1)]
-    network = NetworkRecord("a", "aether_tiny", {}, 10, None, 10, [], runs)
+    runs = [RunResult(seed, 10, 2.0, [], {"Set5": Quality(30.0 + seed, 0.8)}, "w.pth") for seed in (0, 1)]
+    network = NetworkResult("a", "aether_tiny", {}, 10, None, 10, [], runs)
     conditions = measurement_conditions(threads=1, precision="fp32", size="8x8")
     table = arena_markdown(ArenaReport("n", 2, ["Set5"], "Set5", 1, {}, [network], conditions))
     assert "30.50 ± 0.71 / 0.8000 ± 0.0000" in table

@@ -38,9 +38,9 @@ def arena(iterations: int = 4000, seeds: int = 2, networks=NETWORKS, **changes) 
             runs.append({"seed": seed, "iterations": iterations, "seconds": iterations / 40, "curve": curve,
                          "quality": quality, "weights": "net.pth"})  # fmt: skip
         time = {"threads": 1, "size": "128x128", "median_ms": ms, "p10_ms": ms * 0.97, "p90_ms": ms * 1.03}
-        records.append({"name": name, "spec": spec, "params": params, "macs": None, "runs": runs,
-                        "speed": [{"engine": "eager", **time}, {"engine": "onnxruntime", **time}]})  # fmt: skip
-    return {"kind": "arena", "name": "trial", "scale": 4, "sets": ["Set5", "B"], "val": "Set5", "recipe": {},
+        records.append({"name": name, "spec": spec, "training": {}, "params": params, "macs": None, "runs": runs,
+                        "trained_params": params, "speed": [{"engine": "eager", **time}, {"engine": "onnxruntime", **time}]})  # fmt: skip
+    return {"kind": "arena", "name": "trial", "scale": 4, "sets": ["Set5", "B"], "val": "Set5", "threads": 1, "recipe": {},
             "networks": records, "conditions": CONDITIONS, **changes}  # fmt: skip
 
 
@@ -53,17 +53,19 @@ def quality_and_speed() -> tuple[dict, dict]:
             "set_name": name,
             "path": "RGB",
             "mean": {"name": "mean", "psnr": psnr, "ssim": 0.9},
+            "pictures": [],
         }
         for (model, psnr), name in itertools.product((("bicubic", 28.4), ("aether_tiny_x4", 31.0)), ("Set5", "Set14"))
     ]
     rows = [
-        {"model": model, "scale": 4, "engine": "eager", "timing": {"median_ms": 10.0, "p10_ms": 9.0, "p90_ms": 11.0},
-         "complexity": {"parameters": 99_000}}
+        {"model": model, "scale": 4, "engine": "eager", "precision": "fp32", "peak_memory": None,
+         "timing": {"median_ms": 10.0, "p10_ms": 9.0, "p90_ms": 11.0, "ratio": 1.0, "rounds": 3},
+         "complexity": {"parameters": 99_000, "macs": None, "activations": None, "receptive_radius": 8}}
         for model in ("aether_tiny_x4", "random")
     ]  # fmt: skip
     return (
-        {"kind": "quality", "scores": scores, "conditions": {**CONDITIONS, "size": "whole pictures"}},
-        {"kind": "speed", "rows": rows, "conditions": CONDITIONS},
+        {"kind": "quality", "scores": scores, "notes": [], "conditions": {**CONDITIONS, "size": "whole pictures"}},
+        {"kind": "speed", "rows": rows, "notes": [], "conditions": CONDITIONS},
     )
 
 
@@ -244,11 +246,14 @@ def twice(content: dict) -> dict:
     ("contents", "message"),
     [
         (["{ no json"], r"0\.json is no JSON file"),
-        (["[]"], r"0\.json is of kind None; what can be plotted is arena, quality or speed"),
+        (["[]"], r"0\.json is of kind None; what can be plotted is arena, quality, speed"),
         ([{"kind": "fusion"}], r"is of kind 'fusion'"),
-        ([without(arena(), "conditions")], r"0\.json has no 'conditions'"),
-        ([without(arena(), "networks", 1, "params")], r"networks\[1\] has no 'params'"),
-        ([arena(scale="4")], r"scale must be int, not '4'"),
+        (
+            [without(arena(), "conditions")],
+            r"0\.json is not a complete file of `aethernet bench arena`: Object missing required field `conditions`",
+        ),
+        ([without(arena(), "networks", 1, "params")], r"missing required field `params` - at `\$\.networks\[1\]`"),
+        ([arena(scale="4")], r"Expected `int`, got `str` - at `\$\.scale`"),
         ([arena(), arena(scale=2)], r"1\.json holds networks of x2, others are of x4"),
         (
             [arena(), arena(networks={"tiny": ("aether_small", 1, 1.0, 30.0)})],
@@ -257,8 +262,8 @@ def twice(content: dict) -> dict:
         ([quality_and_speed()[1]], r"these files hold no PSNR"),
         ([quality_and_speed()[0]], r"none of them was timed: give a file of `bench speed` too"),
         ([arena(networks={})], r"these files hold no PSNR"),
-        ([twice(quality_and_speed()[0])], r"scores\[1\]: 'bicubic' comes twice for Set5: give weights files of diff"),
-        ([quality_and_speed()[0]] * 2, r"1\.json: scores\[0\]: 'bicubic' comes twice for Set5"),
+        ([twice(quality_and_speed()[0])], r"0\.json: 'bicubic' comes twice for Set5: give weights files of diff"),
+        ([quality_and_speed()[0]] * 2, r"1\.json: 'bicubic' comes twice for Set5"),
         ([arena(), quality_and_speed()[0]], None),
     ],
 )

@@ -148,15 +148,15 @@ def test_runtimes_compute_the_network(name, checkpoint, tmp_path_factory):
 @needs_onnx
 @needs_spandrel
 def test_onnx_files_are_subjects(tmp_path):
-    from aethernet.bench.peer_files import export_peer
-    from aethernet.runtimes.onnxruntime import open_session
+    from aethernet.runtimes.onnx_files import export_peer
+    from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 
     peer = resolve_model(COMPACT)
     path = tmp_path / "compact.onnx"
     assert export_peer(peer.network, picture(1, 3, 16, 20), path)
     subject = resolve_model(str(path))
     assert (subject.label, subject.scale, subject.in_channels) == ("compact.onnx", 2, 3)
-    assert open_session(path).get_inputs()[0].shape[1] == 3
+    assert OnnxRuntimeSession(path).input_shape[1] == 3
     with pytest.raises(NotApplicable, match="no PyTorch network"):
         ENGINES["eager"].prepare(Job(subject, picture(1, 3, 8, 8), 1, tmp_path))
     report = measure_speed([str(path)], size=(8, 8), engines=["eager", "onnxruntime"], rounds=1, memory=False)
@@ -252,7 +252,7 @@ def test_command_speed(command, checkpoint, tmp_path):
     ]  # fmt: skip
     row = content["rows"][0]
     assert set(row) == {"model", "scale", "engine", "precision", "timing", "complexity", "peak_memory"}
-    assert set(row["timing"]) == {"name", "median_ms", "p10_ms", "p90_ms", "ratio", "rounds"}
+    assert set(row["timing"]) == {"median_ms", "p10_ms", "p90_ms", "ratio", "rounds"}
     assert set(row["complexity"]) == {"parameters", "macs", "activations", "receptive_radius"}
     assert row["peak_memory"] is None
     assert row["timing"]["rounds"] == 2
@@ -262,10 +262,10 @@ def test_command_refuses(command, checkpoint):
     code, out, err = command("speed", checkpoint, "--engines", "tensorflow")
     assert (code, out) == (1, "")
     assert re.search(r"aethernet bench: error: there is no engine 'tensorflow'", err)
-    code, _, err = command("fusion", "tini")
+    code, _, err = command("speed", "aether_tini_x2")
     assert code == 1
-    assert re.search(r"no variant 'tini'; known: tiny, small", err)
-    for arguments in (["speed", checkpoint, "--size", "12"], ["speed"], [], ["fusion", "--rounds", "0"]):
+    assert re.search(r"no variant 'tini'; known: tiny", err)
+    for arguments in (["speed", checkpoint, "--size", "12"], ["speed"], [], ["speed", checkpoint, "--rounds", "0"]):
         with pytest.raises(SystemExit) as exit_info:
             command(*arguments)
         assert exit_info.value.code == 2

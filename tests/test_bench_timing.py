@@ -1,38 +1,42 @@
 """Turn-taking, statistics and the conditions, with clocks that the test turns."""
 
 import datetime
+import functools
+from collections.abc import Iterator
 
 import pytest
 import torch
 
-from aethernet.bench.timing import Candidate, time_candidates
+from aethernet.bench.timing import Timing, time_in_turn
 from aethernet.conditions import measurement_conditions, own_command
 from aethernet.errors import UsageError
 from aethernet.threads import fixed_threads
 
 
-def scripted(name: str, calls: list[str], seconds: list[float]) -> Candidate:
-    """A candidate whose stopwatch shows the given times one after the other and notes each call."""
-    times = iter(seconds)
+def time_scripted(seconds: dict[str, list[float]], **options) -> tuple[list[Timing], list[str]]:
+    """Times callables whose stopwatches show the given seconds one after the other; also returns their calls."""
+    calls: list[str] = []
 
-    def stopwatch(run) -> float:
-        run()
-        return next(times)
+    def stopwatch(times: Iterator[float]):
+        def watch(run) -> float:
+            run()
+            return next(times)
 
-    return Candidate(name, lambda: calls.append(name), stopwatch)
+        return watch
+
+    runs = [functools.partial(calls.append, name) for name in seconds]
+    return time_in_turn(runs, stopwatches=[stopwatch(iter(each)) for each in seconds.values()], **options), calls
 
 
 def test_everyone_runs_once_a_round_and_the_order_rotates():
-    calls: list[str] = []
-    candidates = [scripted(name, calls, [1.0] * 4) for name in "abc"]
-    time_candidates(candidates, rounds=3, warmup=1)
+    _, calls = time_scripted({name: [1.0] * 4 for name in "abc"}, rounds=3, warmup=1)
     rounds = ["".join(calls[i : i + 3]) for i in range(0, 12, 3)]
     assert [sorted(each) for each in rounds] == [["a", "b", "c"]] * 4
     assert rounds[1:] == ["abc", "bca", "cab"]
 
 
 def test_warm_up_does_not_count():
-    timing = time_candidates([scripted("a", [], [99.0, 99.0, 0.002, 0.004, 0.003])], rounds=3, warmup=2)[0]
+    (timing,), _ = time_scripted({"a": [99.0, 99.0, 0.002, 0.004, 0.003]}, rounds=3, warmup=2)
     assert timing.median_ms == pytest.approx(3.0)
     assert timing.rounds == 3
     assert timing.ratio == 1.0
@@ -40,20 +44,19 @@ def test_warm_up_does_not_count():
 
 def test_the_ratio_pairs_rounds():
     """The machine slows down tenfold half-way: medians of times mix both halves, paired ratios do not."""
-    first = scripted("first", [], [1.0, 1.0, 10.0, 10.0, 10.0])
-    second = scripted("second", [], [2.0, 2.0, 20.0, 20.0, 20.0])
-    timings = time_candidates([first, second], rounds=5, warmup=0)
+    seconds = {"first": [1.0, 1.0, 10.0, 10.0, 10.0], "second": [2.0, 2.0, 20.0, 20.0, 20.0]}
+    timings, _ = time_scripted(seconds, rounds=5, warmup=0)
     assert [timing.ratio for timing in timings] == [1.0, 2.0]
 
 
 def test_spread():
-    timing = time_candidates([scripted("a", [], [i / 1000 for i in range(1, 12)])], rounds=11, warmup=0)[0]
+    (timing,), _ = time_scripted({"a": [i / 1000 for i in range(1, 12)]}, rounds=11, warmup=0)
     assert (timing.p10_ms, timing.median_ms, timing.p90_ms) == pytest.approx((2.0, 6.0, 10.0))
 
 
 def test_progress_covers_warm_up_and_rounds():
     seen = []
-    time_candidates([scripted("a", [], [1.0] * 3)], rounds=2, warmup=1, progress=lambda *args: seen.append(args))
+    time_scripted({"a": [1.0] * 3}, rounds=2, warmup=1, progress=lambda *args: seen.append(args))
     assert seen == [(1, 3, "warm-up"), (2, 3, "rounds"), (3, 3, "rounds")]
 
 
@@ -68,9 +71,9 @@ def test_threads_hold_inside_and_are_restored_after_an_error():
 @pytest.mark.parametrize("arguments", [{"rounds": 0}, {"warmup": -1}])
 def test_refused_numbers(arguments):
     with pytest.raises(UsageError, match="one round"):
-        time_candidates([scripted("a", [], [1.0])], **arguments)
-    with pytest.raises(UsageError, match="0 candidates"):
-        time_candidates([])
+        time_scripted({"a": [1.0]}, **arguments)
+    with pytest.raises(UsageError, match="0 callables"):
+        time_in_turn([])
 
 
 def test_conditions():

@@ -72,7 +72,7 @@ def test_a_release_that_lacks_files_does_not_end_the_demo(tmp_path, monkeypatch)
     }.items():
         monkeypatch.setattr(int8, name, fake)
     release = int8.quantize_and_release(
-        tmp_path, tmp_path, tmp_path / "x.pth", scale=2, iterations=20, progress=lambda *_: None
+        tmp_path, tmp_path, tmp_path / "x.pth", scale=2, iterations=20, progress=lambda _: lambda *_: None
     )
     assert release.problems == ["b is not in the bundle: why"]
 
@@ -87,7 +87,7 @@ def test_options_come_from_the_recipes(tmp_path):
 
 def test_a_failing_command_shows_its_last_lines(tmp_path):
     with pytest.raises(ProcessError, match=r"(?s)exit code 1.*absent\.pth is not a file"):
-        run_command(tmp_path, "fuse", "fuse", "absent.pth", "-o", "out.pth", progress=lambda *_: None)
+        run_command(tmp_path, "fuse", "fuse", "absent.pth", "-o", "out.pth", progress=lambda _: lambda *_: None)
     assert (tmp_path / "logs" / "fuse.txt").exists()
 
 

@@ -1,5 +1,7 @@
 """Fixed sizes and bytes in ONNX files: the same function as the file with free sizes and floats."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from helpers.networks import randomise
 
 from aethernet import aether_custom
 from aethernet.errors import UsageError
-from aethernet.export.form import PIXELS, Form
+from aethernet.export.form import Form, Pixels
 from aethernet.export.onnx import export_onnx, file_suffix
 from aethernet.release.products import onnx_products
 
@@ -97,7 +99,7 @@ def test_files_say_what_they_take(files):
 
 def test_wrong_forms_say_what_is_allowed():
     for wrong, message in (
-        ({"pixels": "bgr"}, f"pixels must be one of {', '.join(PIXELS)}, not 'bgr'"),
+        ({"pixels": "bgr"}, f"pixels must be one of {', '.join(get_args(Pixels))}, not 'bgr'"),
         ({"static": (0, 4)}, r"static must be height and width .* not \(0, 4\)"),
         ({"static": (4, 4, 4)}, "static must be height and width"),
         ({"batch": 0}, "batch must be a whole number of at least 1, not 0"),

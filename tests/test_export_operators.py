@@ -16,7 +16,7 @@ from helpers.networks import picture, randomise
 from aethernet import AetherNet, aether_custom
 from aethernet.export.form import Form
 from aethernet.export.onnx import LARGEST_OPSET, LEAST_OPSET, export_onnx
-from aethernet.network.config import SKIPS, AetherConfig
+from aethernet.network.config import CHOICES, AetherConfig
 from aethernet.network.variants import VARIANTS
 from aethernet.quantization.ranges import set_ranges
 
@@ -78,7 +78,7 @@ def make_cases() -> list[Case]:
     def column(values) -> list:
         return order.sample([values[index % len(values)] for index in range(COUNT)], COUNT)
 
-    fields = (tuple(VARIANTS), SCALES, SKIPS, NORMS, KINDS, OPSETS, FORMS, (0, 1))
+    fields = (tuple(VARIANTS), SCALES, CHOICES["skip"], NORMS, KINDS, OPSETS, FORMS, (0, 1))
     return [
         Case(variant, scale, skip, norm, (("qat", "int8") if kind[0] == "int8" else ("train", "fused"))[later], *kind,
              opset, form)
@@ -93,7 +93,7 @@ def test_the_cases_go_round_everything():
     wanted = {
         "variant": set(VARIANTS),
         "scale": set(SCALES),
-        "skip": set(SKIPS),
+        "skip": set(CHOICES["skip"]),
         "norm": set(NORMS),
         "stage": {"train", "fused", "qat", "int8"},
         "precision": {"fp32", "fp16", "int8"},

@@ -46,7 +46,7 @@ LAYERS = (
     ("aethernet.runtimes",),
     ("aethernet.bench", "aethernet.quality"),
     ("aethernet.arena", "aethernet.plots", "aethernet.verify"),
-    ("aethernet.release",),
+    ("aethernet.release", "aethernet.upscale"),
     ("aether_arch", "aethernet.demo", "aethernet.doctor"),
     ("aethernet.cli", "aethernet.__main__"),
 )
@@ -161,7 +161,7 @@ for folder in ("export", "runtimes", "bench", "release", "cli"):
 from aethernet.errors import MissingDependencyError
 for write in (
     lambda: aether_arch.export_onnx(aether_arch.aether_tiny(scale=2), scale=2),
-    lambda: import_module("aethernet.bench.peer_files").export_peer(None, None, None),
+    lambda: import_module("aethernet.runtimes.onnx_files").export_peer(None, None, None),
 ):
     try:
         write()
@@ -221,6 +221,10 @@ def test_every_file_below_archs_is_packaged(monkeypatch):
             assert any(fnmatch.fnmatch(below, pattern) for pattern in patterns), (
                 f"{relative} is not installed: add it to package_data in setup.py"
             )
+
+
+def test_type_checkers_of_others_read_the_types():
+    assert (ARCHS / "aethernet" / "py.typed").is_file(), "without it the annotations are ignored (PEP 561)"
 
 
 def test_help_and_names_import_no_torch():

@@ -275,10 +275,11 @@ def test_a_full_disk_stops_the_run_with_a_clear_error(hr_dir, tmp_path, monkeypa
 
 
 def test_several_workers_write_the_same_files(hr_dir, tmp_path):
-    progress = []
+    steps: list[tuple[int, int, str]] = []
     one = prepare_folder(hr_dir, tmp_path / "one", SMALL)
-    two = prepare_folder(hr_dir, tmp_path / "two", SMALL, workers=2, on_progress=lambda *args: progress.append(args))
-    assert progress == [(0, 2), (1, 2), (2, 2)]
+    two = prepare_folder(hr_dir, tmp_path / "two", SMALL, workers=2, progress=lambda *args: steps.append(args))
+    assert [(done, total) for done, total, _ in steps] == [(0, 2), (1, 2), (2, 2)]
+    assert sorted(source for *_, source in steps[1:]) == names(hr_dir)
     for scale, folder in one.folders.items():
         assert names(folder) == names(two.folders[scale])
         for path in folder.iterdir():
@@ -300,12 +301,12 @@ def test_an_interrupt_of_several_workers_leaves_pairs_only(hr_dir, tmp_path):
     for seed in range(3, 9):
         save(hr_dir / f"{seed:04d}.png", noise(96, 96, seed=seed))
 
-    def interrupt(done, total):
+    def interrupt(done, total, source):
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare_folder(hr_dir, tmp_path / "out", SMALL, workers=2, on_progress=interrupt)
+        prepare_folder(hr_dir, tmp_path / "out", SMALL, workers=2, progress=interrupt)
     hr, *others = (names(folder) for folder in SMALL.folders(tmp_path / "out").values())
     assert hr and all(names == hr for names in others)
     summary = prepare_folder(hr_dir, tmp_path / "out", SMALL, workers=2)

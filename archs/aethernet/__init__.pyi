@@ -5,6 +5,7 @@ from .checkpoint import load_network as load_network
 from .checkpoint import pretrained as pretrained
 from .checkpoint import read_checkpoint as read_checkpoint
 from .checkpoint import write_checkpoint as write_checkpoint
+from .errors import AetherError as AetherError
 from .network.calibration import calibrate as calibrate
 from .network.config import AetherConfig as AetherConfig
 from .network.network import AetherNet as AetherNet

@@ -50,7 +50,7 @@ def measurement_conditions(
         device=name,
         cores=machine.cores(),
         threads=threads,
-        torch=torch.__version__,
+        torch=str(torch.__version__),
         aethernet=__version__,
         precision=precision,
         size=size,

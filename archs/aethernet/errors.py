@@ -13,6 +13,8 @@ AetherError
 ├── EnvironmentProblem        what the machine lacks
 │   ├── MissingDependencyError
 │   └── MissingDeviceError
+├── EngineError               a runtime that broke off while it computed
+│   └── EngineOutOfMemory
 ├── RegistrationError         a name that somebody else's class has
 ├── ProcessError              a command that was started and failed
 └── NonFiniteLossError        a training that diverges
@@ -72,6 +74,14 @@ class MissingDependencyError(EnvironmentProblem):
 
 class MissingDeviceError(EnvironmentProblem):
     """A device that is not there, or that this build of PyTorch cannot use."""
+
+
+class EngineError(AetherError, RuntimeError):
+    """A runtime that broke off while it computed."""
+
+
+class EngineOutOfMemory(EngineError):
+    """A runtime that broke off for lack of memory: smaller pictures or tiles may pass."""
 
 
 class RegistrationError(AetherError, RuntimeError):

@@ -1,17 +1,13 @@
 """Records as Markdown tables and as JSON."""
 
-import dataclasses
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from aethernet.conditions import Conditions
 from aethernet.files import atomic_path
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -57,17 +53,8 @@ def footnotes(notes: Sequence[str], conditions: Sequence[Conditions]) -> str:
     return "\n".join(f"- {line}" for line in [*notes, *(each.sentence() for each in conditions)])
 
 
-def write_json(path: str | Path, kind: str, report: "DataclassInstance") -> None:
+def write_json(path: str | Path, kind: str, report: object) -> None:
     """Writes the records of a report as `{"kind": kind, ...}`, whole or not at all. Infinite figures become null."""
-    content = {"kind": kind, **_finite(dataclasses.asdict(report))}
+    content = msgspec.json.encode({"kind": kind, **msgspec.to_builtins(report)})
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _finite(value: object) -> Any:
-    """The same content with None for what JSON has no number for."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        temporary.write_bytes(msgspec.json.format(content, indent=1) + b"\n")

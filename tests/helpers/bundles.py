@@ -40,7 +40,7 @@ def sample_report(failed: tuple[products.Product, ...] = (), name: str = "net_x2
                                 f"{number:064x}", "a budget", checks, remarks, passed))  # fmt: skip
     held = [product for product in PRODUCTS if product not in failed]
     speed = [
-        SpeedRecord(f"{name}{product.suffix}", ONNXRUNTIME, product.precision, Timing("", 10.0 - n, 9.0, 11.0, 1 - n / 10, 7))
+        SpeedRecord(f"{name}{product.suffix}", ONNXRUNTIME, product.precision, Timing(10.0 - n, 9.0, 11.0, 1 - n / 10, 7))
         for n, product in enumerate((products.FP32, products.FP16, products.INT8_ORT)) if product in held
     ]  # fmt: skip
     lines: list[EngineLine] = engine_lines(name, held, 3, Shapes())

@@ -3,9 +3,3 @@
 A recipe names the networks, the pictures and the training; every network is trained in a process and a folder of its
 own, one after the other. What is finished is kept, so the same call goes on where it was stopped.
 """
-
-from aethernet.arena.arena import run_arena
-from aethernet.arena.recipe import read_recipe
-from aethernet.arena.records import ArenaReport, arena_markdown
-
-__all__ = ["ArenaReport", "arena_markdown", "read_recipe", "run_arena"]

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
 from aethernet.arena.recipe import ArenaRecipe
-from aethernet.arena.records import ArenaReport, Latency, NetworkRecord, Quality, RunRecord, arena_markdown
+from aethernet.arena.records import ArenaReport, Latency, NetworkResult, Quality, RunResult, arena_markdown
 from aethernet.arena.runs import Run, plan
 from aethernet.bench.complexity import network_complexity
 from aethernet.bench.engines import pick_engines
@@ -61,13 +60,13 @@ def run_arena(
     if speed:
         pick_engines(list(recipe.speed.engines))  # an engine that is not there is better told now than in the end
     arena = _Arena(recipe, Path(out).resolve(), progress, _sets(recipe))
-    names = [entry.name for entry in recipe.networks]
+    names = [network.name for network in recipe.networks]
     unknown = [name for name in only if name not in names]
     if unknown:
         raise OptionError(f"there is no network {unknown[0]!r} in the recipe; {did_you_mean(unknown[0], names)}")
-    planned = [run for run in plan(recipe, arena.out) if not only or run.entry.name in only or _is_current(run)]
+    planned = [run for run in plan(recipe, arena.out) if not only or run.network.name in only or _is_current(run)]
     for run in planned:
-        if run.entry.training.seconds is None or run.is_finished:  # else its length is not known yet
+        if run.network.training.seconds is None or run.is_finished:  # else its length is not known yet
             run.check()
     for run in planned:
         try:
@@ -75,7 +74,7 @@ def run_arena(
         except (ProcessError, CheckpointError) as error:
             logger.error("%s: %s", run.title, error)
             arena.failures.append(f"{run.title} failed: {str(error).splitlines()[0]}")
-    if not arena.networks:
+    if not arena.results:
         raise ProcessError("no training of the arena succeeded")
     report = arena.with_speed() if speed else arena.report()
     write(report, arena.out)
@@ -84,22 +83,22 @@ def run_arena(
 
 @dataclass
 class _Arena:
-    """What is known so far. `networks` has a record for each network with a finished training, by name."""
+    """What is known so far. `results` has an entry for each network with a finished training, by name."""
 
     recipe: ArenaRecipe
     out: Path
     progress: Bars | None
     sets: dict[str, Path]
-    networks: dict[str, NetworkRecord] = field(default_factory=dict)
+    results: dict[str, NetworkResult] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def finish(self, run: Run) -> None:
         """Trains and measures one run, as far as that is not done, and writes the report."""
         was_finished = run.is_finished
-        iterations = run.iterations(self._bar(f"{run.entry.name}, pace"))
+        iterations = run.iterations(self._bar(f"{run.network.name}, pace"))
         run.check()
         curve = run.train(self._bar(run.title))
-        record = RunRecord(
+        result = RunResult(
             seed=run.seed,
             iterations=iterations,
             seconds=round(curve.seconds, 2),
@@ -107,15 +106,15 @@ class _Arena:
             quality=self._quality(run),
             weights=run.weights.relative_to(self.out).as_posix(),
         )
-        network = self.networks.get(run.entry.name) or self._network(run)
-        self.networks[run.entry.name] = dataclasses.replace(network, runs=[*network.runs, record])
+        found = self.results.get(run.network.name) or self._without_runs(run)
+        self.results[run.network.name] = dataclasses.replace(found, runs=[*found.runs, result])
         if not was_finished:
             write(self.report(), self.out)
 
     def report(self) -> ArenaReport:
-        height, width = self.recipe.speed.size
+        height, width = self.recipe.speed.height_width
         threads = self.recipe.speed.threads
-        order = [entry.name for entry in self.recipe.networks]
+        order = [network.name for network in self.recipe.networks]
         return ArenaReport(
             name=self.recipe.name,
             scale=self.recipe.scale,
@@ -123,7 +122,7 @@ class _Arena:
             val=PictureFolder(self.recipe.data.val).name,
             threads=self.recipe.threads,
             recipe=dataclasses.asdict(self.recipe.training),
-            networks=[self.networks[name] for name in order if name in self.networks],
+            networks=[self.results[name] for name in order if name in self.results],
             conditions=measurement_conditions(threads=threads, precision="fp32", size=f"input {height}x{width}"),
             failures=list(self.failures),
         )
@@ -131,22 +130,21 @@ class _Arena:
     def with_speed(self) -> ArenaReport:
         """The report with the time of all networks in all engines, measured in turn."""
         speed = self.recipe.speed
-        models = {name: self._model(name) for name in self.networks}
+        models = {name: self._model(name) for name in self.results}
         names = {resolve_model(model).label: name for name, model in models.items()}
         measured = measure_speed(
             list(models.values()),
-            size=speed.size,
+            size=speed.height_width,
             engines=list(speed.engines),
             threads=speed.threads,
             rounds=speed.rounds,
             memory=False,
             progress=self._bar("speed of all networks"),
         )
-        size = f"{speed.size[0]}x{speed.size[1]}"
         latencies: dict[str, list[Latency]] = {name: [] for name in models}
         for row in measured.rows:
             times = row.timing.median_ms, row.timing.p10_ms, row.timing.p90_ms
-            latencies[names[row.model]].append(Latency(row.engine, speed.threads, size, *times))
+            latencies[names[row.model]].append(Latency(row.engine, speed.threads, str(speed.size), *times))
         report = self.report()
         networks = [dataclasses.replace(network, speed=latencies[network.name]) for network in report.networks]
         return dataclasses.replace(report, networks=networks, notes=measured.notes, conditions=measured.conditions)
@@ -165,7 +163,7 @@ class _Arena:
             if known.items() <= content.items():
                 return {name: Quality(**each) for name, each in content["quality"].items()}
         report = measure_quality(
-            [run.entry.contender.model(str(run.weights))],
+            [run.network.model(str(run.weights))],
             list(self.sets.values()),
             threads=self.recipe.threads,
             progress=self.progress,
@@ -176,27 +174,26 @@ class _Arena:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         return quality
 
-    def _network(self, run: Run) -> NetworkRecord:
-        """The record of a network before its runs."""
-        contender = run.entry.contender
-        subject = resolve_model(contender.model(str(run.weights)))
+    def _without_runs(self, run: Run) -> NetworkResult:
+        network = run.network
+        subject = resolve_model(network.model(str(run.weights)))
         assert subject.network is not None
-        complexity = network_complexity(subject.network, *self.recipe.speed.size, subject.in_channels)
-        return NetworkRecord(
-            name=contender.name,
-            spec=contender.spec,
-            training=dataclasses.asdict(run.entry.training),
+        complexity = network_complexity(subject.network, *self.recipe.speed.height_width, subject.in_channels)
+        return NetworkResult(
+            name=network.name,
+            spec=network.spec,
+            training=dataclasses.asdict(network.training),
             params=complexity.parameters,
             macs=complexity.macs,
-            trained_params=contender.parameters,
+            trained_params=network.parameters,
             speed=[],
             runs=[],
         )
 
     def _model(self, name: str) -> str:
         """The text of a network with the weights of its first run."""
-        contender = next(entry.contender for entry in self.recipe.networks if entry.name == name)
-        return contender.model(str(self.out / self.networks[name].runs[0].weights))
+        network = next(each for each in self.recipe.networks if each.name == name)
+        return network.model(str(self.out / self.results[name].runs[0].weights))
 
     def _bar(self, title: str) -> Progress | None:
         return self.progress(title) if self.progress else None
@@ -204,7 +201,7 @@ class _Arena:
 
 def write(report: ArenaReport, out: Path) -> None:
     """Writes `arena.json` and `arena.md`."""
-    write_json(out / JSON, "arena", cast(Any, report))
+    write_json(out / JSON, "arena", report)
     with atomic_path(out / MARKDOWN) as temporary:
         temporary.write_text(f"# {report.name}\n\n{arena_markdown(report)}\n", encoding="utf-8")
 

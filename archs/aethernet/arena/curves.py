@@ -6,20 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from aethernet.arena.records import Point
 from aethernet.integrations.basicsr.pipeline.log import reached_iterations
 
 STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \w+: (.*)")
 RESUMED = re.compile(r"Start training from epoch: \d+, iter: (\d+)")
 PSNR = re.compile(r"\t # psnr: ([\d.]+)")
-
-
-@dataclass(frozen=True)
-class Point:
-    """One validation: after how many iterations and seconds of training, and the PSNR (dB)."""
-
-    iteration: int
-    seconds: float
-    psnr: float
 
 
 @dataclass(frozen=True)

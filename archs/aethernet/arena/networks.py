@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from aethernet.arena import values
+from aethernet.arena.training import Training
 from aethernet.checks import did_you_mean
 from aethernet.errors import AetherError, ConfigError, OptionError
 from aethernet.integrations.peers import EXAMPLE, build_trainable, probe_scale
@@ -18,8 +19,8 @@ OURS = {factory.__name__: factory for factory in FACTORIES}
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A network of the arena.
+class Network:
+    """A network of the arena, with its own training.
 
     Attributes:
         spec: what it is, in one line.
@@ -35,13 +36,14 @@ class Contender:
     is_ours: bool
     parameters: int
     structure: str
+    training: Training
 
     def model(self, weights: str) -> str:
-        """The text under which `bench` finds this network with trained weights."""
+        """The MODEL text under which `bench` finds this network with trained weights."""
         return weights if self.is_ours else f"{self.spec}@{weights}"
 
 
-def read_contender(name: str, section: Mapping, scale: int) -> Contender:
+def read_network(name: str, section: Mapping, scale: int, training: Training) -> Network:
     """A network from its section in the recipe: `type: aether_...` with its arguments, or `network: TEXT`.
 
     Raises:
@@ -53,8 +55,9 @@ def read_contender(name: str, section: Mapping, scale: int) -> Contender:
         raise OptionError(f"{place}: needs either type: ({', '.join(OURS)}) or network: such as {EXAMPLE!r}")
     try:
         if "network" in section:
-            values.section(section, place, ("network", "recipe"))
-            spec = values.text(section["network"], f"{place}: network")
+            spec = values.section(section, place, ("network", "recipe"))["network"]
+            if not isinstance(spec, str):
+                raise OptionError(f"{place}: network: must be a text such as {EXAMPLE!r}, not {spec!r}")
             network_g: dict = {"type": "aether_peer", "network": spec}
             network = build_trainable(spec)
             own = probe_scale(network.eval(), 3, spec)
@@ -68,13 +71,14 @@ def read_contender(name: str, section: Mapping, scale: int) -> Contender:
         raise ConfigError(f"{place}: {error}") from error
     if own != scale:
         raise OptionError(f"{place}: {spec} upscales by {own}, the recipe by {scale}: they must agree")
-    return Contender(
+    return Network(
         name=name,
         spec=spec,
         network_g=network_g,
         is_ours=isinstance(network, AetherNet),
         parameters=sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad),
         structure=_structure(network),
+        training=training,
     )
 
 

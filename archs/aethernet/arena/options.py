@@ -8,8 +8,9 @@ import torch
 import yaml
 
 from aethernet.arena import values
-from aethernet.arena.networks import OURS
-from aethernet.arena.recipe import ArenaRecipe, Entry, Training
+from aethernet.arena.networks import OURS, Network
+from aethernet.arena.recipe import ArenaRecipe
+from aethernet.arena.training import Training
 from aethernet.data.pictures import find_pictures
 from aethernet.integrations.basicsr.training.optimizers import OPTIMIZERS
 
@@ -22,9 +23,9 @@ EPOCH_SAMPLES = 200_000
 PRINTS_PER_POINT = 10
 
 
-def training_options(recipe: ArenaRecipe, entry: Entry, seed: int, iterations: int) -> dict:
+def training_options(recipe: ArenaRecipe, network: Network, seed: int, iterations: int) -> dict:
     """What BasicSR reads to train one network of the arena with one seed."""
-    training, scale = entry.training, recipe.scale
+    training, scale = network.training, recipe.scale
     print_freq = max(1, iterations // (training.val_points * PRINTS_PER_POINT))
     val_freq = print_freq * max(1, round(iterations / training.val_points / print_freq))
     opt = {
@@ -48,7 +49,7 @@ def training_options(recipe: ArenaRecipe, entry: Entry, seed: int, iterations: i
             },
             "val": {"name": recipe.data.val.name, "type": "AetherMemoryDataset", "dataroot_gt": str(recipe.data.val)},
         },
-        "network_g": _network(entry, iterations),
+        "network_g": _network_g(network, iterations),
         "path": {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None},
         "train": {
             "ema_decay": training.ema_decay,
@@ -79,9 +80,9 @@ def training_options(recipe: ArenaRecipe, entry: Entry, seed: int, iterations: i
     return values.merged(opt, training.options)
 
 
-def file_text(opt: Mapping, entry: Entry, threads: int) -> str:
+def file_text(opt: Mapping, network: Network, threads: int) -> str:
     """The option file with a head that changes with the network's tensors and the threads, which change the result."""
-    head = f"# {entry.contender.spec}\n# structure {entry.contender.structure}, {threads} threads\n"
+    head = f"# {network.spec}\n# structure {network.structure}, {threads} threads\n"
     return head + yaml.safe_dump(dict(opt), sort_keys=False)
 
 
@@ -92,10 +93,10 @@ def _optimizer(training: Training) -> dict:
     return {**{key: value for key, value in own.items() if key in known}, **training.optimizer}
 
 
-def _network(entry: Entry, iterations: int) -> dict:
-    section = dict(entry.contender.network_g)
+def _network_g(network: Network, iterations: int) -> dict:
+    section = dict(network.network_g)
     if section["type"] in OURS and "norm_freeze_iter" not in section:
-        section["norm_freeze_iter"] = round(entry.training.freeze_share * iterations)
+        section["norm_freeze_iter"] = round(network.training.freeze_share * iterations)
     return section
 
 

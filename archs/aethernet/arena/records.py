@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aethernet.arena.curves import Point
 from aethernet.conditions import Conditions
 from aethernet.tables import markdown_table, short_count
 
@@ -30,9 +29,22 @@ class Latency:
     p10_ms: float
     p90_ms: float
 
+    def __post_init__(self) -> None:
+        if not 0 < self.p10_ms <= self.median_ms <= self.p90_ms:
+            raise ValueError(f"times must be positive and ordered: {self.p10_ms}, {self.median_ms}, {self.p90_ms} ms")
+
 
 @dataclass(frozen=True)
-class RunRecord:
+class Point:
+    """One validation: after how many iterations and seconds of training, and the PSNR (dB)."""
+
+    iteration: int
+    seconds: float
+    psnr: float
+
+
+@dataclass(frozen=True)
+class RunResult:
     """One training: its length in iterations and seconds, its curve, the quality of its weights (a path below --out)."""
 
     seed: int
@@ -42,14 +54,13 @@ class RunRecord:
     quality: dict[str, Quality]
     weights: str
 
-    @property
-    def mean_psnr(self) -> float:
-        """The mean over the sets, each weighing the same."""
-        return statistics.fmean(each.psnr for each in self.quality.values())
+    def mean_psnr(self, sets: Sequence[str]) -> float:
+        """The mean over sets, each weighing the same."""
+        return statistics.fmean(self.quality[name].psnr for name in sets)
 
 
 @dataclass(frozen=True)
-class NetworkRecord:
+class NetworkResult:
     """A network with all its runs. `params` and `macs` are those of the deployed form; `training` is its recipe."""
 
     name: str
@@ -59,7 +70,7 @@ class NetworkRecord:
     macs: int | None
     trained_params: int
     speed: list[Latency]
-    runs: list[RunRecord]
+    runs: list[RunResult]
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class ArenaReport:
     val: str
     threads: int
     recipe: dict[str, Any]
-    networks: list[NetworkRecord]
+    networks: list[NetworkResult]
     conditions: Conditions
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -101,7 +112,7 @@ def arena_markdown(report: ArenaReport) -> str:
     return "\n\n".join([markdown_table(header, rows), "\n".join(f"- {note}" for note in notes)])
 
 
-def _row(network: NetworkRecord, engines: Sequence[str], sets: Sequence[str]) -> list[str]:
+def _row(network: NetworkResult, engines: Sequence[str], sets: Sequence[str]) -> list[str]:
     by_engine = {latency.engine: f"{latency.median_ms:.2f}" for latency in network.speed}
     quality = []
     for name in sets:
@@ -116,7 +127,7 @@ def _row(network: NetworkRecord, engines: Sequence[str], sets: Sequence[str]) ->
         _spread([run.seconds for run in network.runs], 0),
         " ".join(dict.fromkeys(str(run.iterations) for run in network.runs)),
         *quality,
-        _spread([run.mean_psnr for run in network.runs], 2),
+        _spread([run.mean_psnr(sets) for run in network.runs], 2),
     ]
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aethernet.arena.curves import Curve, read_curve
+from aethernet.arena.networks import Network
 from aethernet.arena.options import EXPERIMENT, file_text, training_options
 from aethernet.arena.pace import iterations_of
-from aethernet.arena.recipe import ArenaRecipe, Entry
+from aethernet.arena.recipe import ArenaRecipe
 from aethernet.arena.trainer import OPTION_FILE, train_in
 from aethernet.errors import OutputError
 from aethernet.files import atomic_path
@@ -18,23 +19,23 @@ from aethernet.progress import Progress
 class Run:
     """One network with one seed; `out` is the folder of the whole arena."""
 
-    entry: Entry
+    network: Network
     seed: int
     recipe: ArenaRecipe
     out: Path
 
     @property
     def title(self) -> str:
-        return f"{self.entry.name}, seed {self.seed}"
+        return f"{self.network.name}, seed {self.seed}"
 
     @property
     def folder(self) -> Path:
-        return self.out / "runs" / f"{self.entry.name}_seed{self.seed}"
+        return self.out / "runs" / f"{self.network.name}_seed{self.seed}"
 
     @property
     def weights(self) -> Path:
         """The averaged and the last weights; they stand there when the training is finished."""
-        return self.out / "weights" / f"{self.entry.name}_seed{self.seed}.pth"
+        return self.out / "weights" / f"{self.network.name}_seed{self.seed}.pth"
 
     @property
     def experiment(self) -> Path:
@@ -45,7 +46,7 @@ class Run:
         return self.weights.is_file() and (self.folder / OPTION_FILE).is_file()
 
     def iterations(self, progress: Progress | None = None) -> int:
-        return iterations_of(self.entry, self.recipe, self.out / "pace" / self.entry.name, progress)
+        return iterations_of(self.network, self.recipe, self.out / "pace" / self.network.name, progress)
 
     def change(self) -> str | None:
         """What differs between the recipe and the training in the folder; None if nothing does or it saved nothing."""
@@ -89,10 +90,10 @@ class Run:
         return read_curve(self.experiment, iterations)
 
     def _option_text(self) -> str:
-        opt = training_options(self.recipe, self.entry, self.seed, self.iterations())
-        return file_text(opt, self.entry, self.recipe.threads)
+        opt = training_options(self.recipe, self.network, self.seed, self.iterations())
+        return file_text(opt, self.network, self.recipe.threads)
 
 
 def plan(recipe: ArenaRecipe, out: Path) -> list[Run]:
     """All runs of a recipe: every network with the first seed, then with the next."""
-    return [Run(entry, seed, recipe, out) for seed in recipe.seeds for entry in recipe.networks]
+    return [Run(network, seed, recipe, out) for seed in recipe.seeds for network in recipe.networks]

@@ -1,106 +1,69 @@
-"""Values of a recipe: each function takes what YAML gave and its place in the file, and returns it or raises.
-
-YAML reads `2e-3` (no dot) as text, so text that is a number is taken for one.
-"""
+"""Values of a recipe, read by msgspec: what YAML gave becomes a record, or an error names its place in the file."""
 
 import copy
-import math
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+import typing
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
 
-from aethernet.checks import did_you_mean, is_number, whole_number
+import msgspec
+
+from aethernet.checks import did_you_mean
 from aethernet.errors import OptionError
 
-Reader = Callable[[object, str], Any]
+Record = TypeVar("Record")
+
+WORDS = {"int": "a whole number", "float": "a number", "str": "a text", "null": "~", "array": "a list",
+         "object": "a section of `key: value` lines"}  # fmt: skip
+"""What msgspec calls the types of JSON."""
+EXPECTED = re.compile(r"Expected `([^`]*)`(.*?)(?:, got [^-]*?)?(?: - at `\$(.*)`)?")
 
 
 def section(value: object, place: str, known: Collection[str] | None = None) -> Mapping[str, Any]:
     """A mapping; with `known`, one of these keys only."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise OptionError(f"{place}: must be a section of `key: value` lines, not {value!r}")
+        raise OptionError(f"{place}: must be {WORDS['object']}, not {value!r}")
     for key in value:
         if known is not None and key not in known:
             raise OptionError(f"{place}: there is no entry {key!r}; {did_you_mean(key, known)}")
     return value
 
 
-def mapping(value: object, place: str) -> Mapping[str, Any]:
-    return section(value, place)
+def record(kind: type[Record], value: object, place: str) -> Record:
+    """A section as a dataclass with types that msgspec checks; one value alone will do for a tuple.
+
+    Raises:
+        OptionError: an unknown entry, or one of another type or out of its range.
+    """
+    fields = typing.get_type_hints(kind)
+    content = {
+        key: [each] if typing.get_origin(fields[key]) is tuple and not isinstance(each, list | tuple) else each
+        for key, each in section(value, place, fields).items()
+    }
+    try:
+        return msgspec.convert(content, kind, strict=False, dec_hook=lambda own, each: own(each))  # Path("Set5/HR")
+    except msgspec.ValidationError as error:
+        raise OptionError(_in_words(str(error), content, place)) from None
+
+
+def _in_words(message: str, content: Any, place: str) -> str:
+    """msgspec's message with the place in the file and the value there."""
+    match = EXPECTED.fullmatch(message)
+    if match is None:
+        return f"{place}: {message}"
+    kinds, bounds, path = match.groups(default="")
+    for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+        place, content = (f"{place}: {name}", content[name]) if name else (place, content[int(index)])
+    words = " or ".join(WORDS.get(kind, kind) for kind in kinds.split(" | "))
+    return f"{place}: must be {words}{bounds}, not {content!r}"
 
 
 def typed(value: object, place: str) -> Mapping[str, Any]:
     """A section with `type`, or the type alone."""
     result = {"type": value} if isinstance(value, str) else section(value, place)
-    text(result.get("type"), f"{place}: type")
-    return {key: _number_of_text(each) for key, each in result.items()}
-
-
-def _number_of_text(value: object) -> object:
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def number(*, above: float | None = None, below: float = math.inf) -> Reader:
-    """A number of at least 0 (or more than `above`) and less than `below`."""
-
-    def read(value: object, place: str) -> float:
-        try:
-            result = float(value) if is_number(value) or isinstance(value, str) else math.nan
-        except ValueError:
-            result = math.nan
-        in_range = result >= 0 if above is None else result > above
-        if not in_range or not result < below:
-            least = "at least 0" if above is None else f"above {above}"
-            most = "" if below == math.inf else f" and below {below:g}"
-            raise OptionError(f"{place}: must be a number {least}{most}, not {value!r}")
-        return result
-
-    return read
-
-
-def whole(least: int) -> Reader:
-    """A whole number of at least `least`."""
-
-    def read(value: object, place: str) -> int:
-        return whole_number(f"{place}:", value, least, OptionError)
-
-    return read
-
-
-def text(value: object, place: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise OptionError(f"{place}: must be a text, not {value!r}")
-    return value
-
-
-def listed(read: Reader) -> Reader:
-    """One value or a list of them, as a tuple."""
-
-    def read_list(value: object, place: str) -> tuple:
-        items = value if isinstance(value, list) else [value]
-        if not items:
-            raise OptionError(f"{place}: must not be empty")
-        return tuple(read(item, place) for item in items)
-
-    return read_list
-
-
-def optional(read: Reader) -> Reader:
-    def read_optional(value: object, place: str) -> object:
-        return None if value is None else read(value, place)
-
-    return read_optional
-
-
-def size(value: object, place: str) -> tuple[int, int]:
-    """`128x96`: height and width."""
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", value) if isinstance(value, str) else None
-    if not match:
-        raise OptionError(f"{place}: must be of the form HEIGHTxWIDTH, such as 128x128, not {value!r}")
-    return int(match[1]), int(match[2])
+    if not isinstance(result.get("type"), str):
+        raise OptionError(f"{place}: type: must be {WORDS['str']}, not {result.get('type')!r}")
+    return result
 
 
 def merged(base: Mapping, changes: Mapping) -> dict:

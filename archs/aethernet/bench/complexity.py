@@ -60,11 +60,11 @@ def network_complexity(network: nn.Module, height: int, width: int, in_channels:
 
 
 def _count(network: nn.Module, device: torch.device, height: int, width: int, channels: int) -> tuple[int, int]:
-    subject = copy.deepcopy(network).to(device).eval()
+    copied = copy.deepcopy(network).to(device).eval()
     x: Tensor = torch.zeros(1, channels, height, width, device=device)
     flops, outputs = FlopCounterMode(display=False), ConvolutionOutputs()
     with torch.no_grad(), flops, outputs:
-        subject(x)
+        copied(x)
     return flops.get_total_flops() // 2, outputs.elements
 
 

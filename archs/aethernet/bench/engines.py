@@ -1,7 +1,6 @@
 """The ways to run a model that a speed table compares."""
 
 import copy
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from aethernet.bench.peer_files import export_peer
 from aethernet.errors import (
     CheckpointError,
     EnvironmentProblem,
@@ -20,12 +18,12 @@ from aethernet.errors import (
     MissingDeviceError,
     UsageError,
 )
-from aethernet.export.onnx import export_onnx, require_exporter
-from aethernet.network.network import AetherNet
+from aethernet.export.onnx import require_exporter
 from aethernet.optional import optional_package
-from aethernet.runtimes.models import Subject
-from aethernet.runtimes.onnxruntime import open_session, session_function
-from aethernet.runtimes.openvino import compile_openvino, import_openvino
+from aethernet.runtimes.models import Model
+from aethernet.runtimes.onnx_files import onnx_file
+from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
+from aethernet.runtimes.openvino import OpenVinoSession, import_openvino
 
 Run = Callable[[], object]
 
@@ -38,31 +36,23 @@ class NotApplicable(Exception):
 class Job:
     """One model to prepare for one engine: the input x (1, C, H, W) float32 in [0, 1], threads, a scratch folder."""
 
-    subject: Subject
+    model: Model
     x: Tensor
     threads: int
     folder: Path
 
     def network(self) -> nn.Module:
         """A copy of the network, which the engine may change."""
-        if self.subject.network is None:
+        if self.model.network is None:
             raise NotApplicable("an ONNX file holds no PyTorch network")
-        return copy.deepcopy(self.subject.network)
+        return copy.deepcopy(self.model.network)
 
     def onnx(self) -> Path:
         """The model as an ONNX file, written once for all engines that read one."""
-        if self.subject.onnx is not None:
-            return self.subject.onnx
-        path = self.folder / f"{hashlib.sha256(self.subject.spec.encode()).hexdigest()[:16]}.onnx"
-        if not path.is_file():
-            if isinstance(self.subject.network, AetherNet):
-                export_onnx(self.subject.network, scale=self.subject.scale, path=path)
-            else:
-                try:
-                    export_peer(self.network(), self.x, path)
-                except ExportError as error:
-                    raise NotApplicable(str(error)) from error
-        return path
+        try:
+            return onnx_file(self.model, self.folder, self.x)
+        except ExportError as error:
+            raise NotApplicable(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -100,17 +90,17 @@ def _bf16(job: Job) -> Run:
 
 
 def _onnxruntime(job: Job) -> Run:
-    function, batch = session_function(open_session(job.onnx(), job.threads)), job.x.numpy()
-    return lambda: function(batch)
+    session, batch = OnnxRuntimeSession(job.onnx(), threads=job.threads), job.x.numpy()
+    return lambda: session.run(batch)
 
 
 def _openvino(job: Job) -> Run:
     try:
-        compiled = compile_openvino(job.onnx(), job.threads)
+        session = OpenVinoSession(job.onnx(), job.threads)
     except CheckpointError as error:  # such as shapes that OpenVINO cannot follow in attention windows
         raise NotApplicable(str(error)) from error
-    request, batch = compiled.create_infer_request(), job.x.numpy()
-    return lambda: request.infer([batch])
+    batch = job.x.numpy()
+    return lambda: session.run(batch)
 
 
 def _cuda(job: Job) -> Run:

@@ -9,12 +9,12 @@ import torch
 
 from aethernet.bench.engines import ENGINES, Job
 from aethernet.errors import ProcessError
-from aethernet.runtimes.models import Subject, resolve_model
+from aethernet.runtimes.models import Model, resolve_model
 
 STATUS = Path("/proc/self/status")
 
 
-def peak_memory(subject: Subject, engine: str, height: int, width: int, threads: int, folder: Path) -> int | None:
+def peak_memory(model: Model, engine: str, height: int, width: int, threads: int, folder: Path) -> int | None:
     """Bytes by which a process grows at most while it prepares a model for an engine and runs it once.
 
     Weights, the engine's plan and the working memory are all in it; for `compile` the compiler is, too. On CUDA it is
@@ -27,13 +27,13 @@ def peak_memory(subject: Subject, engine: str, height: int, width: int, threads:
     Raises:
         ProcessError: the process was ended, as a system does that runs out of memory.
     """
-    arguments = (subject.spec, subject.in_channels, engine, height, width, threads, folder)
+    arguments = (model.spec, model.in_channels, engine, height, width, threads, folder)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(_growth, *arguments).result()
         except BrokenProcessPool as error:
             raise ProcessError(
-                f"{subject.label} with engine {engine} at {height}x{width} was ended by the system, most likely for "
+                f"{model.label} with engine {engine} at {height}x{width} was ended by the system, most likely for "
                 "lack of memory: give a smaller --size, or --no-memory"
             ) from error
 
@@ -43,11 +43,11 @@ def _growth(
 ) -> int | None:
     torch.set_num_threads(threads)
     if Path(spec).suffix == ".onnx":  # not looked into here, for that would run it
-        subject = Subject(spec, spec, 0, in_channels, onnx=Path(spec))
+        model = Model(spec, spec, 0, in_channels, onnx=Path(spec))
     else:
-        subject = resolve_model(spec)
+        model = resolve_model(spec)
     ENGINES[engine].check()  # imports what the engine needs
-    job = Job(subject, torch.rand(1, in_channels, height, width), threads, folder)
+    job = Job(model, torch.rand(1, in_channels, height, width), threads, folder)
     if ENGINES[engine].device == "cuda":
         ENGINES[engine].prepare(job)()
         torch.cuda.synchronize()

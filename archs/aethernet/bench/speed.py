@@ -11,11 +11,11 @@ from aethernet.bench.complexity import Complexity, network_complexity
 from aethernet.bench.engines import Job, NotApplicable, pick_engines
 from aethernet.bench.memory import peak_memory
 from aethernet.bench.onnx_complexity import onnx_complexity
-from aethernet.bench.timing import Candidate, Timing, cpu_stopwatch, cuda_stopwatch, time_candidates
+from aethernet.bench.timing import Timing, cpu_stopwatch, cuda_stopwatch, time_in_turn
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.errors import UsageError
 from aethernet.progress import Progress
-from aethernet.runtimes.models import Subject, resolve_model
+from aethernet.runtimes.models import Model, resolve_model
 from aethernet.threads import fixed_threads
 
 
@@ -68,28 +68,29 @@ def measure_speed(
     height, width = size
     if height < 1 or width < 1 or threads < 1:
         raise UsageError(f"size {height}x{width} with {threads} threads: all must be at least 1")
-    jobs, candidates = [], []
+    jobs, runs, stopwatches = [], [], []
     with tempfile.TemporaryDirectory() as scratch, fixed_threads(threads):
-        for subject in [resolve_model(spec) for spec in dict.fromkeys(models)]:
-            x = torch.rand(1, subject.in_channels, height, width, generator=torch.Generator().manual_seed(0))
-            complexity = _complexity(subject, height, width)
+        for model in [resolve_model(spec) for spec in dict.fromkeys(models)]:
+            x = torch.rand(1, model.in_channels, height, width, generator=torch.Generator().manual_seed(0))
+            complexity = _complexity(model, height, width)
             for engine in chosen:
-                job = Job(subject, x, threads, Path(scratch))
+                job = Job(model, x, threads, Path(scratch))
                 try:
-                    run = engine.prepare(job)
+                    runs.append(engine.prepare(job))
                 except NotApplicable as reason:
-                    notes.append(f"{subject.label} with {engine.name} left out: {reason}")
+                    notes.append(f"{model.label} with {engine.name} left out: {reason}")
                     continue
-                stopwatch = cuda_stopwatch if engine.device == "cuda" else cpu_stopwatch
-                candidates.append(Candidate(f"{subject.label} {engine.name}", run, stopwatch))
-                jobs.append((subject, engine, complexity))
-        if not candidates:
+                stopwatches.append(cuda_stopwatch if engine.device == "cuda" else cpu_stopwatch)
+                jobs.append((model, engine, complexity))
+        if not runs:
             raise UsageError(f"nothing to measure: {'; '.join(notes)}")
-        timings = time_candidates(candidates, rounds=rounds, warmup=warmup, threads=threads, progress=progress)
+        timings = time_in_turn(
+            runs, stopwatches=stopwatches, rounds=rounds, warmup=warmup, threads=threads, progress=progress
+        )
         rows = []
-        for number, ((subject, engine, complexity), timing) in enumerate(zip(jobs, timings, strict=True), start=1):
-            peak = peak_memory(subject, engine.name, height, width, threads, Path(scratch)) if memory else None
-            rows.append(SpeedRow(subject.label, subject.scale, engine.name, _precision(subject, engine.precision),
+        for number, ((model, engine, complexity), timing) in enumerate(zip(jobs, timings, strict=True), start=1):
+            peak = peak_memory(model, engine.name, height, width, threads, Path(scratch)) if memory else None
+            rows.append(SpeedRow(model.label, model.scale, engine.name, _precision(model, engine.precision),
                                  timing, complexity, peak))  # fmt: skip
             if memory and progress is not None:
                 progress(number, len(jobs), "memory")
@@ -101,12 +102,12 @@ def measure_speed(
     return SpeedReport(rows, notes, conditions)
 
 
-def _complexity(subject: Subject, height: int, width: int) -> Complexity:
-    if subject.network is not None:
-        return network_complexity(subject.network, height, width, subject.in_channels)
-    assert subject.onnx is not None
-    return onnx_complexity(subject.onnx, height, width)
+def _complexity(model: Model, height: int, width: int) -> Complexity:
+    if model.network is not None:
+        return network_complexity(model.network, height, width, model.in_channels)
+    assert model.onnx is not None
+    return onnx_complexity(model.onnx, height, width)
 
 
-def _precision(subject: Subject, precision: str) -> str:
-    return "as the file" if subject.onnx is not None else precision
+def _precision(model: Model, precision: str) -> str:
+    return "as the file" if model.onnx is not None else precision

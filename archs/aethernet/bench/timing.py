@@ -1,4 +1,4 @@
-"""Paired timing: candidates take turns, so that a machine that slows down slows all of them alike."""
+"""Paired timing: callables take turns, so that a machine that slows down slows all of them alike."""
 
 import statistics
 import time
@@ -18,12 +18,11 @@ Stopwatch = Callable[[Callable[[], object]], float]
 
 @dataclass(frozen=True)
 class Timing:
-    """One candidate's times in milliseconds over all rounds.
+    """One callable's times in milliseconds over all rounds.
 
-    `ratio` is its time over that of the first candidate, as the median of the rounds' own ratios: 2.0 is twice as slow.
+    `ratio` is its time over that of the first callable, as the median of the rounds' own ratios: 2.0 is twice as slow.
     """
 
-    name: str
     median_ms: float
     p10_ms: float
     p90_ms: float
@@ -48,18 +47,10 @@ def cuda_stopwatch(run: Callable[[], object]) -> float:
     return start.elapsed_time(end) / 1000
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """Something to time: its name in the table, the callable, and the clock that fits where it runs."""
-
-    name: str
-    run: Callable[[], object]
-    stopwatch: Stopwatch = cpu_stopwatch
-
-
-def time_candidates(
-    candidates: Sequence[Candidate],
+def time_in_turn(
+    runs: Sequence[Callable[[], object]],
     *,
+    stopwatches: Sequence[Stopwatch] | None = None,
     rounds: int = 10,
     warmup: int = 2,
     threads: int | None = None,
@@ -68,33 +59,35 @@ def time_candidates(
     """Times callables in turn: in every round each runs once, and each round starts with the next one.
 
     Args:
-        candidates: the first one is what the others are compared with.
+        runs: the first one is what the others are compared with.
+        stopwatches: one for each; by default the CPU's for all.
         rounds: measured runs of each.
         warmup: runs of each beforehand that do not count.
         threads: PyTorch's threads meanwhile; None leaves them. Other engines are given theirs when they are built.
 
     Raises:
-        UsageError: no candidate, or less than one round.
+        UsageError: nothing to time, or less than one round.
     """
-    if not candidates or rounds < 1 or warmup < 0:
+    if not runs or rounds < 1 or warmup < 0:
         raise UsageError(
-            f"{len(candidates)} candidates, {rounds} rounds, {warmup} warm-up runs: at least one candidate and one "
-            "round are needed"
+            f"{len(runs)} callables, {rounds} rounds, {warmup} warm-up runs: at least one callable and one round are "
+            "needed"
         )
-    seconds = np.zeros((rounds, len(candidates)))
+    clocks = stopwatches or [cpu_stopwatch] * len(runs)
+    seconds = np.zeros((rounds, len(runs)))
     with fixed_threads(threads):
         for round_number in range(-warmup, rounds):
-            for position in range(len(candidates)):
-                index = (round_number + position) % len(candidates)
-                elapsed = candidates[index].stopwatch(candidates[index].run)
+            for position in range(len(runs)):
+                index = (round_number + position) % len(runs)
+                elapsed = clocks[index](runs[index])
                 if round_number >= 0:
                     seconds[round_number, index] = elapsed
             if progress is not None:
                 progress(round_number + warmup + 1, rounds + warmup, "warm-up" if round_number < 0 else "rounds")
-    return [_timing(candidate.name, seconds[:, i], seconds[:, 0]) for i, candidate in enumerate(candidates)]
+    return [_timing(own, seconds[:, 0]) for own in seconds.T]
 
 
-def _timing(name: str, seconds: np.ndarray, first: np.ndarray) -> Timing:
+def _timing(seconds: np.ndarray, first: np.ndarray) -> Timing:
     p10, median, p90 = np.percentile(seconds * 1000, [10, 50, 90]).tolist()
     ratio = statistics.median((seconds / first).tolist())
-    return Timing(name, median, p10, p90, ratio, rounds=len(seconds))
+    return Timing(median, p10, p90, ratio, rounds=len(seconds))

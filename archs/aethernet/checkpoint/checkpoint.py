@@ -12,7 +12,7 @@ from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.weights_files import DIGEST, read_content, tensors_digest
 from aethernet.errors import AetherError, CheckpointError, ForeignWeightsError, OutputError
 from aethernet.files import atomic_path
-from aethernet.network.config import ARCH_VERSION, CONFIG_KEY, VERSION_FIELD, AetherConfig
+from aethernet.network.config import ARCH_VERSION, CONFIG_KEY, VERSION_FIELD, AetherConfig, Stage
 from aethernet.network.migrations import up_to_date
 from aethernet.network.network import AetherNet
 from aethernet.version import __version__
@@ -37,7 +37,7 @@ class Checkpoint:
     config: AetherConfig
     state_dict: dict[str, Tensor]
 
-    def network(self, stage: str | None = None) -> AetherNet:
+    def network(self, stage: Stage | None = None) -> AetherNet:
         """Builds the network in eval mode, in its own stage or in a later one (`fused`).
 
         Raises:
@@ -67,6 +67,12 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
         ForeignWeightsError: something else than weights of an AetherNet.
         CheckpointError: no such file, not a weights file, damaged, a later version, or no such key. Whether the tensors
             are complete and finite is asked by `Checkpoint.network`, so that damaged weights can be looked at.
+
+    Example:
+        >>> from aethernet import read_checkpoint
+        >>> checkpoint = read_checkpoint("aether_tiny_x2")
+        >>> checkpoint.config.title, checkpoint.network(stage="fused").config.stage
+        ('aether_tiny x2 (stage train)', 'fused')
     """
     path = pretrained.resolve(path)
     key, state_dict = read_weights(path, key)
@@ -93,7 +99,18 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[str, dict[st
 def write_checkpoint(path: str | Path, network: AetherNet, metadata: Mapping[str, str] | None = None) -> None:
     """Writes the weights to `path`: `.safetensors`, or `.pth` with BasicSR's entry `params`.
 
-    `metadata` are more texts for the header of a `.safetensors`, or other ones; a `.pth` has no place for them.
+    Args:
+        path: the file; one of this name is replaced, whole or not at all.
+        metadata: more texts for the header of a `.safetensors`, or other ones; a `.pth` has no place for them.
+
+    Raises:
+        OutputError: another ending.
+
+    Example:
+        >>> from aethernet import aether_tiny, load_network, write_checkpoint
+        >>> write_checkpoint("mine.safetensors", aether_tiny(scale=2))
+        >>> load_network("mine.safetensors").config.title
+        'aether_tiny x2 (stage train)'
     """
     path = Path(path)
     state_dict = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
@@ -124,15 +141,24 @@ def file_metadata(config: AetherConfig) -> dict[str, str]:
     }
 
 
-def load_network(name_or_path: str | Path, stage: str | None = None) -> AetherNet:
+def load_network(name_or_path: str | Path, stage: Stage | None = None) -> AetherNet:
     """The network of a weights file, or of weights that come with the package, in eval mode.
 
     Args:
         name_or_path: a file, or a name such as `aether_tiny_x4` (training form) or `aether_tiny_x4_fused`.
         stage: a later stage than that of the weights (`fused`).
 
+    Returns:
+        An `AetherNet`: (N, C, H, W) in [0, 1], RGB or grey -> (N, C, scale H, scale W).
+
     Raises:
         AetherError: as `read_checkpoint` and `Checkpoint.network`.
+
+    Example:
+        >>> import torch
+        >>> from aether_arch import load_network
+        >>> load_network("aether_tiny_x4")(torch.rand(1, 3, 24, 32)).shape
+        torch.Size([1, 3, 96, 128])
     """
     return read_checkpoint(name_or_path).network(stage)
 

@@ -2,9 +2,11 @@
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from aethernet.cli import weights_file
-from aethernet.quantization.settings import CALIBRATION_PICTURES, LEAST_PERCENTILE, PARTS, PERCENTILE, WEIGHT_BITS
+from aethernet.cli.progress import ProgressBars
+from aethernet.quantization.settings import CALIBRATION_PICTURES, LEAST_PERCENTILE, PARTS, PERCENTILE, WeightBits
 
 HELP = "Set the ranges of activations on real pictures: a qat-stage checkpoint to train or to convert to int8."
 
@@ -38,15 +40,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--weight-bits",
         type=int,
         default=7,
-        choices=WEIGHT_BITS,
+        choices=get_args(WeightBits),
         help="7 is right on every CPU; 8 is a finer grid for TensorRT, ARM and x86 with VNNI alone (default: 7)",
     )
     weights_file.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from aethernet.checkpoint.checkpoint import read_checkpoint, write_checkpoint
     from aethernet.data.calibration import CalibrationInputs
     from aethernet.network.calibration import calibrate
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     network = read_checkpoint(args.weights, args.key).network()
     title = network.config.title
     inputs = CalibrationInputs(args.data, network.config.scale, network.config.in_channels, args.number)
-    with tqdm(total=len(inputs), desc="calibrating", unit="", leave=False) as bar:
+    with ProgressBars() as bars:
         calibrate(
             network,
             inputs,
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
                 **dict.fromkeys(args.float, "float"),
             },
             percentile=args.percentile,
-            progress=lambda _: bar.update(),
+            progress=bars.titled("calibrating"),
         )
     write_checkpoint(args.out, network)
     ranges = sorted(quantizer.range.item() for _, quantizer in quantizers(network))

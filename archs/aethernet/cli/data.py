@@ -47,13 +47,11 @@ def _prepare(args: argparse.Namespace) -> int:
     workers = default_workers() if args.workers is None else args.workers
     with tqdm(unit="picture", disable=None) as bar:  # None: silent where the output is no terminal
 
-        def on_progress(done: int, total: int) -> None:
+        def progress(done: int, total: int, what: str) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        summary = prepare_folder(
-            args.hr_dir, args.out, parameters, lmdb=args.lmdb, workers=workers, on_progress=on_progress
-        )
+        summary = prepare_folder(args.hr_dir, args.out, parameters, lmdb=args.lmdb, workers=workers, progress=progress)
     print(f"{summary.written} pictures prepared, {summary.skipped} finished before, {len(summary.failures)} unusable")
     for notice, count in sorted(summary.notices.items()):
         print(f"  {notice}: {count}")

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from aethernet.progress import Progress
+
 HELP = "Train, resume, test, quantise and release a small network on embedded pictures (a few minutes on a CPU)."
 
 
@@ -30,14 +32,17 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.out} existed and was renamed to {archived}")
     bars: dict[str, tqdm] = {}
 
-    def progress(title: str, done: float) -> None:
-        if title not in bars:
-            form = "{desc:<28}{percentage:3.0f}% |{bar:30}| {elapsed}"
-            bars[title] = tqdm(total=1.0, desc=title, bar_format=form)
-        bars[title].n = min(done, 1.0)
-        bars[title].refresh()
-        if done >= 1.0:
-            bars[title].close()
+    def progress(title: str) -> Progress:
+        form = "{desc:<28}{percentage:3.0f}% |{bar:30}| {elapsed}"
+        bar = bars[title] = tqdm(desc=title, bar_format=form)
+
+        def step(done: int, total: int, what: str) -> None:
+            bar.total, bar.n = total, min(done, total)
+            bar.refresh()
+            if done >= total:
+                bar.close()
+
+        return step
 
     try:
         result = run_demo(args.out, scale=args.scale, iterations=args.iterations, progress=progress)

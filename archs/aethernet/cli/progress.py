@@ -1,7 +1,8 @@
 """Progress bars of commands."""
 
-from collections.abc import Callable
 from typing import Any
+
+from aethernet.progress import Progress
 
 
 class ProgressBars:
@@ -11,7 +12,7 @@ class ProgressBars:
         self.bar: Any = None  # tqdm's, which is imported when needed
         self.title = ""
 
-    def titled(self, title: str) -> Callable[[int, int, str], None]:
+    def titled(self, title: str) -> Progress:
         """The callback of one pass over pictures."""
 
         def step(done: int, total: int, what: str) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from aethernet.data.pictures import find_pictures, read_rgb, write_png
 from aethernet.data.subimages import Parameters, cut_pairs
 from aethernet.errors import DataError, OutputError
 from aethernet.machine import cores
+from aethernet.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +57,14 @@ def prepare_folder(
     *,
     lmdb: bool = False,
     workers: int = 1,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda *_: None,
 ) -> Summary:
     """Makes training pairs of all pictures below `hr_dir`; a second run goes on where the first one stopped.
 
     Args:
         lmdb: also packs each folder into an LMDB.
         workers: pictures prepared at the same time, each in a thread.
-        on_progress: called with the number of sources done and their total.
+        progress: called after each source, with its path below `hr_dir`.
 
     Raises:
         DataError: nothing could be prepared. A picture that cannot be used is no error: it is listed in the summary's
@@ -77,7 +78,7 @@ def prepare_folder(
         )
     paths = find_pictures(hr_dir)
     try:
-        return _prepare(hr_dir, out, parameters, paths, lmdb, workers, on_progress)
+        return _prepare(hr_dir, out, parameters, paths, lmdb, workers, progress)
     except OSError as error:
         raise OutputError(f"cannot write below {out}: {error}; run again once that is mended") from error
 
@@ -89,7 +90,7 @@ def _prepare(
     paths: list[Path],
     lmdb: bool,
     workers: int,
-    on_progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> Summary:
     recorded = {"hr_dir": str(hr_dir), "scales": list(parameters.scales), "crop_size": parameters.crop_size}
     recorded |= {"step": parameters.step if parameters.crop_size else None, "min_size": parameters.min_size}
@@ -101,7 +102,7 @@ def _prepare(
             leftover.unlink()
     jobs = list(_jobs(manifest, hr_dir, out, parameters, paths))
     summary.skipped = len(paths) - len(jobs)
-    on_progress(summary.skipped, len(paths))
+    progress(summary.skipped, len(paths), "")
     with contextlib.closing(_results(jobs, workers)) as results:
         for done, (job, result) in enumerate(results, summary.skipped + 1):
             if isinstance(result, Record):
@@ -110,7 +111,7 @@ def _prepare(
                 summary.written += 1
             else:
                 summary.failures.append((job.source, result))
-            on_progress(done, len(paths))
+            progress(done, len(paths), job.source)
     summary.failures.sort()
     sources = {path.relative_to(hr_dir).as_posix() for path in paths}
     records = [record for record in manifest.records.values() if record.source in sources]

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from aethernet.integrations.basicsr.pipeline import process
 from aethernet.integrations.basicsr.pipeline.log import reached_iterations
+from aethernet.progress import Titled
 
 
 def run_command(
     folder: Path,
     title: str,
     *arguments: str,
-    progress: Callable[[str, float], None],
+    progress: Titled,
     iterations: int | None = None,
     succeeded: Callable[[int], bool] = lambda code: code == 0,
 ) -> None:
@@ -19,7 +20,6 @@ def run_command(
 
     Args:
         title: names the log and the step for `progress`.
-        progress: called with the title and the part that is done, 0 to 1.
         iterations: of a training, whose lines `iter: N` then give the progress.
         succeeded: whether an exit code is that of a command that did its work.
 
@@ -27,12 +27,14 @@ def run_command(
         ProcessError: the command failed; the message holds its last lines and the log's path.
     """
 
+    step, steps = progress(title), iterations or 1
+
     def watch(line: str) -> None:
         reached = reached_iterations(line)
         if reached and iterations:
-            progress(title, reached[0] / iterations)
+            step(reached[0], steps, "")
 
-    progress(title, 0.0)
+    step(0, steps, "")
     log = folder / "logs" / f"{title.replace(' ', '_')}.txt"
     process.run_command(*arguments, folder=folder, log=log, watch=watch, succeeded=succeeded)
-    progress(title, 1.0)
+    step(steps, steps, "")

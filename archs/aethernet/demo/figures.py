@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aethernet.bench.timing import Candidate, time_candidates
+from aethernet.bench.timing import time_in_turn
 from aethernet.checkpoint.checkpoint import load_network
 from aethernet.data.degrade import bicubic_upscale
 from aethernet.quality.evaluation import Upscaler, evaluate, mean_quality, network_upscaler
 from aethernet.quality.scores import onnx_upscaler
-from aethernet.runtimes.onnxruntime import open_session, session_function
+from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 
 TIMED_SIZE = (256, 256)
 ROUNDS, WARMUP = 7, 2
@@ -59,8 +59,8 @@ def measure(
     quality = {stage: mean_quality(evaluate(upscale, held_out, scale)) for stage, upscale in upscalers.items()}
     x = torch.rand(1, 3, *TIMED_SIZE, generator=torch.Generator().manual_seed(0))
     in_torch = {stage: functools.partial(network, x) for stage, network in networks.items()}
-    functions = {stage: session_function(open_session(path, threads=1)) for stage, path in onnx.items()}
-    in_onnx = {stage: functools.partial(function, x.numpy()) for stage, function in functions.items()}
+    sessions = {stage: OnnxRuntimeSession(path, threads=1) for stage, path in onnx.items()}
+    in_onnx = {stage: functools.partial(session.run, x.numpy()) for stage, session in sessions.items()}
     rows = []
     ms_torch, ms_onnx = _milliseconds(in_torch), _milliseconds(in_onnx)
     files = weights | onnx
@@ -86,5 +86,5 @@ def measure(
 def _milliseconds(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
     if not runs:
         return {}
-    timings = time_candidates([Candidate(*item) for item in runs.items()], rounds=ROUNDS, warmup=WARMUP)
-    return {timing.name: timing.median_ms for timing in timings}
+    timings = time_in_turn(list(runs.values()), rounds=ROUNDS, warmup=WARMUP)
+    return {name: timing.median_ms for name, timing in zip(runs, timings, strict=True)}

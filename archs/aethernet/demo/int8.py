@@ -1,7 +1,6 @@
 """The second half of the demo: the trained network is fine-tuned for int8, and a release is made of both."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from aethernet.demo.commands import run_command
 from aethernet.demo.options import EXPERIMENT, VARIANT, qat_options, write_yaml
 from aethernet.export.onnx import export_onnx
 from aethernet.network.config import network_name
+from aethernet.progress import Titled
 from aethernet.release.folder import REPORT
 
 MAX_DROP = 0.15
@@ -32,7 +32,7 @@ class Release:
 
 
 def quantize_and_release(
-    out: Path, data: Path, trained: Path, *, scale: int, iterations: int, progress: Callable[[str, float], None]
+    out: Path, data: Path, trained: Path, *, scale: int, iterations: int, progress: Titled
 ) -> Release:
     """Calibrates, fine-tunes and releases; every step as a user would take it.
 
@@ -61,9 +61,10 @@ def quantize_and_release(
         # A file that failed its gate makes for exit code 1, too: the others are there.
         succeeded=lambda code: code == 0 or (code == 1 and (folder / REPORT).exists()),
     )  # fmt: skip
-    progress("int8 without fine-tuning", 0.0)
+    step = progress("int8 without fine-tuning")
+    step(0, 1, "")
     export_onnx(load_network(calibrated, stage="int8"), scale, "int8", ptq)
-    progress("int8 without fine-tuning", 1.0)
+    step(1, 1, "")
     records = json.loads((folder / REPORT).read_text(encoding="utf-8"))["files"]
     problems = [
         f"{record['file']} is not in the bundle: {record['problem']}" for record in records if not record["passed"]

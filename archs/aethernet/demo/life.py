@@ -4,7 +4,6 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from aethernet.demo.commands import run_command
 from aethernet.demo.int8 import MAX_DROP, quantize_and_release
 from aethernet.demo.options import EXPERIMENT, test_options, train_options, write_yaml
 from aethernet.files import atomic_path
+from aethernet.progress import Titled
 
 CROP_SIZE, CROP_STEP = 144, 96
 """Pixels of a training sub-image: decoding whole photographs would cost more than training."""
@@ -37,7 +37,7 @@ class DemoResult:
 
 
 def run_demo(
-    out: Path, *, scale: int = 2, iterations: int = 900, progress: Callable[[str, float], None] = lambda *_: None
+    out: Path, *, scale: int = 2, iterations: int = 900, progress: Titled = lambda _: lambda *_: None
 ) -> DemoResult:
     """Runs the demo in `out`, a folder that is new or empty (the command line sees to that).
 
@@ -45,7 +45,7 @@ def run_demo(
         out: folder for everything: data, experiments, results, pictures, logs.
         scale: 2, 3 or 4.
         iterations: of training; it is interrupted half-way and resumed.
-        progress: called with the step's title and the part of it that is done, 0 to 1.
+        progress: makes a callback for each step, from its title; trainings count iterations.
 
     Raises:
         ProcessError: a command failed (its last lines are in the message). Table, curve and comparison of what was
@@ -73,7 +73,8 @@ def run_demo(
 
     held_out = {path.stem: read_rgb(path)[0] for path in find_pictures(data / "embedded" / "val" / "HR")}
     weights = {"half-way": halfway, "trained": trained}
-    progress("measure", 0.0)
+    step = progress("measure")
+    step(0, 1, "")
     table = Table(out / "table.json", scale, iterations, list(held_out), started)
     table.write(rows := figures.measure(weights, {}, held_out, scale, tested))
     files = {
@@ -83,12 +84,13 @@ def run_demo(
         ),
         "comparison": pictures.comparison(trained, held_out, scale, out / "comparison.png"),
     }
-    progress("measure", 1.0)
+    step(1, 1, "")
 
     release = quantize_and_release(
         out, data, trained, scale=scale, iterations=max(20, iterations // 9), progress=progress
     )
-    progress("measure all", 0.0)
+    step = progress("measure all")
+    step(0, 1, "")
     fused = release.file("_fused.safetensors")
     onnx = {
         "fp32 ONNX": release.file("_fp32.onnx"),
@@ -102,7 +104,7 @@ def run_demo(
     )  # fmt: skip
     conditions = table.write(rows)
     files |= {"release": release.folder, "report": release.folder / "report.html"}
-    progress("measure all", 1.0)
+    step(1, 1, "")
     return DemoResult(rows, list(held_out), conditions, files, [*problems(rows), *release.problems])
 
 
@@ -131,7 +133,7 @@ class Table:
         return conditions
 
 
-def prepare_data(out: Path, scale: int, progress: Callable[[str, float], None]) -> Path:
+def prepare_data(out: Path, scale: int, progress: Titled) -> Path:
     """Writes the embedded pictures and cuts those for training into sub-images; returns the folder of both."""
     embedded, cut = out / "data" / "embedded", out / "data" / "train"
     run_command(out, "write pictures", "data", "embedded", str(embedded), "--scales", str(scale), progress=progress)

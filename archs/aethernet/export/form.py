@@ -5,7 +5,7 @@ gives bytes spares them the conversion, and a quarter of the memory traffic on t
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from aethernet.checks import is_whole, one_of, whole_number
 from aethernet.errors import UsageError
 
-PIXELS = ("float", "uint8_nchw", "uint8_nhwc")
+Pixels = Literal["float", "uint8_nchw", "uint8_nhwc"]
 """(N, C, H, W) float32 in [0, 1]; bytes in the same order; bytes with the channels last, (N, H, W, C)."""
 LARGEST_BYTE = 255.0
 
@@ -30,10 +30,10 @@ class Form:
 
     static: tuple[int, int] | None = None
     batch: int | None = None
-    pixels: str = "float"
+    pixels: Pixels = "float"
 
     def __post_init__(self) -> None:
-        one_of("pixels", self.pixels, PIXELS, UsageError)
+        one_of("pixels", self.pixels, get_args(Pixels), UsageError)
         if self.static is not None and (len(self.static) != 2 or not all(is_whole(side, 1) for side in self.static)):
             raise UsageError(f"static must be height and width in pixels, such as (270, 480), not {self.static!r}")
         if self.batch is not None:

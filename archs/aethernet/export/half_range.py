@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from aethernet.errors import DataError, StageError
 from aethernet.network.blocks import ChannelAttention, SpatialAttention
 from aethernet.network.network import AetherNet
+from aethernet.progress import Progress, counted
 
 LARGEST = 65504.0
 """The largest finite float16."""
@@ -81,15 +82,12 @@ class HalfReport:
 
 
 @torch.no_grad()
-def half_ranges(
-    network: AetherNet, pictures: Iterable[Tensor], *, progress: Callable[[int], None] | None = None
-) -> HalfReport:
+def half_ranges(network: AetherNet, pictures: Iterable[Tensor], *, progress: Progress | None = None) -> HalfReport:
     """Runs the fused network in float32 and notes what each layer puts out.
 
     Args:
         network: of stage train or fused; it is copied and left as it is.
         pictures: (N, C, H, W) tensors in [0, 1], of any sizes.
-        progress: called with the number of pictures so far.
 
     Raises:
         StageError: a network on int8 grids. DataError: no pictures.
@@ -105,10 +103,9 @@ def half_ranges(
         if isinstance(module, COMPUTING) or not (list(module.children()) or isinstance(module, nn.Identity)):
             module.register_forward_hook(_watch(outputs, name))
     count = 0
-    for count, picture in enumerate(pictures, start=1):
+    for picture in counted(pictures, progress):
         fused(picture.cpu().float())
-        if progress:
-            progress(count)
+        count += 1
     if not count:
         raise DataError("there are no pictures to look for large activations on: give at least one")
     layers = []

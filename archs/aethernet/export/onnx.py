@@ -8,16 +8,17 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from aethernet.checks import one_of
 from aethernet.errors import ExportError, MissingDependencyError, StageError, UsageError
-from aethernet.export.form import BytesAround, Form
+from aethernet.export.form import BytesAround, Form, Pixels
 from aethernet.export.half_range import LARGEST
 from aethernet.export.lowering import EXPORTED, LOWERED, lower
-from aethernet.export.qdq import TARGETS, QdqArithmetic, set_arithmetic
+from aethernet.export.qdq import TARGETS, QdqArithmetic, TargetName, set_arithmetic
 from aethernet.files import atomic_path
 from aethernet.network.network import AetherNet
 from aethernet.version import __version__
@@ -25,8 +26,9 @@ from aethernet.version import __version__
 if TYPE_CHECKING:
     import onnx
 
-PRECISIONS = ("fp32", "fp16", "int8")
-OPSETS = {"fp32": 17, "fp16": 17, "int8": 21}
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+OPSETS: dict[Precision, int] = {"fp32": 17, "fp16": 17, "int8": 21}
 """Operator sets by default; docs/export.md says which runtime reads which. TensorRT 8 ends at 17."""
 LEAST_OPSET, LARGEST_OPSET = 17, 22
 """Nothing in these graphs needs a newer one, and older runtimes would not read it."""
@@ -47,14 +49,14 @@ class HalfInside(nn.Module):
 def export_onnx(
     model: AetherNet,
     scale: int = 4,
-    precision: str = "fp32",
+    precision: Precision = "fp32",
     path: str | Path | None = None,
     opset: int | None = None,
-    target: str = "ort",
+    target: TargetName = "ort",
     *,
     static: tuple[int, int] | None = None,
     batch: int | None = None,
-    pixels: str = "float",
+    pixels: Pixels = "float",
 ) -> Path:
     """Writes the network as ONNX: `input` (N, C, H, W) in [0, 1], RGB -> `output` (N, C, scale H, scale W).
 
@@ -80,6 +82,11 @@ def export_onnx(
         ExportError: weights too large for fp16, or an operator set that this torch cannot write.
         StageError: a network of the wrong stage.
         MissingDependencyError: as `require_exporter`.
+
+    Example:
+        >>> from aether_arch import aether_tiny, export_onnx
+        >>> export_onnx(aether_tiny(scale=2), scale=2, precision="fp16", static=(270, 480)).name
+        'aether_tiny_x2_fp16_270x480.onnx'
     """
     form = Form(static=static, batch=batch, pixels=pixels)
     opset = check_choices(precision, target, opset)
@@ -113,12 +120,10 @@ def require_exporter() -> None:
         raise MissingDependencyError(f"ONNX export needs {error.name}: pip install onnx onnxscript") from error
 
 
-def check_choices(precision: str, target: str = "ort", opset: int | None = None) -> int:
+def check_choices(precision: Precision, target: TargetName = "ort", opset: int | None = None) -> int:
     """The operator set to write; raises `UsageError` for a precision, target or operator set that there is not."""
-    if precision not in PRECISIONS:
-        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-    if target not in TARGETS:
-        raise UsageError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
+    one_of("precision", precision, PRECISIONS, UsageError)
+    one_of("target", target, TARGETS, UsageError)
     opset = OPSETS[precision] if opset is None else opset
     if opset < LEAST_OPSET:
         raise UsageError(f"opset must be at least {LEAST_OPSET}, not {opset}")
@@ -127,12 +132,12 @@ def check_choices(precision: str, target: str = "ort", opset: int | None = None)
     return opset
 
 
-def file_suffix(precision: str, target: str, form: Form) -> str:
+def file_suffix(precision: Precision, target: TargetName, form: Form) -> str:
     """What stands behind a network's name in the name of its file."""
     return f"_{precision}{f'_{target}' if precision == 'int8' else ''}{form.suffix}.onnx"
 
 
-def _exportable(model: AetherNet, precision: str, target: str, opset: int) -> nn.Module:
+def _exportable(model: AetherNet, precision: Precision, target: TargetName, opset: int) -> nn.Module:
     """A copy of the model in the form that is traced."""
     stage = model.config.stage
     if precision == "int8":
@@ -197,7 +202,7 @@ def _traced(network: nn.Module, in_channels: int, form: Form, opset: int) -> "on
     return proto
 
 
-def _metadata(model: AetherNet, precision: str, target: str, form: Form) -> dict[str, str]:
+def _metadata(model: AetherNet, precision: Precision, target: TargetName, form: Form) -> dict[str, str]:
     radius = model.receptive_radius
     config = dataclasses.replace(model.config, stage="int8" if precision == "int8" else "fused")
     return {

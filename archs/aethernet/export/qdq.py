@@ -6,6 +6,7 @@ run at half the speed of float in ONNX Runtime on x86.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,8 @@ class Target:
     int32_bias: bool
 
 
-TARGETS = {
+TargetName = Literal["ort", "openvino", "tensorrt"]
+TARGETS: dict[TargetName, Target] = {
     "ort": Target("ONNX Runtime", torch.uint8, 128, int32_bias=True),
     "openvino": Target("OpenVINO", torch.uint8, 128, int32_bias=True),
     "tensorrt": Target("TensorRT", torch.int8, 0, int32_bias=False),

@@ -6,7 +6,7 @@ All tensors are (N, C, H, W). Modules that are `Fusible` become one plain convol
 import copy
 import math
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from aethernet.network.norms import DeploymentNorm, LayerNorm2d
 from aethernet.network.operations import Add, Multiply
 from aethernet.network.reparam import Fusible, pad_kernel, plain_conv, scale_outputs
 
+Tail = Literal["stepwise", "direct"]
+"""How the picture's pixels are made: in steps of two, with an activation between, or by one convolution."""
 LEAKY_SLOPE = 0.1
 FUSION_NORM_INIT = 0.1
 
@@ -289,7 +291,7 @@ class AdaptiveUpsample(nn.Sequential):
 
     STEPS: ClassVar[dict[int, tuple[int, ...]]] = {1: (1,), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
-    def __init__(self, in_channels: int, out_channels: int, scale: int, tail: str, mid_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, scale: int, tail: Tail, mid_channels: int) -> None:
         layers: list[nn.Module] = []
         *inner, last = self.steps(scale, tail)
         for step in inner:
@@ -305,7 +307,7 @@ class AdaptiveUpsample(nn.Sequential):
         super().__init__(*layers)
 
     @classmethod
-    def steps(cls, scale: int, tail: str) -> tuple[int, ...]:
+    def steps(cls, scale: int, tail: Tail) -> tuple[int, ...]:
         """The factors by which the picture grows, one convolution for each."""
         return cls.STEPS[scale] if tail == "stepwise" else (scale,)
 

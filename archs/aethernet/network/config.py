@@ -6,26 +6,36 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from aethernet.checks import did_you_mean, is_number, is_whole, one_of, whole_number
 from aethernet.errors import CheckpointError, ConfigError
-from aethernet.network.blocks import AdaptiveUpsample
+from aethernet.network.blocks import AdaptiveUpsample, Tail
+from aethernet.network.operations import Skip
 from aethernet.quantization.settings import QuantizationConfig
 
 ARCH_VERSION = 1
 """Version of the structure and of the names in a state dict."""
 
-STAGES = ("train", "fused", "qat", "int8")
+Stage = Literal["train", "fused", "qat", "int8"]
 """The stages of a model's life, in their order. Weights load into their own stage and into later ones."""
+Block = Literal["gated", "plain"]
+NormType = Literal["deployment", "layernorm", "none"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
-NORM_TYPES = ("deployment", "layernorm", "none")
-SKIPS = ("none", "nearest", "bilinear")
-BLOCKS = ("gated", "plain")
-TAILS = ("stepwise", "direct")
+CHOICES: dict[str, tuple] = {
+    "scale": tuple(AdaptiveUpsample.STEPS),
+    "in_channels": (1, 3),
+    "block": get_args(Block),
+    "tail": get_args(Tail),
+    "norm_type": get_args(NormType),
+    "skip": get_args(Skip),
+    "stage": STAGES,
+}
+"""The values of the fields that have few."""
 NAME_PATTERN = re.compile(r"aether_([a-z]+)_x(\d+)")
 CONFIG_KEY = "config"
 """Name of the state dict entry that holds the configuration: JSON text as bytes (uint8)."""
@@ -64,24 +74,32 @@ class AetherConfig:
         quantization: what is int8 from stage `qat` on: a preset (`ort`, `openvino`, `tensorrt`, `quality`), a mapping, or
             a `QuantizationConfig`.
         variant: name of the variant, for messages; `custom` for own sizes.
+
+    Example:
+        >>> from aether_arch import AetherConfig
+        >>> AetherConfig(width=16, depths=(2, 2), scale=2).title
+        'aether_custom x2 (stage train)'
+        >>> AetherConfig(width=16, depths=(2, 2), scale=5)
+        Traceback (most recent call last):
+        aethernet.errors.ConfigError: scale must be one of 1, 2, 3, 4, 8, not 5
     """
 
     width: int
     depths: tuple[int, ...]
     scale: int = 4
     in_channels: int = 3
-    block: str = "gated"
+    block: Block = "gated"
     kernel_size: int | tuple[int, ...] = 11
     expansion: float = 2.0
     channel_attention: bool = False
     spatial_attention: bool = False
-    norm_type: str = "deployment"
+    norm_type: NormType = "deployment"
     norm_freeze_iter: int | None = 150_000
-    tail: str = "stepwise"
+    tail: Tail = "stepwise"
     tail_channels: int = 24
-    skip: str = "nearest"
+    skip: Skip = "nearest"
     drop_path: float = 0.0
-    stage: str = "train"
+    stage: Stage = "train"
     quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     variant: str = "custom"
 
@@ -96,13 +114,8 @@ class AetherConfig:
             raise ConfigError(f"depths must be a list of block counts such as [4, 4, 4, 4], not {self.depths!r}")
         for depth in self.depths:
             whole_number("every entry of depths", depth, 1, ConfigError)
-        one_of("scale", self.scale, tuple(AdaptiveUpsample.STEPS), ConfigError)
-        one_of("in_channels", self.in_channels, (1, 3), ConfigError)
-        one_of("block", self.block, BLOCKS, ConfigError)
-        one_of("tail", self.tail, TAILS, ConfigError)
-        one_of("norm_type", self.norm_type, NORM_TYPES, ConfigError)
-        one_of("skip", self.skip, SKIPS, ConfigError)
-        one_of("stage", self.stage, STAGES, ConfigError)
+        for name, allowed in CHOICES.items():
+            one_of(name, getattr(self, name), allowed, ConfigError)
         for size in self.kernel_sizes:
             if not is_whole(size) or size < 3 or size % 2 == 0:
                 raise ConfigError(f"kernel_size must be odd and at least 3 (3, 5, 7, 9, 11, ...), not {size!r}")

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from aethernet.errors import CheckpointError, StageError
-from aethernet.network.config import CONFIG_KEY, STAGES, AetherConfig
+from aethernet.network.config import CONFIG_KEY, STAGES, AetherConfig, Stage
 from aethernet.network.graph import AetherGraph
 from aethernet.network.migrations import up_to_date
 from aethernet.network.placement import place_integers, place_quantizers
 from aethernet.network.reparam import chained, fuse
 from aethernet.quantization.fake import WATCHED_BATCHES, quantizers
-from aethernet.quantization.settings import QuantizationConfig
+from aethernet.quantization.settings import Preset, QuantizationConfig
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,19 @@ class AetherNet(AetherGraph):
 
     The output is not clamped. `config.stage` decides the structure; `fuse_model` moves an existing network from
     `train` to `fused`. Weights of an earlier stage load into a later one and are fused on the way in.
+
+    Args:
+        config: sizes, scale, stage; the `aether_...` functions have those of the variants.
+
+    Raises:
+        ValueError: in the forward pass, for an input that is not (N, C, H, W) with the network's channels.
+
+    Example:
+        >>> import torch
+        >>> from aether_arch import AetherConfig, AetherNet
+        >>> network = AetherNet(AetherConfig(width=16, depths=(1, 1), scale=2))
+        >>> network(torch.rand(1, 3, 24, 32)).shape
+        torch.Size([1, 3, 48, 64])
     """
 
     def __init__(self, config: AetherConfig) -> None:
@@ -33,8 +46,18 @@ class AetherNet(AetherGraph):
         self._advance(config.stage)
 
     @classmethod
-    def from_state_dict(cls, state_dict: Mapping[str, Tensor], stage: str | None = None) -> "AetherNet":
-        """Rebuilds a network from its tensors alone, in its own stage or in a later one."""
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor], stage: Stage | None = None) -> "AetherNet":
+        """Rebuilds a network from its tensors alone, in its own stage or in a later one.
+
+        Raises:
+            CheckpointError: no weights of an AetherNet, or tensors that it cannot have.
+            StageError: an earlier stage, or int8 without ranges.
+
+        Example:
+            >>> from aether_arch import AetherNet, aether_tiny
+            >>> AetherNet.from_state_dict(aether_tiny(scale=2).state_dict(), stage="fused").config.title
+            'aether_tiny x2 (stage fused)'
+        """
         state_dict = up_to_date(state_dict)
         if CONFIG_KEY not in state_dict:
             raise CheckpointError(f"these are no AetherNet weights: the entry {CONFIG_KEY!r} is missing")
@@ -48,13 +71,24 @@ class AetherNet(AetherGraph):
 
         Optimisers that were built before hold the old parameters: build them after. A `layernorm` cannot fold and
         stays in the graph; a warning says so.
+
+        Returns:
+            The network itself.
+
+        Example:
+            >>> import torch
+            >>> from aether_arch import aether_custom
+            >>> network, picture = aether_custom(scale=2, width=16, depths=[1]).eval(), torch.rand(1, 3, 16, 16)
+            >>> before = network(picture)
+            >>> torch.allclose(network.fuse_model()(picture), before, atol=1e-5)
+            True
         """
         if self.config.stage == "train" and self.config.norm_type == "layernorm":
             logger.warning("layernorm cannot fold: it stays in the fused graph; norm_type deployment folds")
         self._fuse()
         return self
 
-    def prepare_qat(self, quantization: str | Mapping[str, Any] | QuantizationConfig | None = None) -> "AetherNet":
+    def prepare_qat(self, quantization: Preset | Mapping[str, Any] | QuantizationConfig | None = None) -> "AetherNet":
         """Puts the network on int8 grids for quantisation-aware training, in place; unfused networks are fused first.
 
         Build the optimiser afterwards: fusing makes new parameters, and the ranges of activations are new ones, too.
@@ -65,8 +99,17 @@ class AetherNet(AetherGraph):
         Args:
             quantization: a preset or settings; by default those of the configuration (`ort`).
 
+        Returns:
+            The network itself.
+
         Raises:
             StageError: the network is an int8 network already, or one of stage qat with other settings.
+            ConfigError: an unknown preset, or settings that are not allowed.
+
+        Example:
+            >>> from aether_arch import aether_tiny
+            >>> aether_tiny(scale=2).prepare_qat({"last": "float"}).config.quantization.last
+            'float'
         """
         wanted = self.config.quantization if quantization is None else QuantizationConfig.read(quantization)
         if self.config.quantized:
@@ -92,6 +135,13 @@ class AetherNet(AetherGraph):
 
         Raises:
             StageError: the network is of another stage, or its ranges are unknown.
+
+        Example:
+            >>> import torch
+            >>> from aether_arch import aether_tiny, calibrate
+            >>> network = calibrate(aether_tiny(scale=2), [torch.rand(1, 3, 32, 32)])
+            >>> network.convert_to_quantized().config.title
+            'aether_tiny x2 (stage int8)'
         """
         if self.config.stage != "qat":
             raise StageError(
@@ -120,7 +170,7 @@ class AetherNet(AetherGraph):
         self.config = dataclasses.replace(self.config, stage="int8")
         self.requires_grad_(False)
 
-    def _advance(self, stage: str) -> None:
+    def _advance(self, stage: Stage) -> None:
         """Moves the structure on to `stage`, without asking for ranges: they may be loaded later."""
         if stage != "train":
             self._fuse()

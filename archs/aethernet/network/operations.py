@@ -1,9 +1,13 @@
 """Operations without weights, as modules: a later stage of the network swaps them for others by their type."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Skip = Literal["none", "nearest", "bilinear"]
+"""How the input picture is enlarged before it is added to the output."""
 INPUT_MEAN = 0.5
 """What stands between a picture in [0, 1] and numbers around 0."""
 
@@ -39,7 +43,7 @@ class ImageSkip(nn.Module):
         mode: `nearest` or `bilinear`; `none` adds nothing.
     """
 
-    def __init__(self, mode: str, scale: int) -> None:
+    def __init__(self, mode: Skip, scale: int) -> None:
         super().__init__()
         self.mode = mode
         self.scale = scale

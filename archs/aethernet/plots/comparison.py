@@ -1,9 +1,9 @@
 """Networks side by side, with their trainings and times: what a plot needs of a benchmark."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from aethernet.arena.records import Latency, RunResult
 from aethernet.conditions import Conditions
 from aethernet.errors import DataError
 
@@ -27,66 +27,29 @@ class Setting:
         return f"{self.engine}, {self.threads} thread{'s' if self.threads != 1 else ''}, {self.size}"
 
 
-@dataclass(frozen=True)
-class Latency:
-    """Median time of one picture and the range that holds 80 % of the runs, in ms."""
-
-    median_ms: float
-    p10_ms: float
-    p90_ms: float
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Validation during a training: PSNR in dB after so many iterations and seconds."""
-
-    iteration: int
-    seconds: float
-    psnr: float
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training and its PSNR in dB on each set; for weights from elsewhere `iterations` is 0 and nothing is known."""
-
-    seed: int
-    iterations: int
-    seconds: float
-    curve: tuple[CurvePoint, ...]
-    psnr: dict[str, float]
-
-    def covers(self, sets: Sequence[str]) -> bool:
-        """Whether it was measured on all of them."""
-        return all(name in self.psnr for name in sets)
-
-    def mean_psnr(self, sets: Sequence[str]) -> float:
-        """The mean over sets, each weighing the same."""
-        return math.fsum(self.psnr[name] for name in sets) / len(sets)
-
-
 @dataclass
-class Contestant:
-    """A network of the comparison, with its trainings and times."""
+class Network:
+    """A network of the comparison, with its times and trainings; weights from elsewhere are a run of 0 iterations."""
 
     name: str
     spec: str
     params: int | None = None
     speed: dict[Setting, Latency] = field(default_factory=dict)
-    runs: list[Run] = field(default_factory=list)
+    runs: list[RunResult] = field(default_factory=list)
 
     @property
     def is_own(self) -> bool:
         return self.spec.startswith(OWN_PREFIX)
 
     @property
-    def longest_runs(self) -> list[Run]:
+    def longest_runs(self) -> list[RunResult]:
         """The seeds of the longest training. Runs that were given the same seconds, not iterations, come out nearly
         alike and count as one length."""
         most = max((run.iterations for run in self.runs), default=0)
         return [run for run in self.runs if most <= SAME_LENGTH * run.iterations]
 
 
-def mean_iterations(runs: Sequence[Run]) -> int:
+def mean_iterations(runs: Sequence[RunResult]) -> int:
     """Of the seeds of one length."""
     return round(sum(run.iterations for run in runs) / len(runs))
 
@@ -96,16 +59,16 @@ class Comparison:
     """Everything that the files hold about networks of one scale. `val` is the set of the curves."""
 
     name: str
-    scale: int
-    val: str
-    networks: list[Contestant]
-    conditions: list[Conditions]
+    scale: int = 0
+    val: str = ""
+    networks: list[Network] = field(default_factory=list)
+    conditions: list[Conditions] = field(default_factory=list)
 
     @property
     def sets(self) -> list[str]:
         """The sets that every longest run was measured on, in the order of the first."""
         runs = [run for network in self.networks for run in network.longest_runs]
-        return [name for name in (runs[0].psnr if runs else ()) if all(name in run.psnr for run in runs)]
+        return [name for name in (runs[0].quality if runs else ()) if all(name in run.quality for run in runs)]
 
     @property
     def condition_lines(self) -> list[str]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aethernet.plots.comparison import Comparison, Contestant, Run, Setting, mean_iterations
+from aethernet.arena.records import RunResult
+from aethernet.plots.comparison import Comparison, Network, Setting, mean_iterations
 from aethernet.plots.labels import FONT_SIZE, Label, place_labels
 from aethernet.plots.style import (
     ACCENT,
@@ -136,7 +137,7 @@ def training_curves(comparison: Comparison) -> "Figure":
     return figure
 
 
-def _mark(axes: "Axes", network: Contestant, setting: Setting, sets: Sequence[str], style: Style, area: float) -> None:
+def _mark(axes: "Axes", network: Network, setting: Setting, sets: Sequence[str], style: Style, area: float) -> None:
     """One network at its median time and mean PSNR, with the ranges of both."""
     latency = network.speed[setting]
     values = [run.mean_psnr(sets) for run in network.longest_runs]
@@ -152,7 +153,7 @@ def _mark(axes: "Axes", network: Contestant, setting: Setting, sets: Sequence[st
 
 
 def _label(
-    network: Contestant,
+    network: Network,
     setting: Setting,
     sets: Sequence[str],
     look: dict[str, Style],
@@ -170,7 +171,7 @@ def _label(
     return Label(network.speed[setting].median_ms, mean, text, color, radius, network.is_own)
 
 
-def _areas(networks: Sequence[Contestant]) -> dict[str, float]:
+def _areas(networks: Sequence[Network]) -> dict[str, float]:
     """Areas of marks that grow with the logarithm of the parameters: networks differ by a factor of a hundred."""
     counts = {network.name: math.log(network.params or 1) for network in networks}
     low, high = min(counts.values()), max(counts.values())
@@ -178,7 +179,7 @@ def _areas(networks: Sequence[Contestant]) -> dict[str, float]:
     return {name: LEAST_AREA + (MOST_AREA - LEAST_AREA) * (count - low) / span for name, count in counts.items()}
 
 
-def _mean_curve(runs: Sequence[Run]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+def _mean_curve(runs: Sequence[RunResult]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
     """The x values by name, then mean, lowest and highest PSNR, where the first run was validated."""
     iterations = np.array([point.iteration for point in runs[0].curve], dtype=float)
     psnr, seconds = [], []
@@ -190,7 +191,7 @@ def _mean_curve(runs: Sequence[Run]) -> tuple[dict[str, np.ndarray], np.ndarray,
     return x, np.mean(psnr, axis=0), np.min(psnr, axis=0), np.max(psnr, axis=0)
 
 
-def _psnr_limits(networks: Sequence[Contestant]) -> tuple[float, float]:
+def _psnr_limits(networks: Sequence[Network]) -> tuple[float, float]:
     """The range worth looking at: the steep rise from nothing at the start would flatten all that differs."""
     curves = [_mean_curve([run for run in network.longest_runs if run.curve])[1] for network in networks]
     top = max(float(curve.max()) for curve in curves)

@@ -13,7 +13,7 @@ import numpy as np
 from aethernet.data.pictures import SUFFIXES
 from aethernet.errors import MissingDependencyError, OutputError
 from aethernet.files import atomic_path
-from aethernet.plots.comparison import Contestant
+from aethernet.plots.comparison import Network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ class Style:
     zorder: float
 
 
-def styles(networks: Sequence[Contestant]) -> dict[str, Style]:
+def styles(networks: Sequence[Network]) -> dict[str, Style]:
     """A style for each network by name."""
     found: dict[str, Style] = {}
     for is_own, colors, markers in ((True, (ACCENT,), MARKERS), (False, MUTED, MARKERS[1:])):

@@ -1,6 +1,6 @@
 """Several models on several picture sets: the rows of `aethernet bench quality`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.degrade import bicubic_upscale
 from aethernet.errors import MissingDeviceError, UsageError
-from aethernet.progress import Progress
+from aethernet.progress import Titled
 from aethernet.quality.evaluation import (
     PictureQuality,
     Upscaler,
@@ -23,8 +23,8 @@ from aethernet.quality.evaluation import (
     to_batch,
 )
 from aethernet.quality.sets import InputFolder, PictureFolder
-from aethernet.runtimes.models import Subject, resolve_model
-from aethernet.runtimes.onnxruntime import input_shape, open_session, session_function
+from aethernet.runtimes.models import Model, resolve_model
+from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.threads import fixed_threads
 
 BICUBIC, BICUBIC_RGB = "bicubic", "bicubic_rgb"
@@ -74,7 +74,7 @@ def measure_quality(
     lr: Sequence[str | Path] = (),
     device: str = "cpu",
     threads: int | None = None,
-    progress: Callable[[str], Progress] | None = None,
+    progress: Titled | None = None,
 ) -> QualityReport:
     """Measures models on folders of high-resolution pictures; see `evaluate` for how.
 
@@ -117,32 +117,31 @@ def measure_quality(
 
 def onnx_upscaler(path: Path, in_channels: int, threads: int | None = None) -> Upscaler:
     """An `Upscaler` of an ONNX file in ONNX Runtime, whole pictures at once."""
-    session = open_session(path, threads)
-    size = input_shape(session)[2:]
+    session = OnnxRuntimeSession(path, threads=threads)
+    size = session.input_shape[2:]
     if any(isinstance(length, int) for length in size):
         raise UsageError(f"{path} takes pictures of {size[0]}x{size[1]} only: export it with dynamic height and width")
-    function = session_function(session)
-    return lambda picture: from_batch(function(to_batch(picture, in_channels)))
+    return lambda picture: from_batch(session.run(to_batch(picture, in_channels)))
 
 
 def _entries(models: Sequence[str], scale: int | None, device: str, threads: int | None) -> list[_Entry]:
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise MissingDeviceError(f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out")
-    subjects = {spec: resolve_model(spec) for spec in models if spec not in (BICUBIC, BICUBIC_RGB)}
-    for subject in subjects.values():
-        if not subject.trained:
+    opened = {spec: resolve_model(spec) for spec in models if spec not in (BICUBIC, BICUBIC_RGB)}
+    for model in opened.values():
+        if not model.trained:
             raise UsageError(
-                f"{subject.label} has random weights, so its quality means nothing: give a checkpoint, or packaged "
+                f"{model.label} has random weights, so its quality means nothing: give a checkpoint, or packaged "
                 f"weights ({', '.join(pretrained.available()) or 'there are none'})"
             )
-        if scale not in (None, subject.scale):
-            raise UsageError(f"{subject.label} upscales by {subject.scale}, but --scale {scale} was given: they must "
+        if scale not in (None, model.scale):
+            raise UsageError(f"{model.label} upscales by {model.scale}, but --scale {scale} was given: they must "
                               "agree, or leave --scale out")  # fmt: skip
-    scales = {scale} if scale else {subject.scale for subject in subjects.values()}
+    scales = {scale} if scale else {model.scale for model in opened.values()}
     entries = []
     for spec in dict.fromkeys(models):
-        if spec in subjects:
-            entries.append(_network_entry(subjects[spec], device, threads))
+        if spec in opened:
+            entries.append(_network_entry(opened[spec], device, threads))
         elif len(scales) != 1:
             raise UsageError(f"{spec} needs --scale" + (f": the models have {sorted(scales)}" if scales else ""))
         else:
@@ -150,11 +149,11 @@ def _entries(models: Sequence[str], scale: int | None, device: str, threads: int
     return entries
 
 
-def _network_entry(subject: Subject, device: str, threads: int | None) -> _Entry:
-    if subject.onnx is not None:
-        return _Entry(subject.label, subject.scale, onnx_upscaler(subject.onnx, subject.in_channels, threads))
-    assert subject.network is not None
-    return _Entry(subject.label, subject.scale, network_upscaler(subject.network, device))
+def _network_entry(model: Model, device: str, threads: int | None) -> _Entry:
+    if model.onnx is not None:
+        return _Entry(model.label, model.scale, onnx_upscaler(model.onnx, model.in_channels, threads))
+    assert model.network is not None
+    return _Entry(model.label, model.scale, network_upscaler(model.network, device))
 
 
 def _bicubic_entry(spec: str, scale: int) -> _Entry:

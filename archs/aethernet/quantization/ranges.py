@@ -1,11 +1,12 @@
 """The ranges of activations, from pictures: largest magnitude, or a percentile of all magnitudes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from aethernet.errors import DataError, UsageError
+from aethernet.progress import Progress, counted
 from aethernet.quantization.fake import quantizers
 from aethernet.quantization.settings import LEAST_PERCENTILE
 
@@ -55,7 +56,7 @@ def set_ranges(
     pictures: Iterable[Tensor],
     *,
     percentile: float = 100.0,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """Runs the network on pictures, activations unrounded, and sets the range of every quantiser.
 
@@ -63,7 +64,6 @@ def set_ranges(
         network: with fake quantisers; its ranges so far do not matter. Left in the mode it was in.
         pictures: (N, C, H, W) tensors in [0, 1], of any sizes.
         percentile: of the magnitudes; 100 is the largest one, less cuts off outliers.
-        progress: called with the number of pictures so far.
 
     Returns:
         The number of tensors in `pictures`.
@@ -81,10 +81,9 @@ def set_ranges(
     try:
         for name, quantizer in quantizers(network):
             quantizer.observe = seen[name]
-        for count, picture in enumerate(pictures, start=1):
+        for picture in counted(pictures, progress):
             network(picture.to(device))
-            if progress:
-                progress(count)
+            count += 1
     finally:
         for _, quantizer in quantizers(network):
             quantizer.observe = None

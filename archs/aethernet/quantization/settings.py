@@ -3,14 +3,15 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from aethernet.checks import is_one_of
 from aethernet.errors import ConfigError
 
-PRECISIONS = ("int8", "float")
-RANGES = ("learnt", "fixed")
-WEIGHT_BITS = (7, 8)
+Precision = Literal["int8", "float"]
+Ranges = Literal["learnt", "fixed"]
+WeightBits = Literal[7, 8]
+Preset = Literal["ort", "openvino", "tensorrt", "quality"]
 PERCENTILE = LEAST_PERCENTILE = 99.99
 """Of an activation's magnitudes, by default and at least. It cuts off the largest one in ten thousand, which spends the
 levels on what is common: 0.13 dB on Set5 for tiny x4 without any training. 99.9 costs 0.18 dB."""
@@ -37,18 +38,18 @@ class QuantizationConfig:
             VNNI.
     """
 
-    first: str = "int8"
-    last: str = "int8"
-    depthwise: str = "int8"
-    gate: str = "int8"
-    residual: str = "int8"
-    ranges: str = "learnt"
-    weight_bits: int = 7
+    first: Precision = "int8"
+    last: Precision = "int8"
+    depthwise: Precision = "int8"
+    gate: Precision = "int8"
+    residual: Precision = "int8"
+    ranges: Ranges = "learnt"
+    weight_bits: WeightBits = 7
 
     def __post_init__(self) -> None:
-        choices: dict[str, tuple] = {"ranges": RANGES, "weight_bits": WEIGHT_BITS}
+        choices: dict[str, tuple] = {"ranges": get_args(Ranges), "weight_bits": get_args(WeightBits)}
         for field in dataclasses.fields(self):
-            value, allowed = getattr(self, field.name), choices.get(field.name, PRECISIONS)
+            value, allowed = getattr(self, field.name), choices.get(field.name, get_args(Precision))
             if not is_one_of(value, allowed):
                 raise ConfigError(
                     f"quantization: {field.name} must be {' or '.join(map(str, allowed))}, not {value!r}; "
@@ -80,7 +81,7 @@ class QuantizationConfig:
 
 PARTS = ("first", "last", "depthwise", "gate", "residual")
 """What can be int8 or float."""
-PRESETS: dict[str, QuantizationConfig] = {}
+PRESETS: dict[Preset, QuantizationConfig] = {}
 PRESETS |= {
     "ort": QuantizationConfig(),
     "openvino": QuantizationConfig(gate="float"),

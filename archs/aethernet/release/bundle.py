@@ -12,13 +12,13 @@ from aethernet.conditions import measurement_conditions, own_command
 from aethernet.errors import UsageError
 from aethernet.export.onnx import require_exporter
 from aethernet.files import atomic_path
-from aethernet.progress import Progress
+from aethernet.progress import Progress, Titled
 from aethernet.quality.sets import PictureFolders
-from aethernet.quantization.settings import CALIBRATION_PICTURES, QuantizationConfig
+from aethernet.quantization.settings import CALIBRATION_PICTURES, Preset, QuantizationConfig
 from aethernet.release import folder as places
 from aethernet.release.bundle_card import bundle_card
 from aethernet.release.crops import BICUBIC, CropCollector
-from aethernet.release.flow import OPENVINO_MISSING, Gate, Made, Titled, make_files
+from aethernet.release.flow import OPENVINO_MISSING, Gate, Made, make_files
 from aethernet.release.latency import measure_latency
 from aethernet.release.log import logged_to
 from aethernet.release.networks import Networks, calibrated, calibration_inputs, is_fine_tuned, read_float, read_tuned
@@ -59,7 +59,7 @@ class Settings:
     key: str | None = None
     qat: str | Path | None = None
     calibration: Sequence[Path] = ()
-    preset: str = "ort"
+    preset: Preset = "ort"
     max_drop: float = MAX_DROP
     pictures: int | None = None
     threads: int | None = None

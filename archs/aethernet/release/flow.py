@@ -14,7 +14,7 @@ from aethernet.export.onnx import export_onnx
 from aethernet.export.saturation import saturation
 from aethernet.files import sha256
 from aethernet.network.network import AetherNet
-from aethernet.progress import Progress
+from aethernet.progress import Progress, Titled
 from aethernet.quality.sets import PictureFolders
 from aethernet.release.crops import BICUBIC, INT8
 from aethernet.release.networks import Networks
@@ -27,8 +27,6 @@ from aethernet.verify.gate import OPENVINO, Check, Gated, Look, file_entry, hold
 
 logger = logging.getLogger(__name__)
 
-Titled = Callable[[str], Progress]
-"""Makes the callback of a step from its title."""
 OPENVINO_MISSING = "not verified in OpenVINO: the package is not installed (pip install openvino)"
 SEVEN_BITS = "`aethernet calibrate` and options/qat keep weights on 7 bits, unless weight_bits: 8 is asked for"
 
@@ -86,8 +84,7 @@ def make_files(
     """
     half = None
     if gate is not None and any(product.precision == "float16" for product in products):
-        step, count = titled("float16 ranges"), len(gate.inputs)
-        half = half_ranges(gate.network, gate.inputs, progress=lambda done: step(done, count, ""))
+        half = half_ranges(gate.network, gate.inputs, progress=titled("float16 ranges"))
     overflows = half is not None and bool(half.overflowing)
     written = {
         product: folder / f"{name}{product.suffix}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from aethernet.bench.engines import ENGINES, Job, NotApplicable
-from aethernet.bench.timing import Candidate, time_candidates
+from aethernet.bench.timing import time_in_turn
 from aethernet.errors import EnvironmentProblem
 from aethernet.progress import Progress
 from aethernet.release.products import FP32, Product
@@ -36,23 +36,22 @@ def measure_latency(
         products: those whose files are in `folder`; those without an engine are left out.
         size: height and width of the low-resolution input.
     """
-    jobs, candidates = [], []
+    jobs, runs = [], []
     ordered = sorted(products, key=lambda product: product != FP32)
     with tempfile.TemporaryDirectory() as scratch, fixed_threads(threads):
         for product in ordered:
             if not product.engines:
                 continue
-            subject = resolve_model(str(folder / f"{name}{product.suffix}"))
-            x = torch.rand(1, subject.in_channels, *size, generator=torch.Generator().manual_seed(0))
+            model = resolve_model(str(folder / f"{name}{product.suffix}"))
+            x = torch.rand(1, model.in_channels, *size, generator=torch.Generator().manual_seed(0))
             for engine in map(ENGINES.__getitem__, product.engines):
                 try:
                     engine.check()
-                    run = engine.prepare(Job(subject, x, threads, Path(scratch)))
+                    runs.append(engine.prepare(Job(model, x, threads, Path(scratch))))
                 except (EnvironmentProblem, NotApplicable):
                     continue  # the gate has said so
                 jobs.append((f"{name}{product.suffix}", TITLES[engine.name], product.precision))
-                candidates.append(Candidate(" ".join(jobs[-1]), run))
-        if not candidates:
+        if not runs:
             return []
-        timings = time_candidates(candidates, rounds=rounds, warmup=WARMUP, threads=threads, progress=progress)
+        timings = time_in_turn(runs, rounds=rounds, warmup=WARMUP, threads=threads, progress=progress)
     return [SpeedRecord(*job, timing) for job, timing in zip(jobs, timings, strict=True)]

@@ -18,7 +18,7 @@ from aethernet.network.network import AetherNet
 from aethernet.network.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
 from aethernet.progress import Progress
 from aethernet.quantization.fake import quantizers
-from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
+from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE, Preset
 
 logger = logging.getLogger(__name__)
 
@@ -133,10 +133,7 @@ def calibration_inputs(
 
 
 def calibrated(
-    network: AetherNet, inputs: CalibrationInputs, preset: str, progress: Progress, percentile: float = PERCENTILE
+    network: AetherNet, inputs: CalibrationInputs, preset: Preset, progress: Progress, percentile: float = PERCENTILE
 ) -> AetherNet:
     """A copy of a float network on int8 grids, with ranges from pictures."""
-    return calibrate(
-        copy.deepcopy(network), inputs, quantization=preset, percentile=percentile,
-        progress=lambda done: progress(done, len(inputs), ""),
-    )  # fmt: skip
+    return calibrate(copy.deepcopy(network), inputs, quantization=preset, percentile=percentile, progress=progress)

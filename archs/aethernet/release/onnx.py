@@ -7,11 +7,13 @@ from pathlib import Path
 
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
 from aethernet.errors import OutputError, StageError, UsageError
-from aethernet.export.form import Form
+from aethernet.export.form import Form, Pixels
 from aethernet.export.half_range import HalfReport
-from aethernet.export.onnx import require_exporter
-from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
-from aethernet.release.flow import Gate, Titled, make_files
+from aethernet.export.onnx import Precision, require_exporter
+from aethernet.export.qdq import TargetName
+from aethernet.progress import Titled
+from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE, Preset
+from aethernet.release.flow import Gate, make_files
 from aethernet.release.folder import folder_inside
 from aethernet.release.networks import Networks, calibrated, calibration_inputs
 from aethernet.release.products import onnx_products
@@ -40,19 +42,19 @@ class ExportSettings:
     name: str | None = None
     key: str | None = None
     force: bool = False
-    precision: Sequence[str] | None = None
-    target: Sequence[str] | None = None
+    precision: Sequence[Precision] | None = None
+    target: Sequence[TargetName] | None = None
     opset: int | None = None
     static: tuple[int, int] | None = None
     batch: int | None = None
-    pixels: str = "float"
+    pixels: Pixels = "float"
     data: Sequence[Path] | None = None
     against: str | None = None
     max_drop: float | None = None
     threads: int | None = None
     number: int | None = None
     percentile: float | None = None
-    preset: str | None = None
+    preset: Preset | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from aethernet.errors import UsageError
 from aethernet.export.form import Form
-from aethernet.export.onnx import check_choices, file_suffix
+from aethernet.export.onnx import Precision, check_choices, file_suffix
+from aethernet.export.qdq import TargetName
 from aethernet.verify.gate import AS_WRITTEN, ONNXRUNTIME, OPENVINO, PYTORCH
 
 
@@ -34,16 +35,17 @@ class Product:
     engines: tuple[str, ...] = ()
     every_x86: bool = False
     remark: str = ""
-    target: str = "ort"
+    target: TargetName = "ort"
 
     @property
     def is_onnx(self) -> bool:
         return self.suffix.endswith(".onnx")
 
     @property
-    def onnx_precision(self) -> str:
+    def onnx_precision(self) -> Precision:
         """As `export_onnx` calls it."""
-        return {"float32": "fp32", "float16": "fp16"}.get(self.precision, self.precision)
+        names: dict[str, Precision] = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
+        return names[self.precision]
 
     @property
     def for_x86(self) -> bool:
@@ -84,7 +86,7 @@ INT8_ONNX = {product.target: product for product in (INT8_ORT, INT8_OPENVINO, IN
 
 
 def onnx_products(
-    precisions: Sequence[str], targets: Sequence[str] = ("ort",), form: Form | None = None, opset: int | None = None
+    precisions: Sequence[Precision], targets: Sequence[TargetName] = ("ort",), form: Form | None = None, opset: int | None = None
 ) -> list[Product]:
     """The ONNX files of these precisions, int8 for each target, in a form; float ones first, none twice.
 
@@ -101,7 +103,8 @@ def onnx_products(
         raise UsageError("int8 files are written for a runtime: give a target, ort, openvino or tensorrt")
     products = []
     for precision in sorted(dict.fromkeys(precisions), key=lambda precision: precision == "int8"):
-        for target in dict.fromkeys(targets) if precision == "int8" else ("ort",):
+        suited: Sequence[TargetName] = list(dict.fromkeys(targets)) if precision == "int8" else ["ort"]
+        for target in suited:
             check_choices(precision, target, opset)
             base = INT8_ONNX[target] if precision == "int8" else FLOAT_ONNX[precision]
             suffix = file_suffix(precision, target, form)

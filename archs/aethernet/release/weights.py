@@ -13,9 +13,10 @@ from aethernet.checkpoint.checkpoint import Checkpoint, load_network, read_check
 from aethernet.errors import OutputError, StageError, UsageError
 from aethernet.files import atomic_path
 from aethernet.network.config import AetherConfig
+from aethernet.progress import Titled
 from aethernet.quality.scores import BICUBIC, QualityReport, measure_quality
 from aethernet.release.card import Card
-from aethernet.release.flow import Titled, make_files
+from aethernet.release.flow import make_files
 from aethernet.release.networks import Networks, is_fine_tuned, prove_fusion
 from aethernet.release.origin import read_origin
 from aethernet.release.products import FUSED, INT8, TRAINING

@@ -1,7 +1,8 @@
 """What may stand for MODEL on the command line, and what it becomes."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -31,10 +32,10 @@ KNOWN = f"a variant such as aether_tiny_x4, a weights file ({' '.join(WEIGHTS_SU
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model to measure: a network in its deployed form, in eval mode on the CPU, or an ONNX file.
+class Model:
+    """What MODEL names: a network in its deployed form, in eval mode on the CPU, or an ONNX file.
 
-    `label` is its name in tables, `trained` is False for random weights; the others are those of
+    `label` is its name in tables, `trained` is False for random weights; `batch`, `size` and `metadata` are those of
     `OnnxFacts`.
     """
 
@@ -47,10 +48,15 @@ class Subject:
     onnx: Path | None = None
     batch: int | None = None
     size: tuple[int, int] | None = None
-    foreign: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def for_tensorrt(self) -> bool:
+        """A file for TensorRT, which does not run here: others compute it as written, their fused kernels tell nothing."""
+        return self.metadata.get("target") == "tensorrt"
 
 
-def resolve_model(spec: str) -> Subject:
+def resolve_model(spec: str) -> Model:
     """Turns the text of a MODEL argument into what it names.
 
     A variant takes the weights that come with the package; without such, it is built with random ones (seed 0). An
@@ -61,18 +67,18 @@ def resolve_model(spec: str) -> Subject:
     """
     path = Path(spec)
     if PEER_TEXT.fullmatch(spec):
-        return _peer_subject(spec, build_peer(spec), trained=False)
+        return _peer_model(spec, build_peer(spec), trained=False)
     if with_weights := PEER_WITH_WEIGHTS.fullmatch(spec):
-        return _peer_subject(spec, build_with_weights(with_weights[1], Path(with_weights[2])))
+        return _peer_model(spec, build_with_weights(with_weights[1], Path(with_weights[2])))
     if spec.startswith(PREFIX):
         raise ConfigError(f"{spec!r} is not of the form {EXAMPLE!r}, with @FILE behind it for its weights")
     if spec in pretrained.available():
-        return _aether_subject(spec, spec, load_network(spec))
+        return _aether_model(spec, spec, load_network(spec))
     if match := NAME_PATTERN.fullmatch(spec):
         return _variant(spec, match[1], int(match[2]))
     if path.suffix == ".onnx":
         facts = inspect_onnx(path)
-        return Subject(
+        return Model(
             spec,
             path.name,
             facts.scale,
@@ -80,14 +86,14 @@ def resolve_model(spec: str) -> Subject:
             onnx=path,
             batch=facts.batch,
             size=facts.size,
-            foreign=facts.foreign,
+            metadata=facts.metadata,
         )
     if path.suffix in WEIGHTS_SUFFIXES:
         return _weights(spec, path)
     raise ConfigError(f"{spec!r} is not a model; give {KNOWN}")
 
 
-def _variant(spec: str, variant: str, scale: int) -> Subject:
+def _variant(spec: str, variant: str, scale: int) -> Model:
     if variant not in VARIANTS:
         closest = near(variant, VARIANTS, most=1) or list(VARIANTS)
         raise ConfigError(
@@ -96,23 +102,23 @@ def _variant(spec: str, variant: str, scale: int) -> Subject:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = AetherNet(variant_config(variant, scale))
-    return _aether_subject(spec, spec, network.eval(), trained=False)
+    return _aether_model(spec, spec, network.eval(), trained=False)
 
 
-def _weights(spec: str, path: Path) -> Subject:
+def _weights(spec: str, path: Path) -> Model:
     try:
-        return _aether_subject(spec, path.name, load_network(path))
+        return _aether_model(spec, path.name, load_network(path))
     except ForeignWeightsError as error:
         peer = load_peer(path)
         if peer is None:
             raise CheckpointError(f"{error}, and spandrel does not know the architecture either") from error
-        return _peer_subject(spec, peer)
+        return _peer_model(spec, peer)
 
 
-def _aether_subject(spec: str, label: str, network: AetherNet, trained: bool = True) -> Subject:
+def _aether_model(spec: str, label: str, network: AetherNet, trained: bool = True) -> Model:
     network.fuse_model()
-    return Subject(spec, label, network.config.scale, network.config.in_channels, trained, network=network)
+    return Model(spec, label, network.config.scale, network.config.in_channels, trained, network=network)
 
 
-def _peer_subject(spec: str, peer: Peer, trained: bool = True) -> Subject:
-    return Subject(spec, peer.name.removeprefix(PREFIX), peer.scale, peer.in_channels, trained, network=peer.network)
+def _peer_model(spec: str, peer: Peer, trained: bool = True) -> Model:
+    return Model(spec, peer.name.removeprefix(PREFIX), peer.scale, peer.in_channels, trained, network=peer.network)

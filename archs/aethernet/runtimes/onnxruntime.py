@@ -1,14 +1,19 @@
-"""ONNX files as subjects of a measurement: read, counted, run, and written for networks that are not ours."""
+"""ONNX files in ONNX Runtime, and what a picture must look like for them."""
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from aethernet.errors import CheckpointError
+from aethernet.errors import CheckpointError, EngineError, EngineOutOfMemory, MissingDeviceError, UsageError
 from aethernet.optional import optional_package
+from aethernet.runtimes.session import Session, first_line, with_batch, with_bytes
+
+INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
+CONVOLUTIONS = (*INTEGER_CONVOLUTIONS, "Conv", "ConvTranspose", "FusedConv", "NhwcFusedConv")
 
 ELEMENT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 """What a picture may be made of: floats in [0, 1], or bytes."""
@@ -18,27 +23,86 @@ ELEMENT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "te
 class OnnxFacts:
     """What a picture must look like for a file: its channels, and how much larger it comes out.
 
-    `batch` and `size` (height, width) are set where the file takes no others. A file for a runtime that does not run here
-    is `foreign` (TensorRT): ONNX Runtime computes it as written, since its fused kernels tell nothing of the other's.
+    `batch` and `size` (height, width) are set where the file takes no others; `metadata` are the file's own texts.
     """
 
     scale: int
     in_channels: int
     batch: int | None = None
     size: tuple[int, int] | None = None
-    foreign: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def open_session(path: Path, threads: int | None = None, *, optimized: Path | None = None, as_written: bool = False):
-    """An ONNX Runtime session on the CPU; `threads` work inside one operator, None leaves it to the runtime.
+class OnnxRuntimeSession(Session):
+    """An ONNX file of floats or bytes, sizes free or fixed.
 
-    The graph that the runtime has made of the file goes to `optimized`, if given. With `as_written` the runtime fuses
-    nothing: quantised convolutions are computed as the float operations between the rounding steps of the file.
+    Args:
+        threads: that work inside one operator; None leaves their number to the runtime.
+        as_written: the runtime fuses nothing: quantised convolutions are computed as the float operations between the
+            rounding steps of the file.
 
     Raises:
         CheckpointError: no such file, or not a picture-to-picture ONNX model.
-        MissingDependencyError: ONNX Runtime is not installed.
+        UsageError: a device that ONNX Runtime does not know here.
+        EnvironmentProblem: ONNX Runtime, or the device, is missing.
     """
+
+    engine = "onnxruntime"
+
+    def __init__(
+        self, path: Path, device: str = "cpu", threads: int | None = None, *, as_written: bool = False
+    ) -> None:
+        self.path, self.device = Path(path), device
+        self.session = _inference_session(self.path, device, threads, as_written=as_written)
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        self.metadata: dict[str, str] = dict(metadata)
+        self.channels_last = metadata.get("layout") == "NHWC"
+        entry = self.session.get_inputs()[0]
+        self.element_type = ELEMENT_TYPES[entry.type]
+        shape = entry.shape
+        self.input_shape: list[int | str | None] = (
+            [shape[0], shape[3], shape[1], shape[2]] if self.channels_last else list(shape)
+        )
+        """N, C, H, W; numbers where the file takes nothing else."""
+        self._name, self._outputs = entry.name, [self.session.get_outputs()[0].name]
+        run = with_bytes(self._raw, self.channels_last) if self.element_type is np.uint8 else self._floats
+        count = self.input_shape[0]
+        self._run = with_batch(run, count) if isinstance(count, int) else run
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        try:
+            return self._run(batch)
+        except runtime_errors() as error:
+            reason = first_line(error)
+            lacks = any(
+                text in reason for text in ("bad_alloc", "bad allocation", "Failed to allocate memory", "out of memory")
+            )
+            kind = EngineOutOfMemory if lacks else EngineError
+            raise kind(f"ONNX Runtime broke off on {self.path.name}: {reason}") from error
+
+    def integer_convolutions(self) -> tuple[int, int]:
+        """Counted in the graph that ONNX Runtime makes of the file.
+
+        A convolution that is not quantised in the way a runtime expects falls back to float without a word.
+        """
+        onnx = optional_package("onnx", "counting the convolutions of an ONNX file")
+        with tempfile.TemporaryDirectory() as folder:
+            optimized = Path(folder) / "optimized.onnx"
+            _inference_session(self.path, "cpu", 1, optimized=optimized)
+            kinds = [node.op_type for node in onnx.load(str(optimized)).graph.node]
+        return sum(kind in INTEGER_CONVOLUTIONS for kind in kinds), sum(kind in CONVOLUTIONS for kind in kinds)
+
+    def _raw(self, batch: np.ndarray) -> np.ndarray:
+        return self.session.run(self._outputs, {self._name: batch})[0]
+
+    def _floats(self, batch: np.ndarray) -> np.ndarray:
+        return self._raw(batch.astype(self.element_type, copy=False)).astype(np.float32, copy=False)
+
+
+def _inference_session(
+    path: Path, device: str, threads: int | None, *, optimized: Path | None = None, as_written: bool = False
+):
+    """The runtime's own session; the graph that it has made of the file goes to `optimized`, if given."""
     runtime = optional_package("onnxruntime", "running an ONNX file")
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file: give an .onnx file that exists")
@@ -53,17 +117,30 @@ def open_session(path: Path, threads: int | None = None, *, optimized: Path | No
     # Waiting threads that keep spinning would slow down whoever is measured next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(str(path), options, providers=_providers(runtime, device))
     except runtime_errors() as error:
-        raise CheckpointError(f"ONNX Runtime cannot load {path}: {str(error).splitlines()[0]}") from error
-    if len(session.get_inputs()) != 1 or len(session.get_inputs()[0].shape) != 4:
-        shapes = [entry.shape for entry in session.get_inputs()]
-        raise CheckpointError(f"{path} takes inputs of shapes {shapes}, not one picture (N, C, H, W)")
-    if session.get_inputs()[0].type not in ELEMENT_TYPES:
+        raise CheckpointError(f"ONNX Runtime cannot load {path}: {first_line(error)}") from error
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise CheckpointError(
-            f"{path} takes {session.get_inputs()[0].type}: float32 or float16 in [0, 1], or bytes are needed"
+            f"{path} takes inputs of shapes {[entry.shape for entry in inputs]}, not one picture (N, C, H, W)"
         )
+    if inputs[0].type not in ELEMENT_TYPES:
+        raise CheckpointError(f"{path} takes {inputs[0].type}: float32 or float16 in [0, 1], or bytes are needed")
     return session
+
+
+def _providers(runtime, device: str) -> list:
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return ["CPUExecutionProvider"]
+    if kind != "cuda":
+        raise UsageError(f"device {device!r} is not known to ONNX Runtime here: give cpu or cuda")
+    if "CUDAExecutionProvider" not in runtime.get_available_providers():
+        raise MissingDeviceError(
+            f"device {device!r} needs ONNX Runtime's GPU build: pip install onnxruntime-gpu, or leave it out"
+        )
+    return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
 
 
 def runtime_errors() -> tuple[type[Exception], ...]:
@@ -73,50 +150,24 @@ def runtime_errors() -> tuple[type[Exception], ...]:
     return (*(getattr(state, name) for name in names), state.RuntimeException)
 
 
-def channels_last(session) -> bool:
-    """Whether a file takes (N, H, W, C), as those of ours say that do."""
-    return session.get_modelmeta().custom_metadata_map.get("layout") == "NHWC"
-
-
-def input_shape(session) -> list[int | str | None]:
-    """The N, C, H, W that a file takes; numbers where they are fixed."""
-    shape = session.get_inputs()[0].shape
-    return [shape[0], shape[3], shape[1], shape[2]] if channels_last(session) else shape
-
-
-def session_function(session) -> Callable[[np.ndarray], np.ndarray]:
-    """A session as a function of one float32 batch (N, C, H, W) in [0, 1], returned as float32; files of bytes too."""
-    name, kind = session.get_inputs()[0].name, ELEMENT_TYPES[session.get_inputs()[0].type]
-    output = [session.get_outputs()[0].name]
-    if kind is not np.uint8:
-        return lambda batch: session.run(output, {name: batch.astype(kind, copy=False)})[0].astype(
-            np.float32, copy=False
-        )
-    last = channels_last(session)
-
-    def run(batch: np.ndarray) -> np.ndarray:
-        levels = np.rint(batch * 255.0).clip(0, 255).astype(np.uint8)
-        out = session.run(output, {name: np.ascontiguousarray(levels.transpose(0, 2, 3, 1)) if last else levels})[0]
-        return (out.transpose(0, 3, 1, 2) if last else out).astype(np.float32) / 255.0
-
-    return run
-
-
 def inspect_onnx(path: Path, side: int = 32) -> OnnxFacts:
-    """Finds the channels and the scale of a file by running it once on a small picture."""
-    session = open_session(path, as_written=True)  # once, on a few pixels
-    batch, channels, height, width = input_shape(session)
+    """Finds the channels and the scale of a file by running it once on a small picture.
+
+    Raises:
+        CheckpointError: a file that is no upscaler.
+    """
+    session = OnnxRuntimeSession(path, as_written=True)  # once, on a few pixels
+    batch, channels, height, width = session.input_shape
     if channels not in (1, 3):
         raise CheckpointError(f"{path} takes {channels!r} channels: 1 (grey) or 3 (RGB) is needed")
     sides = [length if isinstance(length, int) else side for length in (height, width)]
     shape = (batch if isinstance(batch, int) else 1, channels, *sides)
     try:
-        out = session_function(session)(np.zeros(shape, np.float32))
-    except runtime_errors() as error:
-        raise CheckpointError(f"ONNX Runtime cannot run {path} on {shape}: {str(error).splitlines()[0]}") from error
+        out = session.run(np.zeros(shape, np.float32))
+    except EngineError as error:
+        raise CheckpointError(f"ONNX Runtime cannot run {path} on {shape}: {first_line(error.__cause__)}") from error
     scale, remainder = divmod(out.shape[-1], sides[1])
     if out.ndim != 4 or remainder or out.shape[-2] != sides[0] * scale:
         raise CheckpointError(f"{path} makes {out.shape} of {shape}: it is no upscaler")
     size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-    foreign = session.get_modelmeta().custom_metadata_map.get("target") == "tensorrt"
-    return OnnxFacts(scale, channels, batch if isinstance(batch, int) else None, size, foreign)
+    return OnnxFacts(scale, channels, batch if isinstance(batch, int) else None, size, session.metadata)

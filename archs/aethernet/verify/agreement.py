@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.errors import DataError
@@ -114,17 +113,6 @@ def hold_against(
             )
         )
     return Comparison(tuple(titles), float(means[0, 0]), float(means[0, 1]), tuple(found))
-
-
-def network_run(network: torch.nn.Module) -> Run:
-    """A network in PyTorch as a run, in eval mode."""
-    network = network.eval()
-
-    @torch.inference_mode()
-    def run(batch: np.ndarray) -> np.ndarray:
-        return network(torch.from_numpy(batch)).float().numpy()
-
-    return run
 
 
 def bicubic_run(network: AetherNet) -> Run:

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 HELP = "measure quality and speed, of this and of other networks"
-TABLES = ("quality", "speed", "fusion", "training")
+TABLES = ("quality", "speed")
 OTHERS = ("arena", "plot")
 
 

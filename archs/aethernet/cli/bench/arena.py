@@ -21,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains, measures, prints the table; an interrupted call goes on when it is repeated."""
-    from aethernet.arena import arena_markdown, read_recipe, run_arena
+    from aethernet.arena.arena import run_arena
+    from aethernet.arena.recipe import read_recipe
+    from aethernet.arena.records import arena_markdown
     from aethernet.cli.progress import ProgressBars
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the training would outlive this process

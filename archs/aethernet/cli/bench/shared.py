@@ -5,11 +5,6 @@ import argparse
 from aethernet.cli.arguments import positive
 
 
-def add_patches(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch", type=positive, default=4, help="training patches (default: %(default)s)")
-    parser.add_argument("--patch", type=positive, default=48, help="their low-resolution side (default: %(default)s)")
-
-
 def add_timing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=positive, default=1, help="threads of every engine (default: %(default)s)")
     parser.add_argument("--rounds", type=positive, default=10, help="measured runs of each (default: %(default)s)")

@@ -1,0 +1,53 @@
+"""Networks in PyTorch."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from aethernet.errors import EngineError, EngineOutOfMemory, MissingDeviceError, UsageError
+from aethernet.runtimes.session import Session, first_line
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class TorchSession(Session):
+    """A network, moved to `device` and set to eval; with fp16 or bf16 its weights are converted, so give a copy.
+
+    Raises:
+        UsageError: an unknown precision, or float16 on a CPU.
+        MissingDeviceError: a CUDA device that is not there.
+    """
+
+    engine = "torch"
+
+    def __init__(self, network: nn.Module, device: str = "cpu", precision: str = "fp32") -> None:
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision must be one of {', '.join(PRECISIONS)} in PyTorch, not {precision!r}")
+        try:
+            kind = torch.device(device).type
+        except RuntimeError as error:
+            raise UsageError(
+                f"there is no device {device!r}: give cpu, cuda, or one of several as in cuda:1"
+            ) from error
+        if kind == "cpu" and precision == "fp16":
+            raise UsageError("fp16 in PyTorch is for GPUs, on a CPU it is slower than fp32: leave the precision out")
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise MissingDeviceError(
+                f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out"
+            )
+        self.device, self.precision, self.dtype = device, precision, PRECISIONS[precision]
+        self.network = network.to(device).eval()
+        if precision != "fp32":
+            self.network = self.network.to(self.dtype)
+
+    @torch.inference_mode()
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        try:
+            x = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device, self.dtype)
+            return self.network(x).float().cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            raise EngineOutOfMemory(f"PyTorch ran out of memory on {self.device}: {first_line(error)}") from error
+        except RuntimeError as error:
+            lacks = "not enough memory" in str(error)  # what the CPU's allocator says
+            kind = EngineOutOfMemory if lacks else EngineError
+            raise kind(f"PyTorch broke off on {self.device}: {first_line(error)}") from error

@@ -1,0 +1,65 @@
+"""What every runtime gives for a model: an object that turns batches into larger ones."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+class Session(ABC):
+    """A model opened in a runtime, on one device. It is not for several threads at once.
+
+    Attributes:
+        engine: `torch`, `onnxruntime` or `openvino`.
+        device: where it computes: `cpu`, `cuda`, `cuda:1`.
+    """
+
+    engine: str
+    device: str
+
+    @abstractmethod
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """(N, C, H, W) float32 in [0, 1], RGB or grey -> (N, C, scale H, scale W) float32, not clipped.
+
+        Files of bytes round their input to whole levels, and return such.
+
+        Raises:
+            EngineError: the runtime broke off; `EngineOutOfMemory` where it says that it is for lack of memory.
+        """
+
+    def integer_convolutions(self) -> tuple[int, int] | None:
+        """How many convolutions are computed in integers, of how many; None where the runtime does not tell."""
+        return None
+
+
+def with_batch(run: Run, count: int) -> Run:
+    """A function that takes `count` pictures and no other number as one that takes any: the last ones are repeated."""
+
+    def run_any(batch: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(batch), count):
+            part = batch[start : start + count]
+            missing = count - len(part)
+            full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+            parts.append(run(full)[: len(part)])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    return run_any
+
+
+def with_bytes(run: Run, channels_last: bool) -> Run:
+    """A function of uint8 batches, (N, C, H, W) or (N, H, W, C), as one of float32 (N, C, H, W) in [0, 1]."""
+
+    def run_floats(batch: np.ndarray) -> np.ndarray:
+        levels = np.rint(batch * 255.0).clip(0, 255).astype(np.uint8)
+        out = run(np.ascontiguousarray(levels.transpose(0, 2, 3, 1)) if channels_last else levels)
+        return (out.transpose(0, 3, 1, 2) if channels_last else out).astype(np.float32) / 255.0
+
+    return run_floats
+
+
+def first_line(error: BaseException | None) -> str:
+    """What an error says, on one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
