@@ -18,7 +18,8 @@ from aethernet.cli import main
 from aethernet.data.pictures import write_png
 from aethernet.errors import DataError
 from aethernet.quality.scores import measure_quality
-from aethernet.release import experiment as left, weights
+from aethernet.release import experiment as left
+from aethernet.release import weights
 from aethernet.release.experiment import read_training
 from aethernet.release.origin import read_origin
 
@@ -116,7 +117,11 @@ def test_an_int8_network_has_a_card_of_its_own_beside_its_float_network(experime
     content = (out / "aether_tiny_x2_int8.md").read_text()
     assert re.search(r"\| set +\| +bicubic \| +float.safetensors \| +aether_tiny_x2_int8 \| +over float \|", content)
     assert re.search(r"\| SetA +\|( +[\d.]+ / [\d.]+ \|){3} +[-+]0\.\d{3} dB \|", content)
-    for part in ("8-bit integers, without fine-tuning,", "iterations: 6\n", 'for target in ("ort", "openvino", "tensorrt")'):
+    for part in (
+        "8-bit integers, without fine-tuning,",
+        "iterations: 6\n",
+        'for target in ("ort", "openvino", "tensorrt")',
+    ):
         assert part in content
     assert "training form" not in content
 
@@ -163,7 +168,10 @@ def test_the_front_matter_is_what_hubs_read(experiment, sets):
     assert index["name"] == "mine"
     figures = re.findall(r"\| (Set.) +\|.*\| +([\d.]+) / ([\d.]+) \| +[-+]", body)
     assert [
-        (each["dataset"]["name"], *(f"{metric['value']:.{decimals}f}" for metric, decimals in zip(each["metrics"], (2, 4))))
+        (
+            each["dataset"]["name"],
+            *(f"{metric['value']:.{decimals}f}" for metric, decimals in zip(each["metrics"], (2, 4), strict=True)),
+        )
         for each in index["results"]
     ] == figures
     assert entries == {

@@ -76,7 +76,10 @@ def test_files_of_one_name_are_told_apart(folder, tmp_path):
     shutil.copy(folder / "qat.pth", tmp_path / "float.pth")
     files = [str(tmp_path / "float.pth"), str(folder / "int8.onnx")]
     report = verify_files(files, str(folder / "float.pth"), [folder / "pictures"], threads=1)
-    assert (report.reference, [row.label for row in report.rows]) == (str(folder / "float.pth"), [files[0], "int8.onnx"])
+    assert (report.reference, [row.label for row in report.rows]) == (
+        str(folder / "float.pth"),
+        [files[0], "int8.onnx"],
+    )
 
 
 @pytest.mark.parametrize(

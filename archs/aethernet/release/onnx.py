@@ -127,7 +127,7 @@ def _networks(checkpoint: Checkpoint, settings: ExportSettings, int8: bool, prog
     if not int8:
         return Networks(network)
     assert settings.data  # which `_check` has seen to
-    targets = list(dict.fromkeys(settings.target or ["ort"]))
+    targets: list[TargetName] = list(dict.fromkeys(settings.target or ["ort"]))
     quantized = calibrated(
         network,
         calibration_inputs(settings.data, network, settings.number or CALIBRATION_PICTURES),

@@ -86,7 +86,10 @@ INT8_ONNX = {product.target: product for product in (INT8_ORT, INT8_OPENVINO, IN
 
 
 def onnx_products(
-    precisions: Sequence[Precision], targets: Sequence[TargetName] = ("ort",), form: Form | None = None, opset: int | None = None
+    precisions: Sequence[Precision],
+    targets: Sequence[TargetName] = ("ort",),
+    form: Form | None = None,
+    opset: int | None = None,
 ) -> list[Product]:
     """The ONNX files of these precisions, int8 for each target, in a form; float ones first, none twice.
 

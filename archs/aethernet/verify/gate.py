@@ -109,7 +109,7 @@ def hold_files(
         look: sees every picture and what became of it: NETWORK, the others, and the entries that are shown.
     """
     others = others or {}
-    known = [(reference, reference.run)]
+    known: list[tuple[Session, Run]] = [(reference, reference.run)]
     opened = [[_Opened(runtime, entry, known, scale) for runtime in entry.sessions] for entry in entries]
     runs = [*others.values(), *(each.run for group in opened for each in group if not each.refused)]
     shown = {NETWORK: 0, **{name: number for number, name in enumerate(others, start=1)}}
