@@ -48,10 +48,11 @@ setup(
         "lazy-loader>=0.3",
         "msgspec>=0.18",
         "packaging>=24.2",
-        "pillow>=9.0",
+        "pillow>=11.2.1",  # earlier ones lose colours of animated GIF files, and XMP
         "pyyaml>=6.0",
         "safetensors>=0.3.1",
         "scikit-image>=0.19",  # its photographs are the embedded test pictures
+        "tifffile>=2022.7.28",  # comes with scikit-image; 16-bit TIFF, which Pillow does not write
         "tqdm>=4.62",
     ],
     extras_require={"train": TRAIN, "plot": PLOT, "export": EXPORT, "bench": BENCH, "test": TEST, "dev": DEV},

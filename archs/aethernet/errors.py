@@ -94,3 +94,9 @@ class ProcessError(AetherError, RuntimeError):
 
 class NonFiniteLossError(AetherError, ArithmeticError):
     """Training produced losses or gradients that are not finite, too often in a row to go on."""
+
+
+def one_line(error: BaseException) -> str:
+    """The text of another library's error in one line of at most 200 characters, or its type where it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."

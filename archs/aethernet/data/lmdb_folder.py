@@ -9,7 +9,8 @@ import os
 import shutil
 from pathlib import Path
 
-from aethernet.data.pictures import PNG_COMPRESSION, PNG_SIGNATURE
+from aethernet.data.picture.png import SIGNATURE
+from aethernet.data.pictures import PNG_COMPRESSION
 from aethernet.errors import MissingDependencyError
 
 SOURCE_FILE = "source.txt"  # a digest of the PNG files that the LMDB was made from
@@ -67,7 +68,7 @@ def _pack(files: list[Path], destination: Path) -> None:
 
 def _png_size(data: bytes) -> tuple[int, int]:
     """Height and width, which stand right behind the signature and the name of a PNG's first chunk."""
-    start = len(PNG_SIGNATURE) + 8
+    start = len(SIGNATURE) + 8
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (start, start + 4))
     return height, width
 

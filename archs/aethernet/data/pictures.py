@@ -1,20 +1,18 @@
-"""Reading any picture file as 8-bit RGB, and writing PNG files whole or not at all.
+"""Pictures to train and to measure on: found in folders, read as 8-bit RGB, written as PNG files whole or not at all.
 
-Pillow reads what has 8 bits a sample: its JPEG and WebP pixels equal those of OpenCV, and so of BasicSR, bit for bit
-(Pillow 9.0 and 13.0, OpenCV 4.5 and 5.0: one decoder in both), but for CMYK, off by one level. Of 16-bit colour it keeps 8
-bits, so that OpenCV reads that.
+What has 8 bits a sample is read by Pillow: its JPEG and WebP pixels equal those of OpenCV, and so of BasicSR, bit for bit
+(Pillow 11.2 and 13.0, OpenCV 4.5 and 5.0: one decoder in both), but for CMYK, off by one level.
 """
 
 import io
-import re
-import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from aethernet.data.opencv import opencv
-from aethernet.errors import DataError, MissingDependencyError
+from aethernet.data.picture import orientation
+from aethernet.data.picture.decoding import OPENCV_PIXELS, decode, file_bytes, open_header, orientation_of
+from aethernet.errors import DataError
 from aethernet.files import atomic_path
 
 SUFFIXES = frozenset(
@@ -28,10 +26,10 @@ SUFFIXES = frozenset(
 NOT_PILLOW = frozenset({".exr", ".hdr", ".pic", ".pxm", ".ras", ".sr"})
 """Those of them that OpenCV alone knows."""
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_COMPRESSION = 3  # BasicSR's choice for sub-images: near the smallest size at a fraction of level 9's time
-ORIENTATION = 0x0112  # the EXIF tag: 1 is upright, from 5 on width and height are exchanged
-GREY_16 = ("I", "I;16", "I;16L", "I;16B")  # Pillow's modes of 16-bit grey, whose samples it keeps
+
+MOST_PIXELS = OPENCV_PIXELS
+"""Of a picture that `read_rgb` reads: training data is the user's own."""
 
 
 def find_pictures(directory: str | Path) -> list[Path]:
@@ -66,15 +64,7 @@ def read_rgb(path: str | Path) -> tuple[np.ndarray, list[str]]:
         DataError: the file cannot be read, is cut off, or holds samples that are neither 8 nor 16 bits wide.
         MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}") from error
-    if not data:
-        raise DataError("the file is empty")
-    if _is_cut_off(data):
-        raise DataError("the file is cut off: its end is missing")
-    return _to_rgb8(_decode(data))
+    return _to_rgb8(decode(file_bytes(path, MOST_PIXELS), MOST_PIXELS))
 
 
 def write_png(path: str | Path, img: np.ndarray) -> None:
@@ -98,129 +88,19 @@ def picture_size(path: Path) -> tuple[int, int] | None:
     """
     if path.suffix.lower() in NOT_PILLOW:
         return None
-    try:
-        with _quiet_open(path) as image:
-            if image.format == "TIFF":  # whose turn is part of the size in newer releases of Pillow only
-                tags = image.tag_v2  # type: ignore[attr-defined]
-                width, height, orientation = tags[256], tags[257], tags.get(ORIENTATION, 1)
-            else:
-                (width, height), orientation = image.size, _orientation(image)
-    except Image.DecompressionBombError:
-        return None
-    return (height, width) if orientation >= 5 else (width, height)
+    with open_header(path) as image:
+        if image.format == "TIFF":  # whose turn is part of the size in newer releases of Pillow only
+            tags = image.tag_v2  # type: ignore[attr-defined]
+            width, height, turn = tags[256], tags[257], tags.get(orientation.TAG, 1)
+        else:
+            (width, height), turn = image.size, orientation_of(image)
+    return (height, width) if turn >= 5 else (width, height)
 
 
 def middle(img: np.ndarray, height: int, width: int) -> np.ndarray:
     """The (height, width) middle of a picture (H, W[, C]); a side that is shorter stays whole."""
     top, left = (max(0, own - wanted) // 2 for own, wanted in zip(img.shape[:2], (height, width), strict=True))
     return img[top : top + height, left : left + width]
-
-
-def _is_cut_off(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end. Decoders fill the rest with grey and only warn."""
-    if data[:2] == b"\xff\xd8":
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")  # end of image, start of (the last) scan
-    return data[:8] == PNG_SIGNATURE and b"IEND" not in data
-
-
-def _decode(data: bytes) -> np.ndarray:
-    """(H, W[, 1 to 4]) in the order RGB, upright, of whatever type the file holds."""
-    try:
-        image = _quiet_open(io.BytesIO(data))
-    except (UnidentifiedImageError, ValueError):  # the second from old releases, for PPM of 16 bits
-        try:
-            return _decode_with_opencv(data)
-        except MissingDependencyError as problem:
-            raise DataError(f"not a picture that Pillow can decode, and {problem}") from problem
-    except Image.DecompressionBombError:  # above 179 megapixels, which Pillow refuses
-        return _decode_with_opencv(data)
-    bits = _bits(image, data)
-    try:
-        image.load()
-        orientation = _orientation(image)
-        if bits == 16 and image.mode in GREY_16:
-            return _upright(np.asarray(image).astype(np.uint16), orientation)
-        if bits <= 8:
-            return _upright(_samples(image), orientation)
-    except Exception as error:  # damaged files make Pillow raise anything
-        raise DataError(f"Pillow cannot decode it: {error}") from error
-    return _upright(_decode_with_opencv(data), orientation)
-
-
-def _quiet_open(file: Path | io.BytesIO) -> Image.Image:
-    """`Image.open` without its warning of large pictures, which are the user's own."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(file)
-
-
-def _bits(image: Image.Image, data: bytes) -> int:
-    """Of a sample in the file. Pillow's mode does not tell it: 16-bit colour is opened as RGB."""
-    if image.format == "PNG":
-        return data[24]
-    if image.format == "TIFF":
-        return max(image.tag_v2.get(258, (1,)))  # type: ignore[attr-defined]
-    if image.format == "PPM":  # width, height and the largest value; comments may stand between
-        header = re.match(rb"P[2356]\s+(?:(?:#.*\n\s*)*\d+\s+){2}(?:#.*\n\s*)*(\d+)", data)
-        return 8 if header is None or int(header[1]) <= 255 else 16
-    return 16 if image.format == "JPEG2000" else 8  # the depth of JPEG 2000 is left to OpenCV
-
-
-def _orientation(image: Image.Image) -> int:
-    """What EXIF says of the turn that is still to be done."""
-    if image.format == "TIFF":
-        return 1  # Pillow and OpenCV turn these while they decode
-    try:
-        value = Image.Image.getexif(image).get(ORIENTATION)  # that of the PNG class would decode all pixels for it
-    except Exception:  # damaged EXIF beside sound pixels
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _upright(img: np.ndarray, orientation: int) -> np.ndarray:
-    if orientation >= 5:
-        img = img.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        img = img[::-1]
-    if orientation in (2, 3, 6, 7):
-        img = img[:, ::-1]
-    return img
-
-
-def _samples(image: Image.Image) -> np.ndarray:
-    """(H, W[, 2 to 4]) uint8: grey or RGB, with alpha if there is any."""
-    if "transparency" in image.info or image.mode in ("PA", "La", "RGBa"):
-        return np.asarray(image.convert("RGBA"))
-    if image.mode in ("L", "LA", "RGB", "RGBA"):
-        return np.asarray(image)
-    return np.asarray(image.convert("L" if image.mode == "1" else "RGB"))
-
-
-def _decode_with_opencv(data: bytes) -> np.ndarray:
-    cv2 = opencv("this picture (16-bit colour, or another format than Pillow's)")
-    try:
-        img = cv2.imdecode(np.frombuffer(_without_png_profile(data), np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise DataError(f"OpenCV refuses it: {error.err or error}") from error
-    if img is None:
-        raise DataError("not a picture that Pillow or OpenCV can decode")
-    if img.ndim == 3 and img.shape[2] in (3, 4):
-        img = img[:, :, [2, 1, 0, 3][: img.shape[2]]]  # from BGR
-    return img
-
-
-def _without_png_profile(data: bytes) -> bytes:
-    """Drops a PNG's colour profile, which OpenCV does not use but warns about on the terminal if it is odd."""
-    start = len(PNG_SIGNATURE)
-    while data[: len(PNG_SIGNATURE)] == PNG_SIGNATURE and start + 12 <= len(data):
-        end = start + 12 + int.from_bytes(data[start : start + 4], "big")  # length, type, content, checksum
-        kind = data[start + 4 : start + 8]
-        if kind == b"iCCP":
-            return data[:start] + data[end:]
-        if kind == b"IDAT":  # a profile stands before the pixels
-            break
-        start = end
-    return data
 
 
 def _to_rgb8(img: np.ndarray) -> tuple[np.ndarray, list[str]]:

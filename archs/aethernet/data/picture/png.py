@@ -1,0 +1,108 @@
+"""The chunks of a PNG file: those that say what its pixels mean, read, dropped and put in; and pixels of 16 bits."""
+
+import struct
+import zlib
+from collections.abc import Collection, Iterator
+
+import numpy as np
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+COLOR = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
+"""What the colours mean, beside a profile (iCCP)."""
+
+COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+"""The header's number for grey, grey with alpha, RGB, RGBA, by channels."""
+
+GREY_ALPHA = COLOR_TYPES[2]
+
+HEADER = 33  # signature and IHDR, which comes first
+STRIP = 2**22  # bytes of pixels that are packed at once
+SUB = 1  # the filter that stores each byte as its difference to the same byte of the pixel on its left
+
+
+def depth(data: bytes) -> int:
+    """Bits a sample."""
+    return data[24]
+
+
+def color_type(data: bytes) -> int:
+    return data[25]
+
+
+def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start, end) of every chunk before the pixels; between start and end lie length, type, content and checksum."""
+    start = len(SIGNATURE)
+    while data[: len(SIGNATURE)] == SIGNATURE and start + 12 <= len(data):
+        kind = data[start + 4 : start + 8]
+        if kind == b"IDAT":
+            return
+        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+        yield kind, start, end
+        start = end
+
+
+def contents(data: bytes, kinds: Collection[bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    """(type, content) of the chunks of these types, each type once."""
+    found: dict[bytes, bytes] = {}
+    for kind, start, end in chunks(data):
+        if kind in kinds and end <= len(data):
+            found.setdefault(kind, data[start + 8 : end - 4])
+    return tuple(found.items())
+
+
+def without(data: bytes, unwanted: bytes) -> bytes:
+    """The file without the first chunk of a type."""
+    for kind, start, end in chunks(data):
+        if kind == unwanted:
+            return data[:start] + data[end:]
+    return data
+
+
+def with_chunks(data: bytes, added: Collection[tuple[bytes, bytes]]) -> Iterator[bytes | memoryview]:
+    """The file in parts, to be written one after the other, with (type, content) put in behind its header."""
+    yield data[:HEADER]
+    yield from (_chunk(kind, content) for kind, content in added)
+    yield memoryview(data)[HEADER:]
+
+
+def encode_16(samples: np.ndarray, added: Collection[tuple[bytes, bytes]], compression: int) -> Iterator[bytes]:
+    """(H, W, 1 to 4) uint16, alpha last, as a file in parts, with (type, content) before the pixels.
+
+    Pillow writes no 16 bits in colour, OpenCV none in grey with alpha.
+    """
+    height, width, channels = samples.shape
+    yield SIGNATURE
+    yield _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, COLOR_TYPES[channels], 0, 0, 0))
+    yield from (_chunk(kind, content) for kind, content in added)
+    packer = zlib.compressobj(compression)
+    rows = max(1, STRIP // (2 * width * channels))
+    for top in range(0, height, rows):
+        part = samples[top : top + rows].astype(">u2").view(np.uint8).reshape(-1, 2 * width * channels)
+        filtered = np.empty((part.shape[0], part.shape[1] + 1), np.uint8)
+        filtered[:, 0] = SUB
+        filtered[:, 1:] = part
+        filtered[:, 1 + 2 * channels :] -= part[:, : -2 * channels]
+        if packed := packer.compress(filtered.data):
+            yield _chunk(b"IDAT", packed)
+    yield _chunk(b"IDAT", packer.flush())
+    yield _chunk(b"IEND", b"")
+
+
+def profile(icc: bytes) -> tuple[bytes, bytes]:
+    """A colour profile as a chunk."""
+    return b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)
+
+
+def resolution(dpi: tuple[float, float]) -> tuple[bytes, bytes]:
+    """Dots per inch as a chunk, which counts whole dots per metre."""
+    return b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in dpi), 1)
+
+
+def xmp(packet: bytes) -> tuple[bytes, bytes]:
+    """An XMP packet as a chunk, uncompressed as the XMP specification asks for."""
+    return b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

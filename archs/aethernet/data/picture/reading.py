@@ -1,0 +1,83 @@
+"""Reading a picture file as it is: `read_picture`."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from aethernet.data.picture import tiff
+from aethernet.data.picture.animation import animation_of, is_animated
+from aethernet.data.picture.color import space_of
+from aethernet.data.picture.decoding import check_size, decode_opened, file_bytes, open_picture
+from aethernet.data.picture.metadata import metadata_of, metadata_of_tiff
+from aethernet.data.picture.picture import Animation, Picture, from_samples
+from aethernet.errors import DataError, one_line
+
+MOST_PIXELS = 2**28
+"""16,384 x 16,384: about 2 GB while an 8-bit colour picture of that size is read."""
+
+REDUCED = 1  # the bit of TIFF's tag NewSubfileType of a page that is a smaller version of another
+
+
+def read_picture(source: str | Path | bytes, *, most_pixels: int = MOST_PIXELS) -> Picture | Animation:
+    """Reads a picture file, whatever its ending says.
+
+    8 and 16 bits of grey and colour, with and without alpha; palettes become colour (grey where all their colours are),
+    one bit becomes grey, CMYK becomes sRGB through its colour profile, plainly where it has none. EXIF orientation is
+    applied. GIF, WebP, PNG and AVIF files of several frames give an `Animation`.
+
+    Args:
+        source: a path, or the content of a file.
+        most_pixels: what declares more is refused before memory is taken for it, about 8 bytes a pixel for 8 bits in
+            colour, 20 for 16. Of an animation, one frame counts.
+
+    Raises:
+        DataError: the file cannot be read, is no picture, damaged, cut off or too large, holds several pages, or samples
+            that are neither 8 nor 16 bits wide.
+        MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
+    """
+    data = file_bytes(source, most_pixels)
+    image = open_picture(data, most_pixels)
+    if image is None:
+        if not tiff.is_tiff(data):
+            raise DataError("not a picture of a known format: PNG, JPEG, WebP, TIFF, AVIF, GIF, BMP, JPEG 2000, PPM")
+        check_size(*tiff.size_of(data), most_pixels)
+        return from_samples(tiff.decode(data), metadata_of_tiff(tiff.tags_of(data)), "TIFF")
+    if is_animated(image):
+        return animation_of(image, data)
+    _refuse_pages(image)
+    mode, format = image.mode, "JPEG" if image.format == "MPO" else str(image.format)
+    colorspace = space_of(image.info.get("icc_profile"))
+    samples = decode_opened(image, data, managed=True)
+    metadata = metadata_of(image, data)  # after the pixels: a PNG may hold it behind them
+    notices = []
+    if mode == "CMYK":
+        metadata = dataclasses.replace(metadata, icc=None)
+        notices.append(f"CMYK made RGB {'through its colour profile' if colorspace == 'CMYK' else 'without a profile'}")
+    elif mode in ("P", "PA") and metadata.icc is None:
+        samples = _grey_if_all_is(samples)
+    return from_samples(samples, metadata, format, tuple(notices))
+
+
+def _grey_if_all_is(samples: np.ndarray) -> np.ndarray:
+    """(H, W, 3 or 4) to (H, W, 1 or 2) where red, green and blue are equal everywhere."""
+    red, green, blue = (samples[:, :, channel] for channel in range(3))
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return samples[:, :, 2:]
+    return samples
+
+
+def _refuse_pages(image) -> None:
+    """Pages that are small versions of another one (thumbnails, pyramids) do not count."""
+    if image.format != "TIFF":
+        return
+    try:
+        pages = 0
+        for number in range(image.n_frames):
+            image.seek(number)
+            pages += not image.tag_v2.get(254, 0) & REDUCED
+        image.seek(0)
+    except Exception as error:
+        raise DataError(f"the TIFF file's list of pages is damaged: {one_line(error)}") from error
+    if pages > 1:
+        raise DataError(f"the TIFF file holds {pages} pages: split it into files of one page (tiffsplit does)")

@@ -1,0 +1,175 @@
+"""Writing a picture with all that its file said: `write_picture`."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image
+
+from aethernet.checks import is_whole
+from aethernet.data.picture import exif, png, tiff_writing
+from aethernet.data.picture.color import space_of, to_srgb
+from aethernet.data.picture.formats import output_format
+from aethernet.data.picture.picture import Metadata, Picture
+from aethernet.errors import DataError, UsageError, one_line
+from aethernet.files import atomic_path
+
+PNG_COMPRESSION = 1  # level 3 takes nearly twice the time of a large photograph and saves nothing of it
+QUALITY = {"jpg": 95, "webp": 95, "avif": 90}
+LOSSLESS = 100  # the quality from which WebP is written without loss
+
+SEGMENT = 65_533  # the most bytes that a JPEG holds of EXIF, and with their prefix of XMP
+XMP_PREFIX = 29
+
+
+def write_picture(
+    target: str | Path | IO[bytes],
+    picture: Picture,
+    *,
+    format: str = "same",
+    quality: int | None = None,
+    depth: int | str = "same",
+) -> tuple[str, ...]:
+    """Writes a picture; a path whole or not at all. Colour profile, EXIF, XMP and resolution go with it.
+
+    Args:
+        target: a path, or a binary file open for writing.
+        picture: of any type of samples; its size may be another than that of the file it came from.
+        format: `png`, `jpg`, `webp`, `tiff`, `avif` or `same`, that of the source.
+        quality: 1 to 100, for JPEG (95), WebP (95; 100 is without loss) and AVIF (90).
+        depth: 8, 16 or `same`, `picture.depth`.
+
+    Returns:
+        What could not be kept, in plain words.
+
+    Raises:
+        UsageError: an unknown format, depth or quality.
+        DataError: the format cannot hold the picture; `output_format` tells it beforehand, and what to take instead.
+        OSError: the disk does not take it.
+    """
+    output = output_format(
+        picture.size, source=picture.format, source_depth=picture.depth, alpha=picture.is_transparent,
+        format=format, depth=depth,
+    )  # fmt: skip
+    if format == "same" and output.notice and output.format == "png" and picture.format != "PNG":
+        raise DataError(f"{output.notice}: ask for it, format png")
+    if quality is not None and not (is_whole(quality, 1) and quality <= 100):
+        raise UsageError(f"quality must be a whole number from 1 to 100, not {quality!r}")
+    notices = [output.notice] if output.notice else []
+    color = as_depth(picture.color, output.depth)
+    alpha = None if picture.alpha is None or output.format == "jpg" else as_depth(picture.alpha, output.depth)
+    with opened(target) as file:
+        if output.format == "tiff":
+            tiff_writing.write(file, color, alpha, picture.metadata)
+        elif output.format == "png":
+            for part in _png(color, alpha, picture.metadata):
+                file.write(part)
+        else:
+            save_with_pillow(file, pillow_image(color, alpha), picture.metadata, output.format, quality, notices)
+    return tuple(notices)
+
+
+def save_with_pillow(
+    file: IO[bytes],
+    image: Image.Image,
+    metadata: Metadata,
+    format: str,
+    quality: int | None,
+    notices: list[str],
+    **options: object,
+) -> None:
+    """Writes 8 bits as JPEG, WebP or AVIF, and adds to `notices` what could not be kept. Raises `DataError`."""
+    image, icc = _in_space_of(image, metadata.icc, format)
+    block = None if metadata.exif is None else exif.PREFIX + exif.resized(metadata.exif, *image.size)
+    packet = metadata.xmp
+    if format == "jpg":
+        if block and len(block) > SEGMENT:
+            notices.append(f"EXIF left out: its {len(block):,} bytes are more than a JPEG holds")
+            block = None
+        if packet and len(packet) + XMP_PREFIX > SEGMENT:
+            notices.append(f"XMP left out: its {len(packet):,} bytes are more than a JPEG holds")
+            packet = None
+    quality = QUALITY[format] if quality is None else quality
+    how: dict[str, object] = {"quality": quality, **options}
+    if format == "jpg":
+        how["subsampling"] = 0  # full resolution of colour, which is what was enlarged
+    if format == "webp":
+        how |= {"lossless": quality == LOSSLESS, "exact": True}  # colours under transparent pixels stay
+    if format == "avif":
+        how["subsampling"] = "4:4:4"
+    for key, value in (("icc_profile", icc), ("exif", block), ("xmp", packet), ("dpi", metadata.dpi)):
+        if value is not None:
+            how[key] = value
+    try:
+        image.save(file, {"jpg": "JPEG", "webp": "WEBP", "avif": "AVIF"}[format], **how)
+    except Exception as error:  # encoders raise anything
+        if isinstance(error, OSError) and error.errno is not None:  # the disk
+            raise
+        raise DataError(f"Pillow cannot write it as {format}: {one_line(error)}") from error
+
+
+def pillow_image(color: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
+    """(H, W, 1 or 3) and (H, W) uint8 as an image."""
+    samples = color if alpha is None else np.dstack([color, alpha])
+    return Image.fromarray(np.ascontiguousarray(samples[:, :, 0] if samples.shape[2] == 1 else samples))
+
+
+def _in_space_of(image: Image.Image, icc: bytes | None, format: str) -> tuple[Image.Image, bytes | None]:
+    """WebP and AVIF hold grey as colour only: a grey picture's profile is applied where it would not fit any more."""
+    if format not in ("webp", "avif") or space_of(icc) != "grey":
+        return image, icc
+    converted = to_srgb(image.convert("L"), icc)
+    if "A" in image.getbands():
+        converted.putalpha(image.getchannel("A"))
+    return converted, None
+
+
+def _png(color: np.ndarray, alpha: np.ndarray | None, metadata: Metadata) -> Iterator[bytes | memoryview]:
+    """The file in parts."""
+    added = png_chunks(metadata, (color.shape[1], color.shape[0]))
+    if color.dtype == np.uint16:
+        return png.encode_16(color if alpha is None else np.dstack([color, alpha]), added, PNG_COMPRESSION)
+    buffer = io.BytesIO()
+    pillow_image(color, alpha).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
+    return png.with_chunks(buffer.getvalue(), added)
+
+
+def png_chunks(metadata: Metadata, size: tuple[int, int]) -> list[tuple[bytes, bytes]]:
+    """What a PNG of this size says beside its pixels."""
+    added = list(metadata.png_color)
+    if metadata.icc is not None:
+        added = [chunk for chunk in added if chunk[0] != b"sRGB"] + [png.profile(metadata.icc)]
+    if metadata.dpi is not None:
+        added.append(png.resolution(metadata.dpi))
+    if metadata.exif is not None:
+        added.append((b"eXIf", exif.resized(metadata.exif, *size)))
+    if metadata.xmp is not None:
+        added.append(png.xmp(metadata.xmp))
+    return added
+
+
+def as_depth(samples: np.ndarray, depth: int) -> np.ndarray:
+    """Samples of any type as uint8 or uint16, to the nearest."""
+    if samples.dtype == {8: np.uint8, 16: np.uint16}[depth]:
+        return samples
+    if samples.dtype == np.uint8:
+        return samples.astype(np.uint16) * 257
+    if samples.dtype == np.uint16:
+        return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    most = 2**depth - 1
+    return (samples.clip(0, 1) * np.float32(most) + np.float32(0.5)).astype(np.uint8 if depth == 8 else np.uint16)
+
+
+@contextlib.contextmanager
+def opened(target: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
+    """A file to write, to read and to seek in; it becomes `target` at the end, or nothing does."""
+    if isinstance(target, str | Path):
+        with atomic_path(target) as temporary, open(temporary, "wb+") as file:
+            yield file
+    else:
+        buffer = io.BytesIO()
+        yield buffer
+        target.write(buffer.getbuffer())
