@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import aethernet
-from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
+from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.embedded import embedded_pictures
 from aethernet.data.pictures import write_png
 from aethernet.quality.evaluation import network_upscaler

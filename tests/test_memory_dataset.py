@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers.training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
 
-from aethernet.data.degrade import bicubic_downsample, modcrop
+from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.synthetic import synthetic_picture
 from aethernet.errors import DataError, OptionError
 from aethernet.integrations.basicsr import compat
@@ -171,7 +171,7 @@ def test_small_pictures_are_skipped_and_counted(place, log):
         ({"dataroot_lq": "lq", "filename_tmpl": "{}x2"}, "has no picture named 00x2 for"),
         ({"gt_size": 15}, "gt_size 15 is not a multiple of scale 2"),
         ({"gt_size": None}, "needs gt_size"),
-        ({"phase": "tran"}, "phase is 'tran'"),
+        ({"phase": "tran"}, "phase must be one of train, val, test, not 'tran'"),
     ],
 )
 def test_options_that_cannot_be_used(place, options, message):
@@ -297,5 +297,5 @@ def test_the_detail_of_a_patch_is_the_sum_of_its_differences():
 
 
 def test_crops_must_be_a_whole_number(tmp_path):
-    with pytest.raises(OptionError, match="AetherMemoryDataset: crops is 0: it must be an integer >= 1"):
+    with pytest.raises(OptionError, match="AetherMemoryDataset: crops must be a whole number of at least 1, not 0"):
         dataset(str(tmp_path), crops=0)

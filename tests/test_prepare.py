@@ -10,7 +10,7 @@ import pytest
 
 import aethernet.data.prepare as prepare_module
 from aethernet.cli import main
-from aethernet.data.degrade import bicubic_downsample, modcrop
+from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.lmdb_folder import write_lmdb
 from aethernet.data.pictures import read_rgb
 from aethernet.data.prepare import prepare_folder
@@ -89,8 +89,8 @@ def test_whole_pictures(hr_dir, tmp_path):
         ({"crop_size": 100}, "crop size 100 must be a multiple of 12, .* 2, 3, 4: take 96"),
         ({"step": 50}, "step 50 must be a multiple of 12.*take 48"),
         ({"step": 0}, "step 0 must be"),
-        ({"scales": ()}, "one or more integers >= 1"),
-        ({"scales": (0, 2)}, "one or more integers >= 1"),
+        ({"scales": ()}, "one or more whole numbers of at least 1"),
+        ({"scales": (0, 2)}, "one or more whole numbers of at least 1"),
     ],
 )
 def test_parameters_that_fit_no_pair(arguments, message):

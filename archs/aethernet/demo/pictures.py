@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from aethernet.checkpoint.checkpoint import load_network
-from aethernet.data.degrade import bicubic_downsample, bicubic_upscale
+from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale
 from aethernet.demo.figures import Row
 from aethernet.errors import DataError
 from aethernet.files import atomic_path

@@ -9,7 +9,7 @@ import torch
 
 from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
-from aethernet.data.degrade import bicubic_upscale
+from aethernet.data.bicubic import bicubic_upscale
 from aethernet.errors import MissingDeviceError, UsageError
 from aethernet.progress import Titled
 from aethernet.quality.evaluation import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from aethernet.bench.engines import ENGINES, Job, NotApplicable
+from aethernet.bench.engines import ENGINES, NotApplicable, Workload
 from aethernet.bench.timing import time_in_turn
 from aethernet.errors import EnvironmentProblem
 from aethernet.progress import Progress
@@ -36,7 +36,7 @@ def measure_latency(
         products: those whose files are in `folder`; those without an engine are left out.
         size: height and width of the low-resolution input.
     """
-    jobs, runs = [], []
+    timed, runs = [], []
     ordered = sorted(products, key=lambda product: product != FP32)
     with tempfile.TemporaryDirectory() as scratch, fixed_threads(threads):
         for product in ordered:
@@ -47,11 +47,11 @@ def measure_latency(
             for engine in map(ENGINES.__getitem__, product.engines):
                 try:
                     engine.check()
-                    runs.append(engine.prepare(Job(model, x, threads, Path(scratch))))
+                    runs.append(engine.prepare(Workload(model, x, threads, Path(scratch))))
                 except (EnvironmentProblem, NotApplicable):
                     continue  # the gate has said so
-                jobs.append((f"{name}{product.suffix}", TITLES[engine.name], product.precision))
+                timed.append((f"{name}{product.suffix}", TITLES[engine.name], product.precision))
         if not runs:
             return []
         timings = time_in_turn(runs, rounds=rounds, warmup=WARMUP, threads=threads, progress=progress)
-    return [SpeedRecord(*job, timing) for job, timing in zip(jobs, timings, strict=True)]
+    return [SpeedRecord(*file, timing) for file, timing in zip(timed, timings, strict=True)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
+from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.errors import DataError
 from aethernet.network.network import AetherNet
 from aethernet.progress import Progress

@@ -38,6 +38,6 @@ def run(args: argparse.Namespace) -> int:
             engines=args.engines,
             **timing(args),
             memory=not args.no_memory,
-            progress=bars.step,
+            progress=bars.titled("timing"),
         )
     return publish(args, report, speed_markdown(report))

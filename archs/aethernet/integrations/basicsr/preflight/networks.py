@@ -9,7 +9,7 @@ from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context
 from aethernet.integrations.basicsr.preflight.registries import argument_problems, find, is_basicsr, unknown
 from aethernet.integrations.peer_arch import aether_peer
-from aethernet.integrations.peers import EXAMPLE, build_peer
+from aethernet.integrations.peers import EXAMPLE, build_peer, probe_scale
 from aethernet.network.config import AetherConfig
 from aethernet.network.variants import FACTORIES, variant_config
 
@@ -126,7 +126,7 @@ def _peer_scale(section: Mapping) -> int | None:
 @functools.lru_cache(maxsize=8)
 def _built_peer(text: str) -> int:
     """The scale of a peer, which is built for it."""
-    return build_peer(text).scale
+    return probe_scale(build_peer(text), 3, text)
 
 
 def _aether_problems(place: str, section: Mapping) -> Iterator[str]:
