@@ -16,7 +16,7 @@ PLOT = ["matplotlib>=3.6", "adjustText>=1.3"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.6.2", "onnxruntime>=1.23"]
 BENCH = [*EXPORT, *PLOT, "openvino>=2024.0", "spandrel>=0.4.2"]
 TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH]
-DEV = [*TEST, "ruff==0.17.*", "mypy", "pytest-cov>=6", "coverage>=7.10"]
+DEV = [*TEST, "ruff==0.17.*", "mypy", "pytest-cov>=6", "coverage>=7.10", "playwright>=1.40"]
 
 setup(
     name="aethernet",
@@ -42,6 +42,7 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.8",
+        "jinja2>=3.0",  # torch brings it
         "numpy>=1.22",
         "opencv-python>=4.5.5.64",  # the build that BasicSR names; where libGL is missing, the headless one does the same
         "lazy-loader>=0.3",

@@ -1,7 +1,12 @@
-"""Types of arguments that several commands take."""
+"""Arguments that several commands take, and how they become settings."""
 
 import argparse
+import dataclasses
 import re
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def size(text: str) -> tuple[int, int]:
@@ -17,3 +22,17 @@ def positive(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def note(text: str) -> str:
+    """A text, or what the file holds that it names."""
+    path = Path(text)
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else text
+    except OSError:  # too long for a name
+        return text
+
+
+def chosen(kind: type[T], args: argparse.Namespace) -> T:
+    """Settings of a dataclass, each from the option of its name."""
+    return kind(**{each.name: getattr(args, each.name) for each in dataclasses.fields(kind)})  # type: ignore[arg-type]

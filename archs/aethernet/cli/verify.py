@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from aethernet.verify.budget import MAX_DROP
+
 HELP = "Hold files (weights of any stage, ONNX) against the network they come from, on real pictures."
 
 
@@ -13,7 +15,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data", nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures, such as Set5"
     )
     parser.add_argument(
-        "--max-drop", type=float, default=0.1, metavar="DB", help="PSNR that a file may lose (default: 0.1 dB)"
+        "--max-drop",
+        type=float,
+        default=MAX_DROP,
+        metavar="DB",
+        help=f"PSNR that a file may lose (default: {MAX_DROP} dB)",
     )
     parser.add_argument("--threads", type=int, help="threads (default: all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the records to this file")

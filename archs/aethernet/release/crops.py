@@ -1,4 +1,4 @@
-"""The crops of the report: where a picture has most detail, as PNG that a page can hold in its text."""
+"""The crops of the report: where a picture has most detail, cut out of what each run made of it."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,8 @@ from aethernet.data.pictures import png_bytes
 CROP = 168
 """Pixels of the enlarged picture: shown at twice that, a crop fits a phone."""
 STEP = 8
-ORIGINAL = "original"
+BICUBIC, INT8, ORIGINAL = "bicubic", "int8", "original"
+"""What is looked at beside the network's output: that of bicubic and of the int8 file, and the picture itself."""
 MOST_CROPS = 6
 
 
@@ -23,6 +24,10 @@ class Crop:
     left: int
     top: int
     windows: Mapping[str, np.ndarray]
+
+    @property
+    def side(self) -> int:
+        return self.windows[ORIGINAL].shape[0]
 
 
 @dataclass
@@ -67,6 +72,7 @@ def most_detailed(img: np.ndarray, side: int) -> tuple[int, int]:
     return int(tops[row]), int(lefts[column])
 
 
-def data_uri(img: np.ndarray) -> str:
-    """(H, W, 3) RGB uint8 as the address of a PNG that holds itself."""
-    return f"data:image/png;base64,{base64.b64encode(png_bytes(img, compression=9)).decode()}"
+def data_uri(content: np.ndarray | bytes, kind: str = "png") -> str:
+    """The address of a picture that holds itself: (H, W, 3) RGB uint8, or a file of this kind."""
+    data = content if isinstance(content, bytes) else png_bytes(content, compression=9)
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

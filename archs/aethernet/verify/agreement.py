@@ -37,6 +37,12 @@ class Agreement:
     worst_drop: float
     drops: tuple[float, ...]
 
+    def sentence(self) -> str:
+        return (
+            f"{self.psnr:.4f} dB, drop {self.drop:.4f} dB, agreement {self.agreement:.1f} dB, max error "
+            f"{self.max_error:.1e}, worst {self.worst}"
+        )
+
 
 @dataclass(frozen=True)
 class Comparison:
