@@ -12,11 +12,11 @@ ROOT = Path(__file__).parent
 #   pip install --use-pep517 --no-build-isolation --no-deps basicsr==1.4.2
 # and `train` names what it really needs (addict, future, yapf and tb-nightly are declared there, but not used).
 TRAIN = ["torchvision>=0.23", "scipy>=1.8,<2", "lmdb>=1.3", "requests>=2.27", "tensorboard>=2.12"]
-PLOT = ["matplotlib>=3.6", "adjustText>=1.1"]
+PLOT = ["matplotlib>=3.6", "adjustText>=1.3"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.6.2", "onnxruntime>=1.23"]
 BENCH = [*EXPORT, *PLOT, "openvino>=2024.0", "spandrel>=0.4.2"]
 TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH]
-DEV = [*TEST, "ruff==0.17.*", "mypy", "pytest-cov>=6", "coverage>=7.10"]
+DEV = [*TEST, "ruff==0.17.*", "mypy", "pytest-cov>=6", "coverage>=7.10", "playwright>=1.40"]
 
 setup(
     name="aethernet",
@@ -42,10 +42,11 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.8",
+        "jinja2>=3.0",  # torch brings it
         "numpy>=1.22",
         "opencv-python>=4.5.5.64",  # the build that BasicSR names; where libGL is missing, the headless one does the same
         "lazy-loader>=0.3",
-        "msgspec>=0.18",
+        "msgspec>=0.19",
         "packaging>=24.2",
         "pillow>=11.2.1",  # earlier ones lose colours of animated GIF files, and XMP
         "pyyaml>=6.0",

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from helpers.emulated import run_on
 
 from aethernet import machine
-from aethernet.data.degrade import bicubic_downsample, modcrop
+from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.export.saturation import saturation
 from aethernet.quality.evaluation import as_rgb, from_batch, to_batch
 from aethernet.quality.metrics import y_psnr_ssim

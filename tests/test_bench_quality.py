@@ -12,7 +12,7 @@ from helpers.networks import randomise
 
 from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
 from aethernet.checkpoint import pretrained
-from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
+from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.embedded import embedded_pictures
 from aethernet.data.pictures import write_png
 from aethernet.errors import CheckpointError, DataError, UsageError

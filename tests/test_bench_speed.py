@@ -10,7 +10,7 @@ from helpers.networks import picture, randomise
 
 from aethernet import VARIANTS, AetherConfig, AetherNet, write_checkpoint
 from aethernet.bench import engines
-from aethernet.bench.engines import ENGINES, Job, NotApplicable, pick_engines
+from aethernet.bench.engines import ENGINES, NotApplicable, Workload, pick_engines
 from aethernet.bench.memory import peak_memory
 from aethernet.bench.speed import measure_speed
 from aethernet.checkpoint import pretrained
@@ -39,10 +39,10 @@ def checkpoint(tmp_path_factory):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_variants_are_built_and_fused(variant, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "no packaged weights")
-    subject = resolve_model(f"aether_{variant}_x2")
-    assert (subject.label, subject.scale, subject.in_channels, subject.trained) == (f"aether_{variant}_x2", 2, 3, False)
-    assert subject.network.config.stage == "fused"
-    assert not subject.network.training
+    model = resolve_model(f"aether_{variant}_x2")
+    assert (model.label, model.scale, model.in_channels, model.trained) == (f"aether_{variant}_x2", 2, 3, False)
+    assert model.network.config.stage == "fused"
+    assert not model.network.training
 
 
 def test_variants_are_the_same_every_time():
@@ -51,15 +51,15 @@ def test_variants_are_the_same_every_time():
 
 
 def test_checkpoints_are_fused(checkpoint):
-    subject = resolve_model(checkpoint)
-    assert (subject.label, subject.scale, subject.trained) == ("net.pth", 2, True)
-    assert subject.network.config.stage == "fused"
+    model = resolve_model(checkpoint)
+    assert (model.label, model.scale, model.trained) == ("net.pth", 2, True)
+    assert model.network.config.stage == "fused"
 
 
 @needs_spandrel
 def test_peers_are_built_from_a_text():
-    subject = resolve_model(COMPACT)
-    assert (subject.label, subject.scale, subject.trained) == (COMPACT.removeprefix("spandrel:"), 2, False)
+    model = resolve_model(COMPACT)
+    assert (model.label, model.scale, model.trained) == (COMPACT.removeprefix("spandrel:"), 2, False)
     assert resolve_model("spandrel:RealPLKSR(dim=8, n_blocks=1, upscaling_factor=3)").scale == 3
 
 
@@ -110,20 +110,20 @@ def test_merged_branches_leave_the_function_unchanged():
 def test_weights_of_a_peer_are_detected(tmp_path):
     network = resolve_model(COMPACT).network
     torch.save({"params": network.state_dict()}, tmp_path / "compact.pth")
-    subject = resolve_model(str(tmp_path / "compact.pth"))
-    assert (subject.label, subject.scale, subject.in_channels, subject.trained) == ("compact.pth", 2, 3, True)
+    model = resolve_model(str(tmp_path / "compact.pth"))
+    assert (model.label, model.scale, model.in_channels, model.trained) == ("compact.pth", 2, 3, True)
     x = picture(1, 3, 8, 9)
     with torch.no_grad():
-        assert torch.equal(subject.network(x), network(x))
+        assert torch.equal(model.network(x), network(x))
 
 
 @pytest.mark.parametrize("name", ["eager", "channels_last", "bf16"])
 def test_torch_engines_compute_the_network(name, checkpoint, tmp_path):
-    subject = resolve_model(checkpoint)
+    model = resolve_model(checkpoint)
     x = picture(1, 3, 9, 12)
     with torch.no_grad():
-        expected = subject.network(x)
-    output = ENGINES[name].prepare(Job(subject, x, 1, tmp_path))()
+        expected = model.network(x)
+    output = ENGINES[name].prepare(Workload(model, x, 1, tmp_path))()
     # bfloat16 keeps 8 bits.
     assert torch.allclose(output.float(), expected, atol=0.05 if name == "bf16" else 1e-5)
 
@@ -135,11 +135,11 @@ def test_torch_engines_compute_the_network(name, checkpoint, tmp_path):
 def test_runtimes_compute_the_network(name, checkpoint, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / "shared_onnx"
     folder.mkdir(exist_ok=True)
-    subject = resolve_model(checkpoint)
+    model = resolve_model(checkpoint)
     x = picture(1, 3, 9, 12)
     with torch.no_grad():
-        expected = subject.network(x)
-    output = ENGINES[name].prepare(Job(subject, x, 1, folder))()
+        expected = model.network(x)
+    output = ENGINES[name].prepare(Workload(model, x, 1, folder))()
     output = output if name == "onnxruntime" else output[0]
     assert torch.allclose(torch.from_numpy(output), expected, atol=1e-4)
     assert len(list(folder.iterdir())) == 1
@@ -154,11 +154,11 @@ def test_onnx_files_are_subjects(tmp_path):
     peer = resolve_model(COMPACT)
     path = tmp_path / "compact.onnx"
     assert export_peer(peer.network, picture(1, 3, 16, 20), path)
-    subject = resolve_model(str(path))
-    assert (subject.label, subject.scale, subject.in_channels) == ("compact.onnx", 2, 3)
+    model = resolve_model(str(path))
+    assert (model.label, model.scale, model.in_channels) == ("compact.onnx", 2, 3)
     assert OnnxRuntimeSession(path).input_shape[1] == 3
     with pytest.raises(NotApplicable, match="no PyTorch network"):
-        ENGINES["eager"].prepare(Job(subject, picture(1, 3, 8, 8), 1, tmp_path))
+        ENGINES["eager"].prepare(Workload(model, picture(1, 3, 8, 8), 1, tmp_path))
     report = measure_speed([str(path)], size=(8, 8), engines=["eager", "onnxruntime"], rounds=1, memory=False)
     assert [row.engine for row in report.rows] == ["onnxruntime"]
     assert report.notes == ["compact.onnx with eager left out: an ONNX file holds no PyTorch network"]
@@ -168,11 +168,11 @@ def test_onnx_files_are_subjects(tmp_path):
 
 @needs_openvino
 def test_what_openvino_refuses_is_left_out_with_the_reason(tmp_path, checkpoint, monkeypatch):
-    subject = resolve_model(checkpoint)
+    model = resolve_model(checkpoint)
     (tmp_path / "text.onnx").write_text("no graph")
-    monkeypatch.setattr(Job, "onnx", lambda job: tmp_path / "text.onnx")
+    monkeypatch.setattr(Workload, "onnx", lambda work: tmp_path / "text.onnx")
     with pytest.raises(NotApplicable, match="OpenVINO refuses the exported graph"):
-        ENGINES["openvino"].prepare(Job(subject, picture(1, 3, 8, 8), 1, tmp_path))
+        ENGINES["openvino"].prepare(Workload(model, picture(1, 3, 8, 8), 1, tmp_path))
 
 
 @needs_onnx
@@ -207,10 +207,10 @@ def test_engines_that_are_not_there(monkeypatch):
 
 @pytest.mark.slow
 def test_compile_computes_the_network(checkpoint, tmp_path):
-    subject, x = resolve_model(checkpoint), picture(1, 3, 9, 12)
+    model, x = resolve_model(checkpoint), picture(1, 3, 9, 12)
     with torch.no_grad():
-        expected = subject.network(x)
-    assert torch.allclose(ENGINES["compile"].prepare(Job(subject, x, 1, tmp_path))(), expected, atol=1e-5)
+        expected = model.network(x)
+    assert torch.allclose(ENGINES["compile"].prepare(Workload(model, x, 1, tmp_path))(), expected, atol=1e-5)
 
 
 def test_peak_memory_grows_with_the_picture(checkpoint, tmp_path):

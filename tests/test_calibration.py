@@ -10,8 +10,8 @@ from helpers.networks import picture, randomise
 import aethernet
 from aethernet import aether_custom
 from aethernet.cli import main
+from aethernet.data.bicubic import bicubic_downsample
 from aethernet.data.calibration import LARGEST_SIDE, CalibrationInputs
-from aethernet.data.degrade import bicubic_downsample
 from aethernet.data.pictures import write_png
 from aethernet.errors import DataError, StageError
 from aethernet.quantization.fake import quantizers
@@ -68,7 +68,7 @@ def test_single_parts_can_stay_float(tmp_path, pictures, weights):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["-n", "0"], "at least one picture is needed"),
+        (["-n", "0"], "the number of pictures for calibration must be a whole number of at least 1, not 0"),
         (["--preset", "tflite"], "no quantization preset 'tflite'"),
         (["--percentile", "99"], "percentile must be between 99.99 and 100"),
         (["--data", "nowhere"], "nowhere is not a folder"),

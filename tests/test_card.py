@@ -1,7 +1,6 @@
 """`aethernet card`: both forms of a trained network and a model card that says what was measured and how it was made."""
 
 import hashlib
-import importlib
 import re
 import subprocess
 from pathlib import Path
@@ -19,8 +18,10 @@ from aethernet.cli import main
 from aethernet.data.pictures import write_png
 from aethernet.errors import DataError
 from aethernet.quality.scores import measure_quality
-from aethernet.release import provenance
-from aethernet.release.provenance import read_training
+from aethernet.release import experiment as left
+from aethernet.release import weights
+from aethernet.release.experiment import read_training
+from aethernet.release.origin import read_origin
 
 NOTE = "Six synthetic pictures, for research and education."
 LOG = """2026-11-23 23:59:01,000 INFO:
@@ -82,6 +83,7 @@ def test_both_forms_and_the_card_are_written(experiment, sets, capsys):
     with safetensors.safe_open(fused, "pt") as file:
         header = file.metadata()
     assert (header["data"], header["iterations"], header["seed"], header["commit"]) == (NOTE, "6", "0", "abc123")
+    assert read_origin(fused).training["optimizer"] == "Adam, lr 0.001, weight_decay 0, betas [0.9, 0.99]"
 
     content = text.read_text()
     for path in (trained, fused):
@@ -115,7 +117,11 @@ def test_an_int8_network_has_a_card_of_its_own_beside_its_float_network(experime
     content = (out / "aether_tiny_x2_int8.md").read_text()
     assert re.search(r"\| set +\| +bicubic \| +float.safetensors \| +aether_tiny_x2_int8 \| +over float \|", content)
     assert re.search(r"\| SetA +\|( +[\d.]+ / [\d.]+ \|){3} +[-+]0\.\d{3} dB \|", content)
-    for part in ("8-bit integers", "iterations: 6\n", 'for target in ("ort", "openvino", "tensorrt")'):
+    for part in (
+        "8-bit integers, without fine-tuning,",
+        "iterations: 6\n",
+        'for target in ("ort", "openvino", "tensorrt")',
+    ):
         assert part in content
     assert "training form" not in content
 
@@ -127,7 +133,7 @@ def test_the_written_file_is_what_is_measured(experiment, sets, monkeypatch):
         measured.append(Path(models[1]).read_bytes())
         return measure_quality(models, *arguments, **named)
 
-    monkeypatch.setattr(importlib.import_module("aethernet.release.publish"), "measure_quality", measure)
+    monkeypatch.setattr(weights, "measure_quality", measure)
     assert card(experiment, sets) == 0
     assert measured == [(experiment.parent / "out" / "aether_tiny_x2.safetensors").read_bytes()]
 
@@ -140,17 +146,17 @@ def test_a_commit_that_is_only_todays_is_not_in_the_header(experiment, sets):
 
 def test_another_projects_repository_gives_no_commit(tmp_path, monkeypatch):
     """This package installed in a virtual environment that lies in a repository."""
-    installed = tmp_path / "venv" / "aethernet" / "card" / "provenance.py"
+    installed = tmp_path / "venv" / "aethernet" / "release" / "experiment.py"
     installed.parent.mkdir(parents=True)
     installed.touch()
     (tmp_path / "tracked").touch()
     identity = ["-c", "user.name=x", "-c", "user.email=x"]
     for command in (["init", "-q"], ["add", "tracked"], [*identity, "commit", "-qm", "x"]):
         subprocess.run(["git", "-C", tmp_path, *command], check=True)
-    monkeypatch.setattr(provenance, "__file__", str(installed))
-    assert provenance.source_commit() == ""
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "tracked"))
-    assert re.fullmatch("[0-9a-f]{12}", provenance.source_commit())
+    monkeypatch.setattr(left, "__file__", str(installed))
+    assert left.source_commit() == ""
+    monkeypatch.setattr(left, "__file__", str(tmp_path / "tracked"))
+    assert re.fullmatch("[0-9a-f]{12}", left.source_commit())
 
 
 def test_the_front_matter_is_what_hubs_read(experiment, sets):
@@ -158,6 +164,16 @@ def test_the_front_matter_is_what_hubs_read(experiment, sets):
     _, front, body = (experiment.parent / "out" / "mine.md").read_text().split("---\n", 2)
     entries = yaml.safe_load(front)
     assert entries.pop("tags")[:2] == ["super-resolution", "image-upscaling"]
+    (index,) = entries.pop("model-index")
+    assert index["name"] == "mine"
+    figures = re.findall(r"\| (Set.) +\|.*\| +([\d.]+) / ([\d.]+) \| +[-+]", body)
+    assert [
+        (
+            each["dataset"]["name"],
+            *(f"{metric['value']:.{decimals}f}" for metric, decimals in zip(each["metrics"], (2, 4), strict=True)),
+        )
+        for each in index["results"]
+    ] == figures
     assert entries == {
         "license": "mit",
         "library_name": "aethernet",
@@ -176,7 +192,7 @@ def test_a_note_can_be_a_file(experiment, sets, tmp_path):
     assert "## Data and licence\n\nFrom a file.\n\n## Limits" in content
     assert "license: other\nlicense_name: research-use\n" in content
     assert "datasets:" not in content
-    assert re.search("commit: (unknown|`.*`, as the sources were when this card was written)\n", content)
+    assert re.search("commit: (unknown|`.*`, as the sources were when these weights were first written out)\n", content)
 
 
 def test_iterations_come_from_the_name_or_the_log(experiment):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from aethernet.cli import main
-from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
+from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.embedded import PICTURES, SPLITS, embedded_pictures, write_embedded
 from aethernet.errors import DataError, MissingDependencyError, OutputError, UsageError
 from aethernet.integrations.basicsr import compat
@@ -87,7 +87,7 @@ def test_overshoot_is_clipped_in_bytes_and_kept_in_floats():
 
 @pytest.mark.parametrize("scale", [0, -2, 2.0, True, "2"])
 def test_a_wrong_scale(scale):
-    with pytest.raises(UsageError, match="it must be an integer >= 1"):
+    with pytest.raises(UsageError, match="scale must be a whole number of at least 1"):
         bicubic_downsample(picture(8, 8), scale)
 
 
@@ -212,7 +212,7 @@ def test_somebody_elses_folder_is_refused(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     with pytest.raises(OutputError, match="is a file"):
         write_embedded(tmp_path / "thesis.txt")
-    with pytest.raises(UsageError, match="one or more integers >= 1"):
+    with pytest.raises(UsageError, match="one or more whole numbers of at least 1"):
         write_embedded(tmp_path / "new", scales=(0,))
 
 

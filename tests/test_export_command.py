@@ -67,7 +67,8 @@ def test_float_weights_and_pictures_give_verified_files(folder, tmp_path, capsys
     records = json.loads(record.read_text())
     fp32, fp16, int8 = records["verification"]["rows"]
     # ONNX Runtime and PyTorch differ by roundings of float32 alone, both in float16 by those of float16.
-    assert fp32["max_error"] <= 1e-4 and fp16["agreement"] >= 60 and 30 < int8["agreement"] < 70
+    figures = [row["check"]["figures"] for row in (fp32, fp16, int8)]
+    assert figures[0]["max_error"] <= 1e-4 and figures[1]["agreement"] >= 60 and 30 < figures[2]["agreement"] < 70
     layers = {layer["name"]: layer for layer in records["half_ranges"]["layers"]}
     assert {"shallow", "reconstruction", "image_skip"} <= set(layers)
     # The int8 file is that of `aethernet calibrate` with the same pictures.
@@ -108,7 +109,7 @@ def test_fp16_that_overflows_is_left_out(folder, tmp_path, capsys):
 def test_the_other_files_are_written_where_fp16_overflows(folder, tmp_path, capsys):
     assert export(folder, "large.pth", tmp_path, "--data", "pictures") == 1
     assert names(tmp_path) == ["aether_custom_x2_fp32.onnx"]
-    assert "fp16.onnx (float16 overflows)" in capsys.readouterr().out
+    assert "fp16.onnx (fp16 overflows in" in capsys.readouterr().out
 
 
 def test_fixed_sizes_and_bytes_are_verified_too(folder, tmp_path, capsys):
@@ -116,7 +117,7 @@ def test_fixed_sizes_and_bytes_are_verified_too(folder, tmp_path, capsys):
     assert export(folder, "both.pth", tmp_path, *base, "--key", "params_ema") == 0
     assert names(tmp_path) == ["aether_custom_x2_fp32_20x15_batch2_uint8_nhwc.onnx"]
     text = capsys.readouterr().out
-    assert "the 20x15 middles of the pictures" in text and "both.safetensors" in text
+    assert "the 20x15 middles of the pictures" in text and "| both.pth " in text
     agreement = float(text.split("_nhwc.onnx |")[1].split("|")[4].split()[0])
     # Half a level at most is lost: 10 log10(12 * 255^2) = 58.9 dB, if all fractions are as frequent.
     assert 56 < agreement < 62
@@ -153,7 +154,7 @@ def test_without_pictures_nothing_is_claimed(folder, tmp_path, capsys):
         ("float.pth", ["--pixels", "uint8"], "pixels must be one of float, uint8_nchw, uint8_nhwc, not 'uint8'"),
         ("float.pth", ["--name", "a/b"], "give the folder apart"),
         ("float.pth", ["--data", "nowhere"], "nowhere is not a folder"),
-        ("float.pth", ["--data", "pictures", "--max-drop", "-1"], "--max-drop must be 0 dB or more"),
+        ("float.pth", ["--data", "pictures", "--max-drop", "-1"], "max-drop must be 0 dB or more"),
         ("qat.pth", ["--data", "pictures", "--against", "x3.pth"], "does not come from"),
         ("missing.pth", [], "is not a file"),
     ],

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 import torch
 from helpers.networks import randomise
+from helpers.onnx_files import onnx, onnxruntime, properties, run
 
 from aethernet import aether_custom
 from aethernet.errors import UsageError
-from aethernet.export.files import export_files, planned_files
 from aethernet.export.form import Form, Pixels
-from aethernet.export.onnx import export_onnx
-
-onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
-onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
+from aethernet.export.onnx import export_onnx, file_suffix
+from aethernet.release.products import onnx_products
 
 FIELDS = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
 FORMS = {
@@ -35,17 +33,9 @@ def files(tmp_path_factory):
     paths = {}
     for name, form in FORMS.items():
         options = {"static": form.static, "batch": form.batch, "pixels": form.pixels}
-        (file,) = export_files(network, out, precisions=["fp32"], name=name, **options)
-        assert file.path == out / f"{name}_fp32{form.suffix}.onnx" and file.path.is_file()
-        paths[name] = file.path
+        paths[name] = export_onnx(network, 2, "fp32", out / f"{name}{file_suffix('fp32', 'ort', form)}", **options)
+        assert paths[name] == out / f"{name}_fp32{form.suffix}.onnx" and paths[name].is_file()
     return paths
-
-
-def run(path, x: np.ndarray) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 4
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return session.run(None, {"input": x})[0]
 
 
 def levels(*shape: int) -> np.ndarray:
@@ -74,10 +64,6 @@ def test_bytes_are_the_floats_rounded_and_clipped(files, size):
     last = run(files["nhwc"], np.ascontiguousarray(picture.transpose(0, 2, 3, 1)))
     assert last.shape == (1, 2 * size[0], 2 * size[1], 3)
     assert np.array_equal(last.transpose(0, 3, 1, 2), got)
-
-
-def properties(path) -> dict[str, str]:
-    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
 
 
 def shape(value) -> list[str]:
@@ -110,38 +96,14 @@ def test_wrong_forms_say_what_is_allowed():
             export_onnx(aether_custom(2, **FIELDS), 2, **wrong)
 
 
-def test_the_names_of_a_whole_set(tmp_path):
-    config = aether_custom(2, **FIELDS).config
-    files = planned_files(
-        config, tmp_path, precisions=["int8", "fp32", "fp16", "fp32"], targets=["tensorrt", "ort"],
-        form=Form(static=(270, 480), batch=1, pixels="uint8_nhwc"),
-    )  # fmt: skip
+def test_the_names_of_a_whole_set():
+    form = Form(static=(270, 480), batch=1, pixels="uint8_nhwc")
+    products = onnx_products(["int8", "fp32", "fp16", "fp32"], ["tensorrt", "ort"], form)
     fixed = "270x480_batch1_uint8_nhwc.onnx"
-    assert [file.path.name for file in files] == [
-        f"aether_custom_x2_fp32_{fixed}", f"aether_custom_x2_fp16_{fixed}", f"aether_custom_x2_int8_tensorrt_{fixed}",
-        f"aether_custom_x2_int8_ort_{fixed}",
+    assert [product.suffix for product in products] == [
+        f"_fp32_{fixed}", f"_fp16_{fixed}", f"_int8_tensorrt_{fixed}", f"_int8_ort_{fixed}",
     ]  # fmt: skip
-    assert [file.target for file in files] == [None, None, "tensorrt", "ort"]
-    names = [file.path.name for file in planned_files(config, tmp_path, precisions=["int8"], name="mine")]
-    assert names == ["mine_int8_ort.onnx"]
-
-
-def test_sets_that_cannot_be_written(tmp_path):
-    network = aether_custom(2, **FIELDS)
-    for options, message in (
-        ({"precisions": ["int8"]}, "aethernet calibrate WEIGHTS"),
-        ({"precisions": ["fp8"]}, "precision must be one of fp32, fp16, int8, not 'fp8'"),
-        ({"precisions": []}, "no precision was given"),
-        ({"precisions": ["int8"], "targets": []}, "give a target"),
-        ({"precisions": ["fp32"], "opset": 16}, "opset must be at least 17, not 16"),
-        ({"precisions": ["fp32"], "opset": 23}, "opset must be at most 22, not 23"),
-        ({"precisions": ["fp32"], "name": "a/b"}, "give the folder apart"),
-        ({"precisions": ["int8"], "quantized": aether_custom(3, **FIELDS)}, "scale: 3 in the weights, 2 here"),
-    ):
+    assert [product.target for product in products[2:]] == ["tensorrt", "ort"]
+    for precisions, targets, message in (([], ["ort"], "no precision was given"), (["int8"], [], "give a target")):
         with pytest.raises(UsageError, match=message):
-            export_files(network, tmp_path, **options)
-    with pytest.raises(UsageError, match="no network was given"):
-        export_files(None, tmp_path, precisions=["fp32"])
-    with pytest.raises(UsageError, match="none was given"):
-        export_files(None, tmp_path, precisions=["fp32"], quantized=network)
-    assert not list(tmp_path.iterdir())
+            onnx_products(precisions, targets)

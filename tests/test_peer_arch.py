@@ -111,8 +111,8 @@ def test_weights_come_from_torchs_generator():
 
 
 def test_a_module_of_the_current_folder(place):
-    subject = resolve_model("own_networks:enlarge(scale=3)")
-    assert (subject.scale, subject.trained) == (3, False)
+    model = resolve_model("own_networks:enlarge(scale=3)")
+    assert (model.scale, model.trained) == (3, False)
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,12 @@ def test_a_checkpoint_of_basicsr_is_measured_as_deployed(tmp_path):
     random_weights(average)
     path = tmp_path / "net_g_latest.pth"
     torch.save({"params": last.state_dict(), "params_ema": average.state_dict()}, path)
-    subject = resolve_model(f"{SPAN}@{path}")
-    assert (subject.label, subject.scale, subject.trained) == ("net_g_latest.pth", 2, True)
-    assert not any(".sk." in name for name, _ in subject.network.named_parameters())
+    model = resolve_model(f"{SPAN}@{path}")
+    assert (model.label, model.scale, model.trained) == ("net_g_latest.pth", 2, True)
+    assert not any(".sk." in name for name, _ in model.network.named_parameters())
     x = torch.rand(1, 3, 8, 8)
     with torch.no_grad():
-        assert torch.equal(subject.network(x), average.eval()(x))  # both merge the same branches in the same way
+        assert torch.equal(model.network(x), average.eval()(x))  # both merge the same branches in the same way
 
 
 def test_checkpoints_that_do_not_fit(tmp_path):

@@ -4,6 +4,7 @@ import copy
 import importlib
 import importlib.util
 import logging
+import math
 import re
 import sys
 from dataclasses import replace
@@ -35,6 +36,8 @@ GAN = {
     "train:optim_d": {"type": "AdamW", "lr": 1e-4},
     "train:gan_opt": {"type": "GANLoss", "gan_type": "vanilla"},
 }
+SYNTHETIC = {"type": "AetherSyntheticDataset", "name": "synthetic", "gt_size": 16, "batch_size_per_gpu": 2,
+             "num_worker_per_gpu": 0, "num_images": 20, "seed": 1}  # fmt: skip
 PERCEPTUAL = {"type": "PerceptualLoss", "layer_weights": {"conv5_4": 1}}
 
 
@@ -107,12 +110,22 @@ def problems(place: Path, opt: dict, *, is_train: bool = True, resuming: bool = 
     return str(caught.value)
 
 
+def told(place: Path, changes: dict | None = None, *flags: str, resuming: bool = False) -> str:
+    """What is told of a training whose options are changed so."""
+    return problems(place, parse(place, train_options(place, changes), *flags), resuming=resuming)
+
+
+def passes(place: Path, changes: dict | None = None, *flags: str, resuming: bool = False) -> None:
+    """Fails the test if anything is told of it."""
+    preflight.check(parse(place, train_options(place, changes), *flags), place, is_train=True, resuming=resuming)
+
+
 def listing(place: Path) -> list[tuple[str, float]]:
     return sorted((str(path), path.stat().st_mtime) for path in place.rglob("*"))
 
 
 def test_sound_options_pass(place):
-    preflight.check(parse(place, train_options(place)), place, is_train=True)
+    passes(place)
     preflight.check(parse(place, test_options(place), is_train=False), place, is_train=False)
 
 
@@ -128,17 +141,7 @@ SOUND = {
     "periods to the last step": {
         "train:scheduler": {"type": "CosineAnnealingRestartLR", "periods": [2, 4], "restart_weights": [1, 1]}
     },
-    "synthetic pictures": {
-        "datasets:train": {
-            "type": "AetherSyntheticDataset",
-            "name": "synthetic",
-            "gt_size": 16,
-            "batch_size_per_gpu": 2,
-            "num_worker_per_gpu": 0,
-            "num_images": 20,
-            "seed": 1,
-        }
-    },
+    "synthetic pictures": {"datasets:train": SYNTHETIC},
     "name with BasicSR's suffix": {
         "network_g": {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 2},
     },
@@ -148,7 +151,7 @@ SOUND = {
 
 @pytest.mark.parametrize("changes", SOUND.values(), ids=SOUND.keys())
 def test_other_sound_options_pass(place, changes):
-    preflight.check(parse(place, train_options(place, changes)), place, is_train=True)
+    passes(place, changes)
 
 
 TRAPS = {
@@ -223,7 +226,7 @@ TRAPS = {
     # arguments
     "our argument": ({"network_g:depth": [1]}, r"network_g: AetherNet has no argument 'depth'; did you mean 'depths'"),
     "our value": ({"network_g:kernel_size": 4}, r"network_g: kernel_size must be odd"),
-    "our sizes": ({"network_g:width": REMOVED}, r"network_g: aether_custom needs width"),
+    "our sizes": ({"network_g:width": REMOVED}, r"network_g: AetherNet needs width"),
     "our variant": ({"network_g": {"type": "aether_tiny", "variant": "small"}}, r"network_g: variant cannot be set"),
     "their argument": (
         {"network_g": {"type": "SRVGGNetCompact", "num_feats": 8, "upscale": 2}},
@@ -281,7 +284,7 @@ TRAPS = {
 def test_trap_is_told(place, changes, message):
     if isinstance(changes.get("network_g"), dict) and "upscale" not in changes["network_g"]:
         changes = {**changes, "network_g": {"scale": 2, **changes["network_g"]}}
-    assert re.search(message, problems(place, parse(place, train_options(place, changes))), re.MULTILINE)
+    assert re.search(message, told(place, changes), re.MULTILINE)
 
 
 SHAPES = {
@@ -319,22 +322,7 @@ def test_no_value_at_any_entry_breaks_the_check(place, is_train):
     opt = train_options(place, changes) if is_train else test_options(place, {"path:pretrain_network_g": "x"})
     opt = parse(place, opt, is_train=is_train)
     for entry in entries(opt):
-        for value in (
-            REMOVED,
-            None,
-            "",
-            "text",
-            0,
-            -1,
-            2.5,
-            True,
-            [],
-            [1, "x"],
-            {},
-            {"type": "x"},
-            float("nan"),
-            float("inf"),
-        ):
+        for value in (REMOVED, None, "", "text", 0, -1, 2.5, True, [], [1, "x"], {}, {"type": "x"}, math.nan, math.inf):
             try:
                 preflight.check(change(opt, {entry: value}), place, is_train)
             except OptionError as error:
@@ -343,7 +331,7 @@ def test_no_value_at_any_entry_breaks_the_check(place, is_train):
 
 def test_several_problems_are_numbered(place):
     changes = {"train:ema_deacy": 1, "datasets:train:dataroot_gt": "absent", "network_g:scale": 4, "num_gpu": 1}
-    text = problems(place, parse(place, train_options(place, changes)))
+    text = told(place, changes)
     assert text.startswith("4 problems in the options:\n 1. ")
     assert len(text.splitlines()) == 5
     for part in ("ema_deacy", "dataroot_gt", "network_g: scale", "num_gpu"):
@@ -377,62 +365,53 @@ def save(path: Path, width: int, height: int) -> None:
     Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(path)
 
 
-def remove_partner(place: Path) -> None:
-    (place / "lq" / "03.png").unlink()
-
-
-def rename_partner(place: Path) -> None:
-    (place / "lq" / "03.png").rename(place / "lq" / "03x2.png")
-
-
-def empty_folder(place: Path) -> None:
-    for file in (place / "gt").iterdir():
+def empty(folder: Path) -> None:
+    for file in folder.iterdir():
         file.unlink()
 
 
-def move_into_subfolder(place: Path) -> None:
-    empty_folder(place)
-    save(place / "gt" / "inner" / "00.png", 32, 32)
-
-
-def add_text(place: Path) -> None:
-    for name in ("gt", "lq"):
-        (place / name / "readme.txt").write_text("x")
-
-
-def damage(place: Path) -> None:
-    (place / "lq" / "00.png").write_bytes(b"<html>")
-
-
-def shrink_partner(place: Path) -> None:
-    save(place / "lq" / "02.png", 8, 8)
-
-
-def enlarge_validation(place: Path) -> None:
-    save(place / "validation" / "gt" / "00.png", 64, 64)
-
-
 PICTURES = {
-    remove_partner: r"dataroot_lq: 6 HR and 5 LR pictures do not pair: no LR picture for 03.png",
-    rename_partner: r"no LR picture for 03.png, no HR picture for 03x2.png.*filename_tmpl: '\{\}'",
-    empty_folder: r"datasets: train: dataroot_gt: .* is empty; make pairs",
-    move_into_subfolder: r"dataroot_gt: .* holds folders only",
-    add_text: r"dataroot_gt: .* holds readme.txt, which BasicSR would open as a picture",
-    damage: r"datasets: train: 00.png: a picture cannot be read",
-    shrink_partner: r"train: dataroot_lq: 02.png is 8x8 and its HR picture 32x32, which is not 2 times .*1 such pairs",
-    enlarge_validation: r"val: dataroot_lq: 00.png is 16x16 and its HR picture 64x64",
+    "no partner": (
+        lambda place: (place / "lq/03.png").unlink(),
+        r"dataroot_lq: 6 HR and 5 LR pictures do not pair: no LR picture for 03.png",
+    ),
+    "partner of another name": (
+        lambda place: (place / "lq/03.png").rename(place / "lq/03x2.png"),
+        r"no LR picture for 03.png, no HR picture for 03x2.png.*filename_tmpl: '\{\}'",
+    ),
+    "empty": (lambda place: empty(place / "gt"), r"datasets: train: dataroot_gt: .* is empty; make pairs"),
+    "folders only": (
+        lambda place: (empty(place / "gt"), (place / "gt/inner").mkdir()),
+        r"dataroot_gt: .* holds folders only",
+    ),
+    "a text": (
+        lambda place: [(place / name / "readme.txt").write_text("x") for name in ("gt", "lq")],
+        r"dataroot_gt: .* holds readme.txt, which BasicSR would open as a picture",
+    ),
+    "damaged": (
+        lambda place: (place / "lq/00.png").write_bytes(b"<html>"),
+        r"datasets: train: 00.png: a picture cannot be read",
+    ),
+    "small partner": (
+        lambda place: save(place / "lq/02.png", 8, 8),
+        r"train: dataroot_lq: 02.png is 8x8 and its HR picture 32x32, which is not 2 times .*1 such pairs",
+    ),
+    "large validation picture": (
+        lambda place: save(place / "validation/gt/00.png", 64, 64),
+        r"val: dataroot_lq: 00.png is 16x16 and its HR picture 64x64",
+    ),
 }
 
 
-@pytest.mark.parametrize(("spoil", "message"), PICTURES.items(), ids=[each.__name__ for each in PICTURES])
+@pytest.mark.parametrize(("spoil", "message"), PICTURES.values(), ids=PICTURES)
 def test_spoilt_pictures_are_told(place, spoil, message):
     spoil(place)
-    assert re.search(message, problems(place, parse(place, train_options(place))))
+    assert re.search(message, told(place))
 
 
 def test_validation_pictures_may_exceed_a_multiple_of_the_scale(place):
     save(place / "validation" / "gt" / "00.png", 33, 33)  # BasicSR cuts them
-    preflight.check(parse(place, train_options(place)), place, is_train=True)
+    passes(place)
 
 
 def test_turned_photograph_is_measured_as_it_is_seen(place):
@@ -512,17 +491,17 @@ def test_ratio_that_suffices_is_found_quickly_for_a_long_training():
 def test_early_end_is_no_matter_where_somebody_else_counts_the_epochs(place, monkeypatch):
     changes = {"datasets:train:batch_size_per_gpu": 4, "train:total_iter": 40}
     monkeypatch.setattr(importlib.import_module("basicsr.train"), "create_train_val_dataloader", lambda *_: None)
-    preflight.check(parse(place, train_options(place, changes)), place, is_train=True)
+    passes(place, changes)
 
 
 def test_every_gpu_of_a_process_takes_a_batch(place, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    text = problems(place, parse(place, train_options(place, {"num_gpu": 4})))
+    text = told(place, {"num_gpu": 4})
     assert "batch_size_per_gpu: 2 on each of 4 GPUs, together 8, is more than the 6 pictures" in text
     assert "num_gpu: 4 in one process would lose the norm statistics" in text
     assert "torchrun --nproc_per_node=4" in text
-    assert "num_gpu: 5 is more" in problems(place, parse(place, train_options(place, {"num_gpu": 5})))
+    assert "num_gpu: 5 is more" in told(place, {"num_gpu": 5})
 
 
 # Weights
@@ -537,7 +516,7 @@ def weights(place: Path, stage: str = "train", **fields) -> str:
 def test_weights_of_this_network_pass(place):
     for stage in ("train", "fused"):
         changes = {"path:pretrain_network_g": weights(place), "network_g:stage": stage}
-        preflight.check(parse(place, train_options(place, changes)), place, is_train=True)
+        passes(place, changes)
 
 
 def test_weights_of_another_network_are_told(place, caplog):
@@ -553,7 +532,7 @@ def test_weights_of_another_network_are_told(place, caplog):
 
 def test_weights_of_a_later_stage_are_told(place):
     changes = {"path:pretrain_network_g": weights(place, "fused"), "path:strict_load_g": False}
-    text = problems(place, parse(place, train_options(place, changes)))
+    text = told(place, changes)
     assert "is of stage fused, which cannot go back into stage train; set network_g: stage: fused" in text
 
 
@@ -576,7 +555,7 @@ def test_safetensors_need_our_model(place):
 def test_file_that_holds_no_weights_is_told(place):
     (place / "weights.pth").write_text("<html>")
     changes = {"path:pretrain_network_g": str(place / "weights.pth")}
-    assert "is not a file of plain tensors" in problems(place, parse(place, train_options(place, changes)))
+    assert "is not a file of plain tensors" in told(place, changes)
 
 
 def test_testing_an_untrained_network_is_mentioned(place, caplog):

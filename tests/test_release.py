@@ -1,5 +1,6 @@
 """`aethernet release`: what a bundle holds, what the gate refuses, and what is left when something goes wrong."""
 
+import copy
 import hashlib
 import importlib.util
 import json
@@ -25,12 +26,13 @@ from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.cli import main
 from aethernet.data.pictures import write_png
 from aethernet.errors import CheckpointError, EngineError, StageError, UsageError
-from aethernet.release import Settings, bundle, gate, plan, write
-from aethernet.release import folder as places
+from aethernet.release import Settings, bundle, flow, networks, products
 from aethernet.release.bundle import command_for_others
 from aethernet.release.origin import UNKNOWN, read_origin
 from aethernet.release.tensorrt import Shapes, engine_lines
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
+from aethernet.verify import gate
+from aethernet.verify.budget import budget
 from aethernet.verify.verification import verify_files
 
 pytest.importorskip("onnx", reason="ONNX export is an extra")
@@ -72,15 +74,13 @@ def quick(made, tmp_path, monkeypatch):
     for name in ("pictures", "net.safetensors"):
         (shutil.copytree if (root / name).is_dir() else shutil.copy)(root / name, tmp_path / name)
 
-    def copied(folder, name, network, quantized, header, progress):
-        for product in PRODUCTS:
-            shutil.copy(root / "out" / f"aether_custom_x2{product.suffix}", folder / f"{name}{product.suffix}")
-            if product in tmp_harm:
-                _damage(folder / f"{name}{product.suffix}")
-        return list(PRODUCTS)
+    def copied(path, product, *_, **__):
+        shutil.copy(root / "out" / f"aether_custom_x2{product.suffix}", path)
+        if product in tmp_harm:
+            _damage(path)
 
-    tmp_harm: list[plan.Product] = []
-    monkeypatch.setattr(bundle, "write_files", copied)
+    tmp_harm: list[products.Product] = []
+    monkeypatch.setattr(flow, "write_product", copied)
     return tmp_path, tmp_harm
 
 
@@ -166,16 +166,16 @@ def test_figures_are_those_of_verify(made):
     verified = verify_files(files, str(root / "net.safetensors"), [root / "pictures"], threads=1)
     records = {record["file"]: record["checks"][0] for record in report["files"]}
     for row in verified.rows:
-        check = next(check for name, check in records.items() if name.startswith(row.label) or row.label in name)
+        check, figures = records[row.label], row.check.figures
         # `verify` holds files against the fused network, a release against the unfused one: 1e-6 of the range apart.
-        assert check["figures"]["psnr"] == pytest.approx(row.psnr, abs=1e-4)
-        assert check["figures"]["worst_drop"] == pytest.approx(row.worst_drop, abs=1e-4)
-        assert (check["integers"], check["convolutions"]) == (row.integers, row.convolutions)
+        assert check["figures"]["psnr"] == pytest.approx(figures.psnr, abs=1e-4)
+        assert check["figures"]["worst_drop"] == pytest.approx(figures.worst_drop, abs=1e-4)
+        assert (check["integers"], check["convolutions"]) == (row.check.integers, row.check.convolutions)
     by_suffix = {record["file"].removeprefix("aether_custom_x2"): record["checks"] for record in report["files"]}
     assert by_suffix["_fp32.onnx"][0]["figures"]["max_error"] <= 1e-5
     assert by_suffix["_fp16.onnx"][0]["figures"]["agreement"] >= 60
     assert by_suffix[".safetensors"][0]["figures"]["max_error"] == 0
-    assert by_suffix["_int8_tensorrt.onnx"][0]["runtime"] == plan.AS_WRITTEN
+    assert by_suffix["_int8_tensorrt.onnx"][0]["runtime"] == gate.AS_WRITTEN
 
 
 @pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra")
@@ -183,13 +183,13 @@ def test_openvino_verifies_what_is_for_it(made):
     root, _ = made
     report = json.loads((root / "out/report.json").read_text())
     runtimes = {record["file"]: [check["runtime"] for check in record["checks"]] for record in report["files"]}
-    both = [plan.ONNXRUNTIME, plan.OPENVINO]
+    both = [gate.ONNXRUNTIME, gate.OPENVINO]
     for suffix in ("_fp32.onnx", "_fp16.onnx", "_int8_openvino.onnx"):
         assert runtimes[f"aether_custom_x2{suffix}"] == both
     integers = next(record for record in report["files"] if record["file"].endswith("_int8_openvino.onnx"))
     assert [(check["integers"], check["convolutions"]) for check in integers["checks"]] == [(5, 5)] * 2
     timed = {(row["file"], row["runtime"]) for row in report["speed"]}
-    assert ("aether_custom_x2_int8_openvino.onnx", plan.OPENVINO) in timed
+    assert ("aether_custom_x2_int8_openvino.onnx", gate.OPENVINO) in timed
     assert report["speed"][0]["timing"]["ratio"] == 1.0
 
 
@@ -222,7 +222,7 @@ def test_the_card_knows_what_the_header_said(made):
 
 def test_a_file_that_fails_is_not_in_the_bundle(quick, capsys):
     root, harm = quick
-    harm.append(plan.FP16)
+    harm.append(products.FP16)
     assert main([*arguments(root), *QUICK]) == 1
     printed = capsys.readouterr().out
     assert (
@@ -267,7 +267,7 @@ def test_a_whole_bundle_is_not_replaced_by_one_that_lacks_files(quick, capsys):
     root, harm = quick
     assert main([*arguments(root), *QUICK]) == 0
     before = {path.name: path.read_bytes() for path in (root / "out").iterdir()}
-    harm.append(plan.INT8_ORT)
+    harm.append(products.INT8_ORT)
     for _ in range(2):  # the second time replaces its own OUT.failed
         assert main([*arguments(root), *QUICK]) == 1
         assert f"{root / 'out'} is the earlier bundle, untouched" in capsys.readouterr().out
@@ -278,15 +278,18 @@ def test_a_whole_bundle_is_not_replaced_by_one_that_lacks_files(quick, capsys):
     assert names(root) == {"pictures", "net.safetensors", "out"}
 
 
-@pytest.mark.parametrize("step", ["write_files", "pass_gate", "measure_latency", "page_html"])
-def test_an_interrupt_leaves_the_old_bundle_and_nothing_else(quick, monkeypatch, capsys, step):
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [(flow, "write_product"), (flow, "hold_files"), (bundle, "measure_latency"), (bundle, "page_html")],
+)
+def test_an_interrupt_leaves_the_old_bundle_and_nothing_else(quick, monkeypatch, capsys, module, step):
     root, _ = quick
     (root / "out").mkdir()
 
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bundle, step, interrupt)
+    monkeypatch.setattr(module, step, interrupt)
     assert main([*arguments(root), *QUICK]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert names(root) == {"pictures", "net.safetensors", "out"} and not names(root / "out")
@@ -312,13 +315,12 @@ def test_a_running_release_can_be_stopped(made, tmp_path, number):
 
 def test_without_openvino_the_report_says_so(quick, monkeypatch):
     root, _ = quick
-    for module in (gate, bundle):
-        monkeypatch.setattr(module, "openvino_is_there", lambda: False)
+    monkeypatch.setattr(flow, "openvino_is_there", lambda: False)
     assert main([*arguments(root), *QUICK]) == 0
     report = json.loads((root / "out/report.json").read_text())
     record = next(record for record in report["files"] if record["file"].endswith("_int8_openvino.onnx"))
-    assert [check["runtime"] for check in record["checks"]] == [plan.ONNXRUNTIME]
-    assert gate.OPENVINO_MISSING in record["remarks"]
+    assert [check["runtime"] for check in record["checks"]] == [gate.ONNXRUNTIME]
+    assert flow.OPENVINO_MISSING in record["remarks"]
     assert "its files were verified in ONNX Runtime only" in (root / "out/report.html").read_text()
 
 
@@ -339,13 +341,13 @@ def test_a_file_that_a_runtime_refuses_fails(quick, monkeypatch):
 
 def test_a_float16_file_that_overflows_fails(quick, monkeypatch):
     root, _ = quick
-    real = bundle.half_ranges
+    real = flow.half_ranges
 
     def overflowing(*arguments, **options):
         report = real(*arguments, **options)
         return replace(report, layers=[replace(report.layers[0], activation=7e4), *report.layers[1:]])
 
-    monkeypatch.setattr(bundle, "half_ranges", overflowing)
+    monkeypatch.setattr(flow, "half_ranges", overflowing)
     assert main([*arguments(root), *QUICK]) == 1
     report = json.loads((root / "out/report.json").read_text())
     assert [record["file"] for record in report["files"] if not record["passed"]] == ["aether_custom_x2_fp16.onnx"]
@@ -373,24 +375,25 @@ def test_a_file_that_breaks_while_it_runs_fails(quick, monkeypatch):
 def test_a_tuned_checkpoint_is_taken_as_it_is(made, tmp_path):
     root, _ = made
     checkpoint = aethernet.read_checkpoint(root / "net.safetensors")
-    tuned = write.read_tuned(root / "out/aether_custom_x2_qat.safetensors", checkpoint)
+    tuned = networks.read_tuned(root / "out/aether_custom_x2_qat.safetensors", checkpoint)
     assert tuned.config.stage == "qat"
     with pytest.raises(StageError, match="is of stage train: --qat takes what"):
-        write.read_tuned(root / "net.safetensors", checkpoint)
+        networks.read_tuned(root / "net.safetensors", checkpoint)
     write_checkpoint(tmp_path / "other.pth", aether_custom(2, **PLAIN | {"width": 6}, stage="qat"))
     with pytest.raises(CheckpointError, match=r"does not come from .*width: 6 in the weights, 8 here"):
-        write.read_tuned(tmp_path / "other.pth", checkpoint)
+        networks.read_tuned(tmp_path / "other.pth", checkpoint)
 
 
-def test_packaged_int8_weights_are_released_as_they_are(tmp_path, monkeypatch):
+def test_whether_weights_were_fine_tuned_is_seen_in_them():
     network = randomise(aether_custom(2, **PLAIN)).eval()
-    integers = aethernet.calibrate(network, [picture(1, 3, 24, 20)]).convert_to_quantized()
-    monkeypatch.setattr(write, "export_onnx", lambda model, scale, precision, path, target: path.touch())
-    products = write.write_files(
-        tmp_path, "net", randomise(aether_custom(2, **PLAIN)).eval(), integers, {}, lambda *_: None
-    )
-    assert plan.INT8 in products and plan.QAT not in products
-    assert aethernet.load_network(tmp_path / "net_int8.safetensors").config.stage == "int8"
+    calibrated = aethernet.calibrate(copy.deepcopy(network), [picture(1, 3, 24, 20)])
+    tuned = copy.deepcopy(calibrated)
+    tuned.shallow.weight.data *= 1.01
+    for found, expected in ((calibrated, False), (tuned, True)):
+        assert networks.is_fine_tuned(found, network) is expected
+        assert networks.is_fine_tuned(found.convert_to_quantized(), network) is expected
+    packaged = aethernet.load_network("aether_tiny_x4_int8")
+    assert networks.is_fine_tuned(packaged, aethernet.load_network("aether_tiny_x4"))
 
 
 @pytest.mark.slow
@@ -415,7 +418,7 @@ def test_a_release_with_a_tuned_checkpoint(made, tmp_path):
     assert main([*base, "--qat", str(tmp_path / "qat.pth"), "--name", "grey"]) == 0
     out = tmp_path / "out"
     assert "grey.safetensors" not in names(out)  # the weights came fused
-    assert "Fine-tuned for int8 (QAT): qat.pth." in (out / "README.md").read_text()
+    assert "Calibrated, not fine-tuned (PTQ), in a file: qat.pth." in (out / "README.md").read_text()
     written = aethernet.load_network(out / "grey_qat.safetensors").state_dict()
     assert all(torch.equal(value, written[name]) for name, value in qat.state_dict().items())
 
@@ -476,18 +479,18 @@ def test_a_wrong_fusion_is_never_released(made, monkeypatch):
 
     monkeypatch.setattr(aethernet.AetherNet, "fuse_model", wrong)
     with pytest.raises(CheckpointError, match="fused and unfused differ"):
-        write.read_float(root / "net.safetensors", None, lambda *_: None)
+        networks.read_float(root / "net.safetensors", None, lambda *_: None)
 
 
 def test_a_value_that_is_no_number_passes_no_gate():
     nothing = agreement((float("nan"),) * 3, float("nan"), float("nan"))
     for precision in ("float32", "float16", "int8"):
-        assert not plan.budget(precision, 100.0).holds(nothing)
-        assert plan.budget(precision, 100.0).holds(agreement((0.0, 0.0, 0.0), 0.0, float("inf")))
+        assert not budget(precision, 100.0).holds(nothing)
+        assert budget(precision, 100.0).holds(agreement((0.0, 0.0, 0.0), 0.0, float("inf")))
 
 
 def test_trtexec_lines_name_the_shapes():
-    lines = engine_lines("net", plan.PRODUCTS, 1, Shapes((8, 9), (10, 11), (12, 13)))
+    lines = engine_lines("net", products.BUNDLE, 1, Shapes((8, 9), (10, 11), (12, 13)))
     assert [line.file for line in lines] == ["net_fp32.onnx", "net_fp16.onnx", "net_int8_tensorrt.onnx"]
     assert lines[2].command == (
         "trtexec --onnx=net_int8_tensorrt.onnx --saveEngine=net_int8_tensorrt.engine --minShapes=input:1x1x8x9 "
@@ -498,15 +501,19 @@ def test_trtexec_lines_name_the_shapes():
 
 
 def test_where_weights_come_from(made, tmp_path):
+    """From their own header, which the files of a bundle carry on; a card beside them is a text for people."""
     root, _ = made
     packaged = read_origin(aethernet.checkpoint.pretrained.path("aether_tiny_x4_fused"))
     assert (packaged.license_id, packaged.datasets) == ("other", ("BSDS500", "T91", "DIV2K"))
-    assert packaged.data_note.startswith("989 pictures") and packaged.training.startswith("- experiment: ")
-    header = read_origin(root / "net.safetensors", license_id="mit")
-    assert (header.license_id, header.data_note, header.training) == ("mit", "Three squares.", "- seed: 3")
-    shutil.copy(root / "net.safetensors", tmp_path / "net.safetensors")
-    (tmp_path / "net.md").write_text("no front matter")
-    assert read_origin(tmp_path / "net.safetensors").data_note == "Three squares."
+    assert packaged.data_note.startswith("989 pictures") and packaged.training["optimizer"].startswith("Muon, lr 0.02")
+    write_checkpoint(tmp_path / "net.safetensors", aether_custom(2, **PLAIN), packaged.header("net"))
+    assert read_origin(tmp_path / "net.safetensors") == packaged
+    given = read_origin(root / "net.safetensors", license_id="mit", datasets=["Mine"])
+    assert (given.license_id, given.datasets) == ("mit", ("Mine",))
+    assert (given.data_note, given.training) == ("Three squares.", {"seed": "3"})
+    assert read_origin(root / "out/aether_custom_x2_qat.safetensors").data_note == "Three squares."
+    write_checkpoint(tmp_path / "odd.safetensors", aether_custom(2, **PLAIN), {"training": "[1]", "seed": "3"})
+    assert read_origin(tmp_path / "odd.safetensors").training == {"seed": "3"}
     unknown = read_origin(tmp_path / "net.pth")
     assert unknown.data_note == UNKNOWN and not unknown.is_stated
     assert read_origin(tmp_path / "net.pth", data_note="Mine.").is_stated
@@ -531,4 +538,3 @@ def test_settings_are_checked_once():
     with pytest.raises(UsageError, match="all must be at least 1"):
         Settings(rounds=0)
     assert Settings(name="net-1.0_x2").name == "net-1.0_x2"
-    assert places.FAILED == ".failed"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from aethernet.data import surfaces, synthetic
-from aethernet.data.degrade import bicubic_downsample
+from aethernet.data.bicubic import bicubic_downsample
 from aethernet.data.synthetic import synthetic_picture
 from aethernet.errors import OptionError, RegistrationError, UsageError
 from aethernet.integrations.basicsr import compat
@@ -107,11 +107,11 @@ def test_validation_pictures_are_not_training_pictures():
     [
         ({"gt_size": 34}, "gt_size 34 is not a multiple of scale 4: take 32 or 36"),
         ({"gt_size": None}, "needs gt_size"),
-        ({"gt_size": "big"}, "gt_size is 'big': it must be an integer >= 8"),
-        ({"num_images": 0}, "num_images is 0: it must be an integer >= 1"),
-        ({"seed": -1}, "seed is -1"),
+        ({"gt_size": "big"}, "gt_size must be a whole number of at least 8, not 'big'"),
+        ({"num_images": 0}, "num_images must be a whole number of at least 1, not 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
         ({"scale": None}, "needs scale"),
-        ({"phase": "training"}, "phase is 'training': it must be 'train', 'val' or 'test'"),
+        ({"phase": "training"}, "phase must be one of train, val, test, not 'training'"),
     ],
 )
 def test_wrong_options(change, message):

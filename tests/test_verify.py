@@ -1,6 +1,7 @@
 """The accuracy gate: what it computes, what it counts, and its exit code."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def folder(tmp_path_factory):
 def test_figures_are_those_of_bench_quality(folder):
     names = [str(folder / name) for name in ("float.pth", "qat.pth", "int8.onnx")]
     report = verify_files(names, str(folder / "float.pth"), [folder / "pictures"], threads=1)
-    equal, qat, int8 = report.rows
+    equal, qat, int8 = (row.check.figures for row in report.rows)
     assert (equal.drop, equal.agreement, equal.max_error) == (0.0, float("inf"), 0.0)
     for row, name in ((equal, "float.pth"), (qat, "qat.pth")):
         upscale = network_upscaler(aethernet.load_network(folder / name).fuse_model())
@@ -54,7 +55,7 @@ def test_figures_are_those_of_bench_quality(folder):
         assert row.ssim == pytest.approx(np.mean([record.ssim for record in records]), abs=1e-9)
     assert qat.agreement == pytest.approx(int8.agreement, abs=0.5) and 30 < qat.agreement < 70
     assert qat.drop == pytest.approx(report.psnr - qat.psnr) and qat.worst_drop >= qat.drop
-    assert (int8.integers, int8.convolutions) == (5, 5)
+    assert [(row.check.integers, row.check.convolutions) for row in report.rows[1:]] == [(None, None), (5, 5)]
     assert [row.x86 != "" for row in report.rows] == [False, False, True]
 
 
@@ -65,10 +66,20 @@ def test_the_command_passes_and_fails(folder, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "5 of 5" in printed and "int8.onnx: right on every x86 CPU" in printed
     (row,) = json.loads(records.read_text())["rows"]
-    assert row["passed"] and row["integers"] == 5
+    assert row["check"]["passed"] and row["check"]["integers"] == 5
     assert main(["verify", str(folder / "int8.onnx"), str(folder / "other.pth"), *base, "--max-drop", "3"]) == 1
     out = capsys.readouterr().out
     assert out.count("FAILED") == 1 and out.count("passed") == 1
+
+
+def test_files_of_one_name_are_told_apart(folder, tmp_path):
+    shutil.copy(folder / "qat.pth", tmp_path / "float.pth")
+    files = [str(tmp_path / "float.pth"), str(folder / "int8.onnx")]
+    report = verify_files(files, str(folder / "float.pth"), [folder / "pictures"], threads=1)
+    assert (report.reference, [row.label for row in report.rows]) == (
+        str(folder / "float.pth"),
+        [files[0], "int8.onnx"],
+    )
 
 
 @pytest.mark.parametrize(

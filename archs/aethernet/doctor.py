@@ -28,6 +28,7 @@ from aethernet.data import opencv
 from aethernet.errors import AetherError, EnvironmentProblem
 from aethernet.export.saturation import saturation
 from aethernet.integrations.basicsr import compat
+from aethernet.integrations.frameworks import FRAMEWORKS
 from aethernet.version import __version__
 
 BASICSR_PYTHON_LIMIT = (3, 13)  # from here on its setup.py ends with KeyError: '__version__'
@@ -51,7 +52,6 @@ MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
 """Distribution -> the module that it brings, where the names differ in more than dashes."""
 PURPOSES = {"plot": "plots", "export": "ONNX export", "bench": "measurements"}
 """The extras that training can do without. The larger ones repeat the packages of the smaller."""
-TREES = ("traiNNer", "neosr")
 
 
 def diagnose(files: Sequence[Path] = ()) -> list[Check]:
@@ -64,7 +64,12 @@ def diagnose(files: Sequence[Path] = ()) -> list[Check]:
     checks += [check_package(*entry) for entry in needed.items() if entry[0] not in ("torch", "torchvision")]
     checks += check_basicsr()
     checks += [check_optional(name, *entry) for name, entry in optional.items()]
-    checks += [*(check_optional(tree) for tree in TREES), check_cpu(), check_int8(machine.cpu()), check_folder()]
+    checks += [
+        *(check_optional(framework.package) for framework in FRAMEWORKS if framework.package != "basicsr"),
+        check_cpu(),
+        check_int8(machine.cpu()),
+        check_folder(),
+    ]
     return [*checks, *map(check_file, files)]
 
 

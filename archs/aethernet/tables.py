@@ -34,6 +34,20 @@ def short_count(count: int | None) -> str:
     return f"{value:.{max(0, 2 - int(math.log10(value)))}f}{units[0]}"
 
 
+def signed(value: float, decimals: int) -> str:
+    """With its sign; what rounds to zero is +0."""
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}"
+
+
+def agreement(decibel: float) -> str:
+    """The PSNR between two outputs: dB, or `equal`."""
+    return "equal" if decibel == math.inf else f"{decibel:.1f} dB"
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:.2f} MB"
+
+
 def footnotes(notes: Sequence[str], conditions: Sequence[Conditions]) -> str:
     """Notes and conditions as a list."""
     return "\n".join(f"- {line}" for line in [*notes, *(each.sentence() for each in conditions)])

@@ -62,12 +62,12 @@ class Worker:
     """One network with one input of noise (1, C, H, W) on one device."""
 
     def __init__(self, spec: str, size: tuple[int, int], device: str, compile_seconds: float) -> None:
-        subject = resolve_model(spec)
-        assert subject.network is not None
-        self.network = subject.network
+        model = resolve_model(spec)
+        assert model.network is not None
+        self.network = model.network
         self.device = device
         self.modes = CUDA_MODES if device == "cuda" else CPU_MODES
-        self.x = torch.rand(1, subject.in_channels, *size, generator=torch.Generator().manual_seed(0))
+        self.x = torch.rand(1, model.in_channels, *size, generator=torch.Generator().manual_seed(0))
         self.compiled: dict[str, nn.Module | str] = {}
         end = time.monotonic() + compile_seconds
         for mode in (mode for mode in self.modes if mode.compiled):

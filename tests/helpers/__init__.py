@@ -1,1 +1,1 @@
-"""What several test files share: networks, trainings, bundles, a browser, stand-ins for other trainers' trees."""
+"""What several test files share: networks, trainings, bundles, stand-ins for other trainers' trees."""

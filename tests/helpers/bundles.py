@@ -5,13 +5,14 @@ import numpy as np
 from aethernet.bench.timing import Timing
 from aethernet.conditions import measurement_conditions
 from aethernet.export.half_range import HalfReport, LayerRange
-from aethernet.release import plan
+from aethernet.release import products
 from aethernet.release.crops import CropCollector
-from aethernet.release.records import Check, EngineLine, FileRecord, Mean, Report, SpeedRecord
+from aethernet.release.records import EngineLine, FileRecord, Mean, Report, SpeedRecord
 from aethernet.release.tensorrt import Shapes, engine_lines
 from aethernet.verify.agreement import Agreement
+from aethernet.verify.gate import ONNXRUNTIME, Check
 
-PRODUCTS = tuple(product for product in plan.PRODUCTS if product is not plan.INT8)
+PRODUCTS = tuple(product for product in products.BUNDLE if product is not products.INT8)
 """The files of a network that was calibrated, or fine-tuned, here."""
 HALF = HalfReport(
     [LayerRange("shallow", "Conv2d", 2.0, 0.5, 0.0), LayerRange("stages.0.<1>", "Conv2d", 16.0, 0.25, 0.0)], 3
@@ -25,7 +26,7 @@ def agreement(drops: tuple[float, ...], error: float = 0.01, decibel: float = 50
     return Agreement(30.0 - drop, 0.9, drop, decibel, error, PICTURES[worst], drops[worst], drops)
 
 
-def sample_report(failed: tuple[plan.Product, ...] = (), name: str = "net_x2", **changes) -> Report:
+def sample_report(failed: tuple[products.Product, ...] = (), name: str = "net_x2", **changes) -> Report:
     """Every product; those of `failed` did not pass."""
     files = []
     for number, product in enumerate(PRODUCTS):
@@ -39,8 +40,8 @@ def sample_report(failed: tuple[plan.Product, ...] = (), name: str = "net_x2", *
                                 f"{number:064x}", "a budget", checks, remarks, passed))  # fmt: skip
     held = [product for product in PRODUCTS if product not in failed]
     speed = [
-        SpeedRecord(f"{name}{product.suffix}", plan.ONNXRUNTIME, product.precision, Timing(10.0 - n, 9.0, 11.0, 1 - n / 10, 7))
-        for n, product in enumerate((plan.FP32, plan.FP16, plan.INT8_ORT)) if product in held
+        SpeedRecord(f"{name}{product.suffix}", ONNXRUNTIME, product.precision, Timing(10.0 - n, 9.0, 11.0, 1 - n / 10, 7))
+        for n, product in enumerate((products.FP32, products.FP16, products.INT8_ORT)) if product in held
     ]  # fmt: skip
     lines: list[EngineLine] = engine_lines(name, held, 3, Shapes())
     conditions = measurement_conditions(

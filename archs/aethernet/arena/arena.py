@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from aethernet.checks import did_you_mean
 from aethernet.conditions import measurement_conditions
 from aethernet.errors import CheckpointError, OptionError, ProcessError
 from aethernet.files import atomic_path
-from aethernet.progress import Progress
+from aethernet.progress import Progress, Titled
 from aethernet.quality.scores import measure_quality
 from aethernet.quality.sets import PictureFolder
 from aethernet.runtimes.models import resolve_model
@@ -28,9 +28,6 @@ logger = logging.getLogger(__name__)
 
 JSON, MARKDOWN, QUALITY = "arena.json", "arena.md", "quality.json"
 
-Bars = Callable[[str], Progress]
-"""Makes the callback of one step, from its title."""
-
 
 def run_arena(
     recipe: ArenaRecipe,
@@ -38,7 +35,7 @@ def run_arena(
     *,
     only: Sequence[str] = (),
     speed: bool = True,
-    progress: Bars | None = None,
+    progress: Titled | None = None,
 ) -> ArenaReport:
     """Trains and measures what is not finished yet; the results so far stand in `out` after each training.
 
@@ -87,7 +84,7 @@ class _Arena:
 
     recipe: ArenaRecipe
     out: Path
-    progress: Bars | None
+    progress: Titled | None
     sets: dict[str, Path]
     results: dict[str, NetworkResult] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -176,9 +173,9 @@ class _Arena:
 
     def _without_runs(self, run: Run) -> NetworkResult:
         network = run.network
-        subject = resolve_model(network.model(str(run.weights)))
-        assert subject.network is not None
-        complexity = network_complexity(subject.network, *self.recipe.speed.height_width, subject.in_channels)
+        model = resolve_model(network.model(str(run.weights)))
+        assert model.network is not None
+        complexity = network_complexity(model.network, *self.recipe.speed.height_width, model.in_channels)
         return NetworkResult(
             name=network.name,
             spec=network.spec,

@@ -25,7 +25,8 @@ from aethernet.runtimes.onnx_files import onnx_file
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.runtimes.openvino import OpenVinoSession, import_openvino
 
-Run = Callable[[], object]
+Forward = Callable[[], object]
+"""Runs one forward pass."""
 
 
 class NotApplicable(Exception):
@@ -33,7 +34,7 @@ class NotApplicable(Exception):
 
 
 @dataclass(frozen=True)
-class Job:
+class Workload:
     """One model to prepare for one engine: the input x (1, C, H, W) float32 in [0, 1], threads, a scratch folder."""
 
     model: Model
@@ -57,30 +58,30 @@ class Job:
 
 @dataclass(frozen=True)
 class Engine:
-    """A name, what it computes in, where, and how to prepare a job: the result runs one forward pass when called."""
+    """A name, what it computes in, where, and how to prepare a model for it."""
 
     name: str
     precision: str
     device: str
-    prepare: Callable[[Job], Run]
+    prepare: Callable[[Workload], Forward]
     check: Callable[[], None]
 
 
-def _eager(job: Job) -> Run:
-    return _forward(job.network(), job.x)
+def _eager(work: Workload) -> Forward:
+    return _forward(work.network(), work.x)
 
 
-def _channels_last(job: Job) -> Run:
-    network = job.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    return _forward(network, job.x.to(memory_format=torch.channels_last))
+def _channels_last(work: Workload) -> Forward:
+    network = work.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    return _forward(network, work.x.to(memory_format=torch.channels_last))
 
 
-def _compile(job: Job) -> Run:
-    return _forward(torch.compile(job.network()), job.x)
+def _compile(work: Workload) -> Forward:
+    return _forward(torch.compile(work.network()), work.x)
 
 
-def _bf16(job: Job) -> Run:
-    forward = _forward(job.network(), job.x)
+def _bf16(work: Workload) -> Forward:
+    forward = _forward(work.network(), work.x)
 
     def run() -> object:
         with torch.autocast("cpu", torch.bfloat16):
@@ -89,30 +90,30 @@ def _bf16(job: Job) -> Run:
     return run
 
 
-def _onnxruntime(job: Job) -> Run:
-    session, batch = OnnxRuntimeSession(job.onnx(), threads=job.threads), job.x.numpy()
+def _onnxruntime(work: Workload) -> Forward:
+    session, batch = OnnxRuntimeSession(work.onnx(), threads=work.threads), work.x.numpy()
     return lambda: session.run(batch)
 
 
-def _openvino(job: Job) -> Run:
+def _openvino(work: Workload) -> Forward:
     try:
-        session = OpenVinoSession(job.onnx(), job.threads)
+        session = OpenVinoSession(work.onnx(), work.threads)
     except CheckpointError as error:  # such as shapes that OpenVINO cannot follow in attention windows
         raise NotApplicable(str(error)) from error
-    batch = job.x.numpy()
+    batch = work.x.numpy()
     return lambda: session.run(batch)
 
 
-def _cuda(job: Job) -> Run:
-    return _forward(job.network().cuda(), job.x.cuda())
+def _cuda(work: Workload) -> Forward:
+    return _forward(work.network().cuda(), work.x.cuda())
 
 
-def _cuda_fp16(job: Job) -> Run:
-    network = job.network().cuda().half().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as above
-    return _forward(network, job.x.cuda().half().to(memory_format=torch.channels_last))
+def _cuda_fp16(work: Workload) -> Forward:
+    network = work.network().cuda().half().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as above
+    return _forward(network, work.x.cuda().half().to(memory_format=torch.channels_last))
 
 
-def _forward(network: Callable[[Tensor], Tensor], x: Tensor) -> Run:
+def _forward(network: Callable[[Tensor], Tensor], x: Tensor) -> Forward:
     @torch.inference_mode()
     def run() -> Tensor:
         return network(x)

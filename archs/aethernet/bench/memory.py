@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from aethernet.bench.engines import ENGINES, Job
+from aethernet.bench.engines import ENGINES, Workload
 from aethernet.errors import ProcessError
 from aethernet.runtimes.models import Model, resolve_model
 
@@ -22,7 +22,7 @@ def peak_memory(model: Model, engine: str, height: int, width: int, threads: int
     earlier models returned. None where the system does not tell (other than Linux).
 
     Args:
-        folder: where a job has written the model's ONNX file; without one, the export is measured with it.
+        folder: where an engine has written the model's ONNX file; without one, the export is measured with it.
 
     Raises:
         ProcessError: the process was ended, as a system does that runs out of memory.
@@ -47,13 +47,13 @@ def _growth(
     else:
         model = resolve_model(spec)
     ENGINES[engine].check()  # imports what the engine needs
-    job = Job(model, torch.rand(1, in_channels, height, width), threads, folder)
+    work = Workload(model, torch.rand(1, in_channels, height, width), threads, folder)
     if ENGINES[engine].device == "cuda":
-        ENGINES[engine].prepare(job)()
+        ENGINES[engine].prepare(work)()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated()
     before = _status("VmRSS")
-    ENGINES[engine].prepare(job)()
+    ENGINES[engine].prepare(work)()
     peak = _status("VmHWM")
     return None if before is None or peak is None else peak - before
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from aethernet.bench.complexity import Complexity, network_complexity
-from aethernet.bench.engines import Job, NotApplicable, pick_engines
+from aethernet.bench.engines import NotApplicable, Workload, pick_engines
 from aethernet.bench.memory import peak_memory
 from aethernet.bench.onnx_complexity import onnx_complexity
 from aethernet.bench.timing import Timing, cpu_stopwatch, cuda_stopwatch, time_in_turn
@@ -68,33 +68,32 @@ def measure_speed(
     height, width = size
     if height < 1 or width < 1 or threads < 1:
         raise UsageError(f"size {height}x{width} with {threads} threads: all must be at least 1")
-    jobs, runs, stopwatches = [], [], []
+    measured, runs, stopwatches = [], [], []
     with tempfile.TemporaryDirectory() as scratch, fixed_threads(threads):
         for model in [resolve_model(spec) for spec in dict.fromkeys(models)]:
             x = torch.rand(1, model.in_channels, height, width, generator=torch.Generator().manual_seed(0))
             complexity = _complexity(model, height, width)
             for engine in chosen:
-                job = Job(model, x, threads, Path(scratch))
                 try:
-                    runs.append(engine.prepare(job))
+                    runs.append(engine.prepare(Workload(model, x, threads, Path(scratch))))
                 except NotApplicable as reason:
                     notes.append(f"{model.label} with {engine.name} left out: {reason}")
                     continue
                 stopwatches.append(cuda_stopwatch if engine.device == "cuda" else cpu_stopwatch)
-                jobs.append((model, engine, complexity))
+                measured.append((model, engine, complexity))
         if not runs:
             raise UsageError(f"nothing to measure: {'; '.join(notes)}")
         timings = time_in_turn(
             runs, stopwatches=stopwatches, rounds=rounds, warmup=warmup, threads=threads, progress=progress
         )
         rows = []
-        for number, ((model, engine, complexity), timing) in enumerate(zip(jobs, timings, strict=True), start=1):
+        for number, ((model, engine, complexity), timing) in enumerate(zip(measured, timings, strict=True), start=1):
             peak = peak_memory(model, engine.name, height, width, threads, Path(scratch)) if memory else None
             rows.append(SpeedRow(model.label, model.scale, engine.name, _precision(model, engine.precision),
                                  timing, complexity, peak))  # fmt: skip
             if memory and progress is not None:
-                progress(number, len(jobs), "memory")
-    device = "cuda" if all(engine.device == "cuda" for _, engine, _ in jobs) else "cpu"
+                progress(number, len(measured), "memory")
+    device = "cuda" if all(engine.device == "cuda" for _, engine, _ in measured) else "cpu"
     precision = " and ".join(dict.fromkeys(row.precision for row in rows))
     conditions = measurement_conditions(
         threads=threads, precision=precision, size=f"input {height}x{width}", device=device

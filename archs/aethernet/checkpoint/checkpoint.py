@@ -12,7 +12,7 @@ from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.weights_files import DIGEST, read_content, tensors_digest
 from aethernet.errors import AetherError, CheckpointError, ForeignWeightsError, OutputError
 from aethernet.files import atomic_path
-from aethernet.network.config import ARCH_VERSION, CONFIG_KEY, VERSION_FIELD, AetherConfig, Stage
+from aethernet.network.config import ARCH_VERSION, COLOR_ORDERS, CONFIG_KEY, VERSION_FIELD, AetherConfig, Stage
 from aethernet.network.migrations import up_to_date
 from aethernet.network.network import AetherNet
 from aethernet.version import __version__
@@ -136,7 +136,7 @@ def file_metadata(config: AetherConfig) -> dict[str, str]:
         "stage": config.stage,
         VERSION_FIELD: str(ARCH_VERSION),
         "aethernet_version": __version__,
-        "color_order": "RGB" if config.in_channels == 3 else "grey",
+        "color_order": COLOR_ORDERS[config.in_channels],
         "value_range": "0..1",
     }
 

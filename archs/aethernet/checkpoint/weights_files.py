@@ -1,6 +1,6 @@
 """Tensors by name out of a `.pth` or `.safetensors`, or an error that says what the file is instead.
 
-Nothing but tensors and plain containers is ever unpickled. What a file says about its own content is held against it:
+Nothing but tensors and plain containers is ever unpickled. What a file says about its own content is checked:
 the checksums of the zip archive that a `.pth` is, which torch does not look at (one flipped bit in a weight loads without
 a word), and the digest that `checkpoint.write_checkpoint` puts into the header of a `.safetensors`.
 """

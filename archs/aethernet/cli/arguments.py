@@ -1,7 +1,13 @@
-"""Types of arguments that several commands take."""
+"""Arguments that several commands take, and how they become settings."""
 
 import argparse
+import inspect
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def size(text: str) -> tuple[int, int]:
@@ -17,3 +23,18 @@ def positive(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def note(text: str) -> str:
+    """A text, or what the file holds that it names."""
+    path = Path(text)
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else text
+    except OSError:  # too long for a name
+        return text
+
+
+def with_options(make: Callable[..., T], args: argparse.Namespace, **others: object) -> T:
+    """Calls a function, or makes settings: each argument that is none of the others from the option of its name."""
+    names = inspect.signature(make).parameters.keys() - others.keys()
+    return make(**{name: getattr(args, name) for name in names}, **others)

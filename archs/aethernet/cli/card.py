@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from aethernet.cli.arguments import note, with_options
+
 HELP = "write a trained network as .safetensors, in both float forms or in int8, with a model card of measured figures"
 
 
@@ -13,11 +15,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--sets", nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures: Set5 Set14 B100"
     )
     parser.add_argument(
-        "--data-note", required=True, metavar="TEXT|FILE", help="the training data and what its licence allows"
+        "--data-note",
+        type=note,
+        required=True,
+        metavar="TEXT|FILE",
+        help="the training data and what its licence allows",
     )
     parser.add_argument("--datasets", nargs="+", default=(), metavar="NAME", help="names of the training data for hubs")
     parser.add_argument(
-        "--license", default="other", metavar="ID", help="of the weights (default: other, research use)"
+        "--license", dest="license_id", metavar="ID", help="of the weights (default: other, research use)"
     )
     parser.add_argument(
         "--against", metavar="WEIGHTS", help="for weights of stage qat: the float weights that they came from"
@@ -31,33 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from aethernet.cli.progress import ProgressBars
     from aethernet.quality.report import quality_markdown
-    from aethernet.release.publish import publish
+    from aethernet.release.weights import publish
 
     with ProgressBars() as bars:
-        published = publish(
-            args.checkpoint,
-            args.out,
-            args.sets,
-            data_note=read_note(args.data_note),
-            against=args.against,
-            run=args.experiment,
-            name=args.name,
-            license_id=args.license,
-            datasets=args.datasets,
-            commit=args.commit,
-            force=args.force,
-            progress=bars.titled,
-        )
+        published = with_options(publish, args, progress=bars.titled)
     print(quality_markdown(published.quality, pictures=False), end="\n\n")
     for path in (*published.weights, published.card):
         print(f"{path} ({path.stat().st_size:,} bytes)")
     return 0
-
-
-def read_note(text: str) -> str:
-    """A text, or what the file holds that it names."""
-    path = Path(text)
-    try:
-        return path.read_text(encoding="utf-8") if path.is_file() else text
-    except OSError:  # too long for a name
-        return text

@@ -13,25 +13,18 @@ class ProgressBars:
         self.title = ""
 
     def titled(self, title: str) -> Progress:
-        """The callback of one pass over pictures."""
+        """The callback of one piece of work; where that begins anew, as with its next phase, so does the bar."""
 
         def step(done: int, total: int, what: str) -> None:
-            self._show(title, done, total, what)
+            from tqdm import tqdm
+
+            if self.bar is None or title != self.title or done <= self.bar.n:
+                self.__exit__()
+                self.bar, self.title = tqdm(total=total, desc=title, unit="", leave=False), title
+            self.bar.set_postfix_str(what, refresh=False)
+            self.bar.update(done - self.bar.n)
 
         return step
-
-    def step(self, done: int, total: int, what: str) -> None:
-        """The callback of a timing; `what` is its phase."""
-        self._show("memory" if what == "memory" else "timing", done, total, "" if what == "memory" else what)
-
-    def _show(self, title: str, done: int, total: int, what: str) -> None:
-        from tqdm import tqdm
-
-        if self.bar is None or title != self.title or done <= self.bar.n:
-            self.__exit__()
-            self.bar, self.title = tqdm(total=total, desc=title, unit="", leave=False), title
-        self.bar.set_postfix_str(what, refresh=False)
-        self.bar.update(done - self.bar.n)
 
     def __enter__(self) -> "ProgressBars":
         return self

@@ -3,6 +3,9 @@
 import argparse
 from pathlib import Path
 
+from aethernet.cli.arguments import with_options
+from aethernet.verify.budget import MAX_DROP
+
 HELP = "Hold files (weights of any stage, ONNX) against the network they come from, on real pictures."
 
 
@@ -10,10 +13,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="weights or .onnx files")
     parser.add_argument("--against", required=True, metavar="WEIGHTS", help="the float weights, or packaged ones")
     parser.add_argument(
-        "--data", nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures, such as Set5"
+        "--data",
+        dest="folders",
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="folders of high-resolution pictures, such as Set5",
     )
     parser.add_argument(
-        "--max-drop", type=float, default=0.1, metavar="DB", help="PSNR that a file may lose (default: 0.1 dB)"
+        "--max-drop",
+        type=float,
+        default=MAX_DROP,
+        metavar="DB",
+        help=f"PSNR that a file may lose (default: {MAX_DROP} dB)",
     )
     parser.add_argument("--threads", type=int, help="threads (default: all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the records to this file")
@@ -27,14 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.verify.verification import verify_files
 
     with ProgressBars() as bars:
-        report = verify_files(
-            args.files,
-            args.against,
-            args.data,
-            max_drop=args.max_drop,
-            threads=args.threads,
-            progress=bars.titled("verifying"),
-        )
+        report = with_options(verify_files, args, progress=bars.titled("verifying"))
     if args.json:
         write_json(args.json, "verification", report)
     print(verification_markdown(report))

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aethernet.data.degrade import bicubic_downsample, modcrop
+from aethernet.checks import whole_number
+from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.pictures import find_pictures, middle, read_rgb
 from aethernet.errors import DataError, UsageError
 
@@ -29,8 +30,7 @@ class CalibrationInputs:
     """
 
     def __init__(self, folders: Sequence[Path], scale: int, channels: int, number: int) -> None:
-        if number < 1:
-            raise UsageError(f"at least one picture is needed for calibration, not {number}")
+        whole_number("the number of pictures for calibration", number, 1, UsageError)
         found = [path for folder in folders for path in find_pictures(folder)]
         chosen = np.linspace(0, len(found) - 1, min(number, len(found))).round().astype(int)
         self.paths = [found[index] for index in chosen]

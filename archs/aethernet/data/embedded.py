@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aethernet.data.degrade import bicubic_downsample, modcrop
+from aethernet.checks import is_whole
+from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.pictures import read_rgb, write_png
 from aethernet.errors import DataError, MissingDependencyError, OutputError, UsageError
 from aethernet.files import atomic_path
@@ -107,8 +108,8 @@ def write_embedded(directory: str | Path, scales: tuple[int, ...] = (2, 3, 4)) -
         MissingDependencyError: as `embedded_pictures`.
     """
     directory = Path(directory)
-    if not scales or any(not isinstance(scale, int) or scale < 1 for scale in scales):
-        raise UsageError(f"scales are {scales!r}: give one or more integers >= 1")
+    if not scales or not all(is_whole(scale, 1) for scale in scales):
+        raise UsageError(f"scales must be one or more whole numbers of at least 1, not {scales!r}")
     marker = _read_marker(directory)
     wanted = sorted({*scales, *marker["scales"]})
     if wanted == marker["scales"] and marker["files"] and _all_there(directory, marker["files"]):

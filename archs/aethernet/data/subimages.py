@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aethernet.data.degrade import bicubic_downsample, modcrop
+from aethernet.checks import is_whole
+from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.errors import DataError, UsageError
 
 
@@ -29,8 +30,8 @@ class Parameters:
     min_size: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.scales or min(self.scales) < 1:
-            raise UsageError(f"scales are {self.scales}: give one or more integers >= 1")
+        if not self.scales or not all(is_whole(scale, 1) for scale in self.scales):
+            raise UsageError(f"scales must be one or more whole numbers of at least 1, not {self.scales!r}")
         object.__setattr__(self, "scales", tuple(sorted(set(self.scales))))
         if self.min_size is None:
             object.__setattr__(self, "min_size", 4 * self.multiple)

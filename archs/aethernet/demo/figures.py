@@ -10,7 +10,7 @@ import torch
 
 from aethernet.bench.timing import time_in_turn
 from aethernet.checkpoint.checkpoint import load_network
-from aethernet.data.degrade import bicubic_upscale
+from aethernet.data.bicubic import bicubic_upscale
 from aethernet.quality.evaluation import Upscaler, evaluate, mean_quality, network_upscaler
 from aethernet.quality.scores import onnx_upscaler
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession

@@ -20,6 +20,7 @@ from aethernet.export.half_range import LARGEST
 from aethernet.export.lowering import EXPORTED, LOWERED, lower
 from aethernet.export.qdq import TARGETS, QdqArithmetic, TargetName, set_arithmetic
 from aethernet.files import atomic_path
+from aethernet.network.config import COLOR_ORDERS
 from aethernet.network.network import AetherNet
 from aethernet.version import __version__
 
@@ -213,7 +214,7 @@ def _metadata(model: AetherNet, precision: Precision, target: TargetName, form: 
         "stage": config.stage,
         "precision": precision,
         **({"target": target} if precision == "int8" else {}),
-        "color_order": "RGB" if config.in_channels == 3 else "grey",
+        "color_order": COLOR_ORDERS[config.in_channels],
         **form.metadata(),
         "tile_radius": "whole picture" if radius is None else str(radius),
     }

@@ -31,7 +31,7 @@ INTEGER_OPERATORS = {
     "DynamicQuantizeMatMul": 1, "MatMulIntegerToFloat": 1, "QAttention": 1, "QGemm": 3,
 }  # fmt: skip
 """Which input is the weight."""
-LEVELS = 127
+LARGEST_LEVEL = 127
 """The level of the largest weight, where a file leaves its rounding to the runtime."""
 
 
@@ -151,7 +151,7 @@ class _Graph:
         if node.input[1] in self.constants and node.output[0] in self.rounded:
             # ONNX Runtime rounds a float weight between two grids by itself.
             weight = self.constants[node.input[1]]
-            return np.rint(weight / (np.abs(weight).max() or 1.0) * LEVELS).astype(np.int8)
+            return np.rint(weight / (np.abs(weight).max() or 1.0) * LARGEST_LEVEL).astype(np.int8)
         return None
 
     def quantized(self, node: "onnx.NodeProto") -> np.ndarray:

@@ -1,69 +1,16 @@
 """Drop-in files for a framework's source tree, so that its own unmodified `train.py` knows this package."""
 
-import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import aethernet
 from aethernet.errors import OutputError, UsageError
+from aethernet.integrations.frameworks import FRAMEWORKS, Framework
 
 MARKER = "# Written by `aethernet install`; `aethernet install --into TREE --remove` removes it."
 """First line of every file; what does not begin with it is somebody else's."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Framework:
-    """A training framework, how its tree is recognised, and what is put into it.
-
-    Args:
-        landmarks: files that a tree has.
-        files: path in the tree -> the line that registers.
-        start: the command that trains, run in the tree.
-    """
-
-    name: str
-    landmarks: tuple[str, ...]
-    files: Mapping[str, str]
-    start: str
-
-
-def _kind(kind: str) -> str:
-    return f'from aethernet.integrations.basicsr import dropin; dropin.register("{kind}")  # noqa'
-
-
-def _networks(package: str) -> str:
-    return f'from aethernet.integrations import registry; registry.register_architectures("{package}")  # noqa'
-
-
-FRAMEWORKS = (
-    Framework(
-        "BasicSR",
-        ("basicsr/archs/__init__.py", "basicsr/models/__init__.py", "basicsr/data/__init__.py", "basicsr/train.py"),
-        {
-            # BasicSR imports what ends in _arch.py, _model.py and _dataset.py.
-            "basicsr/archs/aethernet_arch.py": _kind("archs"),
-            "basicsr/models/aethernet_model.py": _kind("models"),
-            "basicsr/data/aethernet_dataset.py": _kind("datasets"),
-        },
-        "PYTHONPATH=. python basicsr/train.py -opt FILE",
-    ),
-    # These two choose their model classes themselves: networks are all that can be added.
-    Framework(
-        "traiNNer-redux",
-        ("traiNNer/archs/__init__.py", "traiNNer/utils/registry.py", "train.py"),
-        {"traiNNer/archs/aethernet_arch.py": _networks("traiNNer")},
-        "python train.py -opt FILE",
-    ),
-    Framework(
-        "neosr",
-        ("neosr/archs/__init__.py", "neosr/utils/registry.py", "train.py"),
-        {"neosr/archs/aethernet_arch.py": _networks("neosr")},
-        "python train.py -opt FILE",
-    ),
-)
 
 
 def recognise(tree: Path) -> Framework:

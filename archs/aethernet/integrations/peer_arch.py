@@ -10,6 +10,7 @@ network_g:
 from torch import nn
 
 from aethernet.integrations.peers import build_trainable
+from aethernet.network.variants import FACTORIES
 
 
 def aether_peer(network: str) -> nn.Module:
@@ -23,3 +24,7 @@ def aether_peer(network: str) -> nn.Module:
         MissingDependencyError: spandrel is not installed.
     """
     return build_trainable(network)
+
+
+NETWORKS = (*FACTORIES, aether_peer)
+"""What BasicSR gets."""

@@ -12,10 +12,9 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import torch
 from torch import nn
@@ -25,24 +24,17 @@ from aethernet.checks import near
 from aethernet.errors import CheckpointError, ConfigError, MissingDependencyError
 from aethernet.integrations.basicsr import compat
 
+if TYPE_CHECKING:
+    from spandrel import ImageModelDescriptor
+
 PREFIX = "spandrel:"
 EXAMPLE = "spandrel:Compact(num_feat=32, num_conv=8, upscale=4)"
 CLASS_EXAMPLE = "package.module:Class(width=32, upscale=4)"
 PEER_TEXT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\(.*\)", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Peer:
-    """A network in eval mode and in its deployed form: (N, in_channels, H, W) in [0, 1] -> `scale` times the size."""
-
-    name: str
-    network: nn.Module
-    scale: int
-    in_channels: int
-
-
-def build_peer(text: str, seed: int = 0) -> Peer:
-    """Builds a network of others with random weights from a text such as `EXAMPLE` or `CLASS_EXAMPLE`.
+def build_peer(text: str, seed: int = 0) -> nn.Module:
+    """A network of others with random weights from a text such as `EXAMPLE` or `CLASS_EXAMPLE`, deployed, in eval mode.
 
     The arguments are Python literals by keyword. The module that the text names is imported, which runs it; called is
     only what `is_network_maker` accepts.
@@ -54,7 +46,7 @@ def build_peer(text: str, seed: int = 0) -> Peer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_trainable(text).eval()
-    return Peer(text, deployed(network), probe_scale(network, 3, text), 3)
+    return deployed(network)
 
 
 def build_trainable(text: str) -> nn.Module:
@@ -82,25 +74,25 @@ def parse_peer(text: str) -> tuple[Callable[..., object], dict[str, object]]:
     return classes[name], arguments
 
 
-def build_with_weights(text: str, path: Path) -> Peer:
-    """The network of a text with weights that BasicSR saved, averaged ones (`params_ema`) if there are any.
+def build_with_weights(text: str, path: Path) -> nn.Module:
+    """`build_peer` with weights that BasicSR saved, averaged ones (`params_ema`) if there are any.
 
     Raises:
         ConfigError: as for `build_peer`.
         CheckpointError: no such file, or weights of another network.
     """
     _, weights = read_weights(path)
-    peer_network = build_trainable(text).eval()
+    network = build_trainable(text).eval()
     try:
-        peer_network.load_state_dict(weights)
+        network.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path} does not hold the weights of {text}: {reason}") from error
-    return Peer(path.name, deployed(peer_network), probe_scale(peer_network, 3, text), 3)
+    return deployed(network)
 
 
-def load_peer(path: Path) -> Peer | None:
-    """Loads a weights file of a single-image network; None if spandrel does not know whose it is.
+def load_peer(path: Path) -> "ImageModelDescriptor | None":
+    """A weights file of a single-image network, deployed; None if spandrel does not know whose it is.
 
     Raises:
         CheckpointError: the file is broken, or its network takes more than a picture.
@@ -115,7 +107,8 @@ def load_peer(path: Path) -> Peer | None:
         raise CheckpointError(f"spandrel cannot load {path}: {error}") from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise CheckpointError(f"{path} holds {descriptor.architecture.name}, which takes more than one picture")
-    return Peer(path.name, deployed(descriptor.model.eval()), descriptor.scale, descriptor.input_channels)
+    deployed(descriptor.model.eval())
+    return descriptor
 
 
 def deployed(network: nn.Module) -> nn.Module:

@@ -1,6 +1,5 @@
 """Registration into the architecture registries of the training frameworks at hand."""
 
-import dataclasses
 import importlib
 import importlib.util
 import logging
@@ -10,10 +9,8 @@ from types import ModuleType
 from typing import Protocol
 
 from aethernet.errors import RegistrationError
-from aethernet.integrations import neosr, trainner
 from aethernet.integrations.basicsr import compat
-from aethernet.integrations.peer_arch import aether_peer
-from aethernet.network.variants import FACTORIES
+from aethernet.integrations.frameworks import FRAMEWORKS, Framework
 
 logger = logging.getLogger(__name__)
 
@@ -24,48 +21,6 @@ class Registry(Protocol):
     def register(self, obj: Callable) -> object: ...
     def get(self, name: str) -> Callable: ...
     def __contains__(self, name: str) -> bool: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Framework:
-    """Where a framework keeps its networks, and what it gets.
-
-    Args:
-        module: the module in which its registries stand.
-        networks: the factories, as the framework calls them.
-        registries: names of the registries in which it looks for a network, in its order; ours go into the last.
-        runs_alone: whether it can be imported outside its own programs.
-        advice: what to do if it does not import.
-    """
-
-    module: str
-    networks: tuple[Callable, ...]
-    registries: tuple[str, ...] = ("ARCH_REGISTRY",)
-    runs_alone: bool = True
-    advice: str = ": run this with the Python that has its requirements"
-
-    def load(self) -> ModuleType | None:
-        """The module with the registries; None without the framework, or with one that does not import."""
-        if not self.runs_alone:
-            return sys.modules.get(self.module)
-        framework = self.module.partition(".")[0]
-        if importlib.util.find_spec(framework) is None:
-            return None
-        compat.apply()
-        try:
-            return importlib.import_module(self.module)
-        except (ImportError, RuntimeError) as error:
-            logger.warning("not registered in %s, which does not import (%s)%s", framework, error, self.advice)
-            return None
-
-
-FRAMEWORKS = {
-    "basicsr": Framework("basicsr.utils.registry", (*FACTORIES, aether_peer), advice=": run `aethernet doctor`"),
-    "traiNNer": Framework("traiNNer.utils.registry", trainner.NETWORKS, ("SPANDREL_REGISTRY", "ARCH_REGISTRY")),
-    # Its modules parse the command line while they are imported, and end a process whose command line is another's.
-    "neosr": Framework("neosr.utils.registry", neosr.NETWORKS, runs_alone=False),
-}
-"""By the name of the package."""
 
 
 def register(registry: Registry, obj: Callable) -> None:
@@ -95,14 +50,28 @@ def register_architectures(*names: str) -> list[str]:
         The names of the frameworks that know the networks now.
     """
     done = []
-    for name in names or FRAMEWORKS:
-        module = FRAMEWORKS[name].load()
-        if module is None:
+    for framework in FRAMEWORKS:
+        if (names and framework.package not in names) or (module := _registries(framework)) is None:
             continue
-        registries = [getattr(module, registry) for registry in FRAMEWORKS[name].registries]
-        for network in FRAMEWORKS[name].networks:
-            for registry in registries[:-1]:
+        *others, own = (getattr(module, name) for name in framework.registries)
+        for network in importlib.import_module(framework.networks).NETWORKS:
+            for registry in others:
                 is_registered(registry, network)  # for its error
-            register(registries[-1], network)
-        done.append(name)
+            register(own, network)
+        done.append(framework.package)
     return done
+
+
+def _registries(framework: Framework) -> ModuleType | None:
+    """The module with the registries; None without the framework, or with one that does not import."""
+    module = f"{framework.package}.utils.registry"
+    if not framework.runs_alone:
+        return sys.modules.get(module)
+    if importlib.util.find_spec(framework.package) is None:
+        return None
+    compat.apply()
+    try:
+        return importlib.import_module(module)
+    except (ImportError, RuntimeError) as error:
+        logger.warning("not registered in %s, which does not import (%s)%s", framework.package, error, framework.advice)
+        return None

@@ -1,6 +1,6 @@
 """AetherNet for spandrel, the library that chaiNNer and ComfyUI load models with.
 
-`install()` adds it to spandrel's registry; every `ModelLoader` then knows our files. (What `spandrel_peer` does is the
+`install()` adds it to spandrel's registry; every `ModelLoader` then knows our files. (What `peers` does is the
 reverse: it takes networks of others from spandrel.)
 """
 

@@ -26,9 +26,12 @@ Block = Literal["gated", "plain"]
 NormType = Literal["deployment", "layernorm", "none"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
+COLOR_ORDERS = {1: "grey", 3: "RGB"}
+"""What the channels of a picture are, by their number."""
+
 CHOICES: dict[str, tuple] = {
     "scale": tuple(AdaptiveUpsample.STEPS),
-    "in_channels": (1, 3),
+    "in_channels": tuple(COLOR_ORDERS),
     "block": get_args(Block),
     "tail": get_args(Tail),
     "norm_type": get_args(NormType),
@@ -209,8 +212,8 @@ class AetherConfig:
         names = [entry.name for entry in dataclasses.fields(self) if entry.name not in ignored]
         pairs = {name: (getattr(other, name), getattr(self, name)) for name in [*names, "kernel_sizes"]}
         if "quantization" in pairs:
-            theirs, ours = (dataclasses.asdict(config) for config in pairs.pop("quantization"))
-            pairs |= {f"quantization: {name}": (theirs[name], value) for name, value in ours.items()}
+            grids = self.quantization.differences(pairs.pop("quantization")[0])
+            pairs |= {f"quantization: {name}": values for name, values in grids.items()}
         return [
             f"{name}: {theirs!r} in the weights, {ours!r} here"
             for name, (theirs, ours) in pairs.items()

@@ -118,9 +118,11 @@ class AetherNet(AetherGraph):
                     "an int8 network cannot be trained: call prepare_qat() on the float network it came from"
                 )
             if wanted != self.config.quantization:
+                grids = wanted.differences(self.config.quantization)
+                told = [f"{name}: {here!r} here, {asked!r} asked for" for name, (here, asked) in grids.items()]
                 raise StageError(
-                    f"the network is of stage qat with {self.config.quantization}: call prepare_qat() with other "
-                    "settings on the float network it came from"
+                    f"the network is of stage qat with other settings ({'; '.join(told)}): call prepare_qat() with "
+                    "those on the float network it came from"
                 )
             return self
         self.fuse_model()

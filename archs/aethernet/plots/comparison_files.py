@@ -115,7 +115,7 @@ def _read(path: Path) -> ArenaReport | QualityReport | SpeedReport:
         content = msgspec.json.decode(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # not UTF-8, or not JSON
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is no JSON file ({error}): give what `aethernet bench ... --json` wrote") from error
     kind = content.get("kind") if isinstance(content, dict) else None
     if kind not in KINDS:

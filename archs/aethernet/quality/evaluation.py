@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from aethernet.data.degrade import bicubic_downsample, bicubic_upscale, modcrop
+from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.errors import DataError
 from aethernet.progress import Progress
 from aethernet.quality.metrics import luma, y_psnr_ssim

@@ -1,6 +1,6 @@
 """Quantisation to int8: what one quantised tensor is, how ranges are found, trained and frozen. Knows no network.
 
-    fake.py         modules that train: float tensors held on the int8 grid
+    fake.py         modules that train: float tensors rounded to the int8 grid
     ranges.py       the ranges of activations, from pictures
     integer.py      modules that deploy: int8 weights, sums of integers
     settings.py     which parts are int8 and which stay float

@@ -1,4 +1,4 @@
-"""Modules that train: float tensors held on the int8 grid, so that a network learns to live with the rounding.
+"""Modules that train: float tensors rounded to the int8 grid, so that a network learns to live with the rounding.
 
 Sources: Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference
 (CVPR 2018); Esser et al., Learned Step Size Quantization (ICLR 2020), for the gradient of a range.
@@ -12,9 +12,9 @@ from torch import Tensor, distributed, nn
 
 from aethernet.errors import StageError
 
-LEVELS = 127
+LARGEST_LEVEL = 127
 """The level of the largest magnitude of activations."""
-LOWEST = -128
+LOWEST_LEVEL = -128
 """Their lowest level: where runtimes cut off, so that theirs is the grid that was trained."""
 WATCHED_BATCHES = 16
 """How many training batches set the ranges, where nothing has calibrated them before."""
@@ -23,25 +23,25 @@ WATCHED_BATCHES = 16
 class Round(torch.autograd.Function):
     """A tensor on the grid of `range`, with the gradients of LSQ: straight through inside, to the range outside.
 
-    The range's gradient is divided by sqrt(numbers * LEVELS) as in LSQ section 2.2, so that one number does not
+    The range's gradient is divided by sqrt(numbers * LARGEST_LEVEL) as in LSQ section 2.2, so that one number does not
     outweigh a layer's weights where gradients are clipped by their common norm.
     """
 
     @staticmethod
     def forward(ctx, x: Tensor, range_: Tensor) -> Tensor:
-        step = range_ / LEVELS
+        step = range_ / LARGEST_LEVEL
         position = x / step
         ctx.save_for_backward(position)
-        return position.round().clamp_(LOWEST, LEVELS).mul_(step)
+        return position.round().clamp_(LOWEST_LEVEL, LARGEST_LEVEL).mul_(step)
 
     @staticmethod
     def backward(ctx, gradient: Tensor):  # type: ignore[override]
         (position,) = ctx.saved_tensors
-        inside = (position >= LOWEST) & (position <= LEVELS)
+        inside = (position >= LOWEST_LEVEL) & (position <= LARGEST_LEVEL)
         for_range = None
         if ctx.needs_input_grad[1]:
-            rounding = torch.where(inside, position.round() - position, position.clamp(LOWEST, LEVELS))
-            for_range = (gradient * rounding).sum() / LEVELS / (position.numel() * LEVELS) ** 0.5
+            rounding = torch.where(inside, position.round() - position, position.clamp(LOWEST_LEVEL, LARGEST_LEVEL))
+            for_range = (gradient * rounding).sum() / LARGEST_LEVEL / (position.numel() * LARGEST_LEVEL) ** 0.5
         return gradient * inside, for_range
 
 
@@ -81,7 +81,7 @@ class FakeQuantizer(nn.Module):
 
     The range is a parameter, so that weight averages over `named_parameters()` and strict loading know it. 0 stands
     for unknown. While `observe` is set, tensors are shown to it and pass unrounded (`calibrate` uses that); after
-    `watch_batches`, the same holds for so many training batches, whose largest magnitude then is the range.
+    `watch_batches`, the same holds for as many training batches, whose largest magnitude then is the range.
 
     Raises:
         StageError: in the forward pass, while the range is unknown.
@@ -118,7 +118,7 @@ class FakeQuantizer(nn.Module):
     @property
     def step(self) -> Tensor:
         """The distance of two levels."""
-        return self.range.detach() / LEVELS
+        return self.range.detach() / LARGEST_LEVEL
 
     @torch.no_grad()
     def _watch(self, x: Tensor) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aethernet.quantization.fake import (
-    LEVELS,
-    LOWEST,
+    LARGEST_LEVEL,
+    LOWEST_LEVEL,
     FakeQuantizer,
     QuantConv2d,
     QuantizedOperation,
@@ -36,14 +36,14 @@ class Arithmetic:
     """The reference: levels as int8, sums of integers without rounding, half to even at the end."""
 
     def quantize(self, x: Tensor, step: Tensor) -> Levels:
-        return Levels(torch.round(x / step).clamp_(LOWEST, LEVELS).to(torch.int8), step)
+        return Levels(torch.round(x / step).clamp_(LOWEST_LEVEL, LARGEST_LEVEL).to(torch.int8), step)
 
     def dequantize(self, x: Levels) -> Tensor:
         return x.levels.to(x.step.dtype) * x.step
 
     def convolve(self, conv: "IntegerConv2d", x: Levels) -> Tensor:
         """The convolution's float output. Its sum is exact: float holds whole numbers of that size without rounding."""
-        largest_sum = conv.weight[0].numel() * LEVELS * -LOWEST
+        largest_sum = conv.weight[0].numel() * LARGEST_LEVEL * -LOWEST_LEVEL
         exact = torch.float32 if largest_sum < EXACT_IN_FLOAT32 else torch.float64
         total = F.conv2d(x.levels.to(exact), conv.weight.to(exact), padding=conv.padding, groups=conv.groups)
         return (total.double() + conv.bias.view(1, -1, 1, 1)) * conv.sum_step.double().view(1, -1, 1, 1)

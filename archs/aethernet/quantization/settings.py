@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from aethernet.checks import is_one_of
+from aethernet.checks import did_you_mean, is_one_of
 from aethernet.errors import ConfigError
 
 Precision = Literal["int8", "float"]
@@ -61,6 +61,12 @@ class QuantizationConfig:
         """The level of a channel's largest weight."""
         return 2 ** (self.weight_bits - 1) - 1
 
+    def differences(self, other: "QuantizationConfig") -> dict[str, tuple[object, object]]:
+        """The fields that differ, each with the other's value and the own one."""
+        names = [field.name for field in dataclasses.fields(self)]
+        pairs = {name: (getattr(other, name), getattr(self, name)) for name in names}
+        return {name: (theirs, ours) for name, (theirs, ours) in pairs.items() if theirs != ours}
+
     @classmethod
     def read(cls, value: "str | Mapping[str, Any] | QuantizationConfig") -> "QuantizationConfig":
         """From the name of a preset, or from a mapping: `preset` (default: ort) and the fields that differ from it."""
@@ -71,11 +77,11 @@ class QuantizationConfig:
             raise ConfigError(f"quantization must be one of {', '.join(PRESETS)}, or a mapping, not {value!r}")
         name = fields.pop("preset", "ort")
         if name not in PRESETS:
-            raise ConfigError(f"there is no quantization preset {name!r}; there are: {', '.join(PRESETS)}")
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = [key for key in fields if key not in known]
-        if unknown:
-            raise ConfigError(f"quantization has no entry {unknown[0]!r}; known: preset, {', '.join(known)}")
+            raise ConfigError(f"there is no quantization preset {name!r}; {did_you_mean(name, PRESETS)}")
+        known = ["preset", *(field.name for field in dataclasses.fields(cls))]
+        for key in fields:
+            if key not in known:
+                raise ConfigError(f"quantization has no entry {key!r}; {did_you_mean(key, known)}")
         return dataclasses.replace(PRESETS[name], **fields)
 
 

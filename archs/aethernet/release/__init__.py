@@ -1,13 +1,19 @@
-"""A release: one checkpoint in, a folder of verified files out, with a model card and a report that proves each of them.
+"""Files of a network that are given away, each proven before it leaves.
 
-plan.py       the files of a bundle, where each is verified, and its budget
-write.py      the files, from the weights
-gate.py       each file against the training network on real pictures
-latency.py    milliseconds, paired
-records.py    what was found, as it stands in report.json
-card.py, page.py    README.md and report.html
-folder.py     a folder that is replaced as a whole or not at all
-bundle.py     the steps in order
+The walk of `aethernet release WEIGHTS`:
+1.  cli.release     words become `Settings`
+2.  networks.py     the float weights, shown to fuse exactly, and the network on int8 grids: calibrated or fine-tuned
+3.  origin.py       licence, data and training: the experiment (experiment.py), or the header of the weights
+4.  products.py     which files these networks give
+5.  flow.py         float16's range, every file written, held against the network (verify), kept or not
+6.  latency.py      what passed is timed (bench)
+7.  records.py      all of it as data, report.json
+8.  bundle_card.py, page.py    for people: README.md (card.py), report.html (chart.py, crops.py, template/)
+9.  folder.py       the folder takes its place as a whole, or not at all
+10. cli.release     prints the verdicts
+
+`aethernet export` is step 5 with ONNX files alone (onnx.py), `aethernet card` with weights alone and their own card
+(weights.py), `aethernet verify` the gate inside step 5.
 """
 
 from aethernet.release.bundle import Released, Settings, release

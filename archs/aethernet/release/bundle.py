@@ -1,6 +1,5 @@
-"""The steps of a release, in order: from one checkpoint to a folder of files that are proven."""
+"""`aethernet release`: from one checkpoint to a folder of files that are proven, put in its place as a whole."""
 
-import copy
 import logging
 import os
 import sys
@@ -10,34 +9,30 @@ from pathlib import Path
 
 from aethernet.checkpoint.checkpoint import Checkpoint
 from aethernet.conditions import measurement_conditions, own_command
-from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import UsageError
-from aethernet.export.half_range import HalfReport, half_ranges
 from aethernet.export.onnx import require_exporter
-from aethernet.export.saturation import saturation
-from aethernet.files import atomic_path, sha256
-from aethernet.network.network import AetherNet
+from aethernet.files import atomic_path
 from aethernet.progress import Progress, Titled
 from aethernet.quality.sets import PictureFolders
-from aethernet.quantization.settings import Preset, QuantizationConfig
+from aethernet.quantization.settings import CALIBRATION_PICTURES, Preset, QuantizationConfig
 from aethernet.release import folder as places
-from aethernet.release.card import card_markdown
-from aethernet.release.crops import CropCollector
-from aethernet.release.gate import Gated, Verdict, openvino_is_there, pass_gate
+from aethernet.release.bundle_card import bundle_card
+from aethernet.release.crops import BICUBIC, CropCollector
+from aethernet.release.flow import OPENVINO_MISSING, Gate, Made, make_files
 from aethernet.release.latency import measure_latency
 from aethernet.release.log import logged_to
-from aethernet.release.origin import Origin, header_of, read_origin
+from aethernet.release.networks import Networks, calibrated, calibration_inputs, is_fine_tuned, read_float, read_tuned
+from aethernet.release.origin import Origin, read_origin
 from aethernet.release.page import page_html
-from aethernet.release.plan import FP16, INT8_ORT, Product, budget
-from aethernet.release.records import KIND, FileRecord, Mean, Report, SpeedRecord
+from aethernet.release.products import BUNDLE, INT8, INT8_ORT, QAT, Product
+from aethernet.release.records import KIND, Mean, Report, SpeedRecord
 from aethernet.release.tensorrt import Shapes, engine_lines
-from aethernet.release.write import calibrated, read_float, read_tuned, write_files
 from aethernet.tables import write_json
+from aethernet.verify.budget import MAX_DROP, budget, drop_budget
 
 logger = logging.getLogger(__name__)
 
 TIMED_THREADS = 1
-SEVEN_BITS = "`aethernet calibrate` and options/qat keep weights on 7 bits, unless weight_bits: 8 is asked for"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,26 +42,25 @@ class Settings:
     Args:
         name: of the files; by default that of packaged weights, or such as `aether_tiny_x4`.
         key: entry of a BasicSR checkpoint.
-        qat: a checkpoint of stage qat or int8, or the name of packaged ones, fine-tuned from the weights; by default the
-            weights are calibrated.
-        calibration: folders of pictures to calibrate on; by default those that the gate looks at.
-        calibration_number: of them, at most; on the pictures of the gate no more than the gate looks at.
+        qat: a checkpoint of stage qat or int8, or the name of packaged ones, made of the weights; by default they are
+            calibrated.
+        calibration: folders of pictures to calibrate on, at most CALIBRATION_PICTURES of them; by default those that the
+            gate looks at.
         preset: what is int8 after calibration: `ort`, `openvino`, `tensorrt` or `quality`.
         max_drop: the PSNR in dB that an int8 file may lose, mean over pictures.
         pictures: how many the gate looks at, spread evenly; None for all.
         threads: of the gate; None for all.
         size: height and width of the low-resolution picture that is timed, with one thread, in so many `rounds`.
         shapes: for TensorRT.
-        data_note, license_id, datasets, experiment: for the model card, before what is found beside the weights.
+        data_note, license_id, datasets, experiment: for the model card, before what the weights' own header says.
     """
 
     name: str | None = None
     key: str | None = None
     qat: str | Path | None = None
     calibration: Sequence[Path] = ()
-    calibration_number: int = 100
     preset: Preset = "ort"
-    max_drop: float = 0.1
+    max_drop: float = MAX_DROP
     pictures: int | None = None
     threads: int | None = None
     size: tuple[int, int] = (128, 128)
@@ -78,8 +72,7 @@ class Settings:
     experiment: Path | None = None
 
     def __post_init__(self) -> None:
-        if not self.max_drop >= 0:
-            raise UsageError(f"max-drop must be 0 dB or more, not {self.max_drop}")
+        drop_budget(self.max_drop)
         if self.name is not None and not self.name.replace("-", "").replace("_", "").replace(".", "").isalnum():
             raise UsageError(f"a name is made of letters, digits, dots, dashes and underscores, not {self.name!r}")
         if self.qat is not None and self.calibration:
@@ -152,109 +145,87 @@ def _fill(
     progress: Titled,
 ) -> Report:
     """Everything but the checksums."""
-    network = checkpoint.network()
+    networks, int8 = _networks(checkpoint, data, settings, progress("calibrating"))
+    network, crops = networks.plain_network(), CropCollector()
     name = settings.name or network.config.name
-    quantized, int8 = _quantized(network, checkpoint, data, settings, progress("calibrating"))
-    header = header_of(checkpoint.path) | {"name": name}
-    products = write_files(folder, name, network, quantized, header, progress("writing"))
-    crops = CropCollector()
-    gated = pass_gate(
-        folder, name, network, products, pictures, max_drop=settings.max_drop, threads=settings.threads, look=crops,
-        progress=progress("verifying"),
-    )  # fmt: skip
-    looked_at = CalibrationInputs(data, network.config.scale, network.config.in_channels, len(pictures))
-    watched = progress("float16 ranges")
-    half = half_ranges(network, looked_at, progress=watched)
-    files = [_record(folder, name, verdict, settings.max_drop, half) for verdict in gated.verdicts]
-    for record in files:
-        if not record.passed:
-            (folder / record.file).unlink()
-            logger.warning("%s failed its gate and was removed: %s", record.file, record.problem)
-    passed = {record.file for record in files if record.passed}
-    held = [verdict.product for verdict in gated.verdicts if f"{name}{verdict.product.suffix}" in passed]
-    speed = measure_latency(
-        folder,
-        name,
-        held,
-        size=settings.size,
-        rounds=settings.rounds,
-        threads=TIMED_THREADS,
-        progress=progress("timing"),
+    not_made = INT8 if networks.at("qat") else QAT
+    products = [each for each in BUNDLE if each is not not_made and networks.at(each.stage) is not None]
+    gate = Gate(
+        network=network,
+        pictures=pictures,
+        inputs=calibration_inputs(data, network, len(pictures)),
+        budget=lambda precision: budget(precision, settings.max_drop),
+        threads=settings.threads,
+        look=crops,
     )
-    report = _report(name, network, gated, files, speed, int8, held, half, settings)
+    made = make_files(folder, name, networks, products, gate, header=origin.header(name), titled=progress)
+    passed = []
+    for product, record in zip(products, made.records, strict=True):
+        if record.passed:
+            passed.append(product)
+        else:
+            (folder / record.file).unlink(missing_ok=True)
+            logger.warning("%s failed its gate and was removed: %s", record.file, record.problem)
+    speed = measure_latency(
+        folder, name, passed, size=settings.size, rounds=settings.rounds, threads=TIMED_THREADS,
+        progress=progress("timing"),
+    )  # fmt: skip
+    report = _report(name, networks, made, passed, speed, int8, settings)
     write_json(folder / places.REPORT, KIND, report)
-    page = page_html(report, crops.chosen(_worst(gated)))
-    for file, text in ((places.CARD, card_markdown(report, origin)), (places.PAGE, page)):
+    worst = [
+        record.checks[0].figures
+        for record in made.records
+        if record.file == f"{name}{INT8_ORT.suffix}" and record.checks
+    ]
+    page = page_html(report, crops.chosen([figures.worst for figures in worst if figures]))
+    card = bundle_card(report, network.config, origin).markdown()
+    for file, text in ((places.CARD, card), (places.PAGE, page)):
         with atomic_path(folder / file) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     return report
 
 
-def _quantized(
-    network: AetherNet, checkpoint: Checkpoint, data: Sequence[Path], settings: Settings, progress: Progress
-) -> tuple[AetherNet, str]:
-    """The network on int8 grids, and where its ranges come from."""
+def _networks(
+    checkpoint: Checkpoint, data: Sequence[Path], settings: Settings, progress: Progress
+) -> tuple[Networks, str]:
+    """The float network and that on int8 grids, and where the latter comes from."""
+    network = checkpoint.network()
     if settings.qat is not None:
-        return read_tuned(settings.qat, checkpoint), f"Fine-tuned for int8 (QAT): {Path(settings.qat).name}."
-    folders, number = settings.calibration or data, settings.calibration_number
+        tuned, name = read_tuned(settings.qat, checkpoint), Path(settings.qat).name
+        how = (
+            "Fine-tuned for int8 (QAT)"
+            if is_fine_tuned(tuned, network)
+            else "Calibrated, not fine-tuned (PTQ), in a file"
+        )
+        return Networks(network, tuned), f"{how}: {name}."
+    folders, number = settings.calibration or data, CALIBRATION_PICTURES
     if not settings.calibration and settings.pictures is not None:
         number = min(number, settings.pictures)
-    inputs = CalibrationInputs(folders, network.config.scale, network.config.in_channels, number)
+    inputs = calibration_inputs(folders, network, number)
     quantized = calibrated(network, inputs, settings.preset, progress)
     same = "" if settings.calibration else ", where the figures are from, too (--calibration takes others)"
-    return quantized, (
+    return Networks(network, quantized), (
         f"Calibrated, not fine-tuned (PTQ), preset {settings.preset}, on {len(inputs)} pictures of "
         f"{', '.join(folder.resolve().name for folder in folders)}{same}."
     )
 
 
-def _record(folder: Path, name: str, verdict: Verdict, max_drop: float, half: HalfReport) -> FileRecord:
-    product = verdict.product
-    path, allowed, remarks = folder / f"{name}{product.suffix}", budget(product.precision, max_drop), [*verdict.remarks]
-    problems = [
-        f"{check.problem or (check.figures and allowed.found(check.figures))} in {check.runtime}, {allowed.text}"
-        for check in verdict.checks
-        if not check.passed
-    ]
-    if product is FP16:
-        remarks.insert(0, half.sentence())
-        if half.overflowing:
-            problems.append(half.sentence())
-    if product.precision == "int8" and path.suffix == ".onnx":
-        pairs = saturation(path)
-        remarks.append(f"{'Int8' if product.for_x86 else 'On x86 CPUs, which it is not for'}: {pairs.sentence()}.")
-        if pairs.possible and product.for_x86:
-            problems.append(f"{pairs.sentence()}. {SEVEN_BITS}")
-    return FileRecord(
-        file=path.name,
-        precision=product.precision,
-        purpose=product.purpose,
-        bytes=path.stat().st_size,
-        sha256=sha256(path),
-        budget=allowed.text,
-        checks=verdict.checks,
-        remarks=remarks,
-        passed=not problems,
-        problem="; ".join(problems),
-    )
-
-
 def _report(
     name: str,
-    network: AetherNet,
-    gated: Gated,
-    files: Sequence[FileRecord],
+    networks: Networks,
+    made: Made,
+    passed: Sequence[Product],
     speed: Sequence[SpeedRecord],
     int8: str,
-    held: Sequence[Product],
-    half: HalfReport,
     settings: Settings,
 ) -> Report:
-    config = network.config
-    fused = copy.deepcopy(network).fuse_model()
+    network, fused = networks.plain_network(), networks.at("fused")
+    assert made.gated is not None and made.half is not None and fused is not None  # a bundle has a gate
+    config, found, command = network.config, made.gated.comparison, command_for_others(sys.argv)
+    bicubic = made.gated.others[BICUBIC]
     notes = ["Fused and unfused were compared on photographs and noise in float32 and float64 before anything was written: "
              "see release.log."] if config.stage == "train" else ["The weights came fused: there is no training form."]  # fmt: skip
-    if not openvino_is_there():
+    if any(OPENVINO_MISSING in record.remarks for record in made.records):
         notes.append("OpenVINO is not installed here: its files were verified in ONNX Runtime only.")
     return Report(
         name=name,
@@ -264,26 +235,23 @@ def _report(
         in_channels=config.in_channels,
         parameters=sum(parameter.numel() for parameter in fused.parameters()),
         receptive_radius=network.receptive_radius,
-        passed=all(record.passed for record in files),
-        network=Mean(gated.comparison.psnr, gated.comparison.ssim),
-        bicubic=Mean(gated.bicubic.psnr, gated.bicubic.ssim),
-        pictures=gated.comparison.pictures,
+        passed=all(record.passed for record in made.records),
+        network=Mean(found.psnr, found.ssim),
+        bicubic=Mean(bicubic.psnr, bicubic.ssim),
+        pictures=found.pictures,
         max_drop=settings.max_drop,
         int8=int8,
-        files=files,
+        files=made.records,
         speed=speed,
-        half=half,
+        half=made.half,
         input_size=settings.size,
-        tensorrt=engine_lines(name, held, config.in_channels, settings.shapes),
+        tensorrt=engine_lines(name, passed, config.in_channels, settings.shapes),
         notes=notes,
         conditions=measurement_conditions(
-            threads=gated.threads, precision="as the files", size="whole pictures", command=command_for_others(sys.argv)
+            threads=made.gated.threads, precision="as the files", size="whole pictures", command=command
         ),
         speed_conditions=measurement_conditions(
-            threads=TIMED_THREADS,
-            precision="as the files",
-            size="input {}x{}".format(*settings.size),
-            command=command_for_others(sys.argv),
+            threads=TIMED_THREADS, precision="as the files", size="input {}x{}".format(*settings.size), command=command
         ),
     )
 
@@ -296,9 +264,3 @@ def command_for_others(argv: Sequence[str]) -> str:
     ]  # a note is no name of a file
     names = [Path(text).name if path else text for text, path in zip(arguments, is_path, strict=True)]
     return own_command([program, *names])
-
-
-def _worst(gated: Gated) -> list[str]:
-    """The picture that loses most in the int8 file that is shown."""
-    checks = [verdict.checks[0] for verdict in gated.verdicts if verdict.product is INT8_ORT]
-    return [check.figures.worst for check in checks if check.figures is not None]

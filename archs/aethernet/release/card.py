@@ -1,104 +1,81 @@
-"""README.md of a bundle: the model card, Markdown with the front matter that model hubs read."""
+"""The model card: Markdown with the front matter that model hubs read, for a bundle and for weights alone."""
 
-from aethernet.release.origin import DATA, TRAINING, Origin
-from aethernet.release.records import FileRecord, Report
-from aethernet.release.snippets import snippets
-from aethernet.release.tensorrt import NOTE
-from aethernet.release.weights_card import LIMITS, front_matter
-from aethernet.tables import markdown_table
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+import yaml
 
-def card_markdown(report: Report, origin: Origin) -> str:
-    """The whole card; it speaks of files that are in the bundle alone."""
-    loading = [f"{title}:\n\n```python\n{code}\n```" for title, code in snippets(report).items()]
-    sections = {
-        "Files": _files(report),
-        "Load it": "`picture` is (1, C, H, W), float32 in [0, 1], RGB (C is 1 for a grey network).\n\n" + "\n\n".join(loading),
-        "Figures": _figures(report),
-        "Speed": _speed(report),
-        "TensorRT": _tensorrt(report),
-        TRAINING: origin.training,
-        "int8": report.int8,
-        DATA: origin.data_note,
-        "Limits": LIMITS,
-    }  # fmt: skip
-    parts = [front_matter(origin.license_id, origin.datasets, report.scale), f"# {report.name}", _summary(report)]
-    return "\n\n".join([*parts, *(f"## {title}\n\n{text}" for title, text in sections.items() if text)]) + "\n"
+from aethernet.network.config import COLOR_ORDERS, AetherConfig
+from aethernet.release.origin import Origin
+from aethernet.release.records import Mean
+
+RESEARCH_LICENSE = "research-use"
+"""What hubs are told beside `license: other`."""
+LIMITS = """Trained for inputs that were reduced by bicubic interpolation, for fidelity (PSNR). Noise, blur and traces of
+compression (JPEG, video) in a picture are enlarged with it, and texture that the input does not hold is not invented.
+The output is not clamped to [0, 1]."""
 
 
-def agreement_text(decibel: float) -> str:
-    """dB, or `equal`."""
-    return "equal" if decibel == float("inf") else f"{decibel:.1f} dB"
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A card in parts.
 
+    Attributes:
+        summary: what stands behind the first sentence, which says what the network makes of what.
+        scores: by the name of the pictures, such as Set5.
+        sections: texts by titles, before and after those that every card has; empty ones are left out.
+    """
 
-def signed(value: float, decimals: int) -> str:
-    """With its sign; what rounds to zero is +0."""
-    return f"{round(value, decimals) + 0.0:+.{decimals}f}"
+    name: str
+    config: AetherConfig
+    origin: Origin
+    summary: str
+    scores: Mapping[str, Mean]
+    before: Mapping[str, str]
+    after: Mapping[str, str] = field(default_factory=dict)
 
+    def markdown(self) -> str:
+        """The whole card."""
+        facts = "\n".join(f"- {title}: {fact}" for title, fact in self.origin.training.items())
+        sections = {
+            **self.before,
+            "Training": facts or "Not recorded.",
+            "Data and licence": self.origin.data_note.strip(),
+            "Limits": LIMITS,
+            **self.after,
+        }
+        config, channels = self.config, self.config.in_channels
+        sentence = (
+            f"AetherNet `{config.variant}` for single-image super-resolution by a factor of {config.scale}: "
+            f"{COLOR_ORDERS[channels]} (N, {channels}, H, W) in [0, 1] -> "
+            f"(N, {channels}, {config.scale}H, {config.scale}W). {self.summary}"
+        )
+        texts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
+        return "\n\n".join([self.front_matter(), f"# {self.name}", sentence, *texts]) + "\n"
 
-def megabytes(size: int) -> str:
-    return f"{size / 1e6:.2f} MB"
-
-
-def _summary(report: Report) -> str:
-    colours = "RGB" if report.in_channels == 3 else "grey"
-    radius = report.receptive_radius
-    tiles = (
-        f"Tiles that overlap by {radius} input pixels equal the whole picture."
-        if radius is not None
-        else "It looks at the whole picture: tiles differ from it."
-    )
-    missing = [f"{record.file} ({record.problem})" for record in report.files if not record.passed]
-    failed = f" Not in this bundle, for they failed their gate: {'; '.join(missing)}." if missing else ""
-    return (
-        f"AetherNet `{report.variant}` for single-image super-resolution by a factor of {report.scale}: {colours} "
-        f"(N, {report.in_channels}, H, W) in [0, 1] -> (N, {report.in_channels}, {report.scale}H, {report.scale}W), any "
-        f"size; {report.parameters:,} parameters when fused. {tiles} Every file was held against the training network on "
-        f"{len(report.pictures)} pictures; `report.html` shows it, `SHA256SUMS` has the checksums.{failed}"
-    )
-
-
-def _files(report: Report) -> str:
-    rows = [[record.file, record.precision, record.purpose, megabytes(record.bytes)] for record in report.held]
-    remarks = [f"- `{record.file}`: {remark}" for record in report.held for remark in record.remarks]
-    return "\n\n".join([markdown_table(["file", "precision", "for", "size"], rows), "\n".join(remarks)]).strip()
-
-
-def _figures(report: Report) -> str:
-    header = ["file", "runtime", "PSNR (Y)", "SSIM", "drop", "agreement", "max error", "worst picture"]
-    rows: list[list[object]] = [
-        ["bicubic", "-", f"{report.bicubic.psnr:.2f}", f"{report.bicubic.ssim:.4f}", *["-"] * 4],
-        ["training network", "PyTorch", f"{report.network.psnr:.2f}", f"{report.network.ssim:.4f}", *["-"] * 4],
-    ]
-    rows += [row for record in report.held for row in _checks(record)]
-    text = (
-        f"{len(report.pictures)} pictures, reduced by MATLAB-like bicubic, whole, a border of {report.scale} pixels left "
-        "out. Agreement is the PSNR between the outputs of the file and of the training network."
-    )
-    return "\n\n".join([text, markdown_table(header, rows), report.conditions.sentence()])
-
-
-def _checks(record: FileRecord) -> list[list[object]]:
-    rows: list[list[object]] = []
-    for check in record.checks:
-        found = check.figures
-        if found is None:
-            continue
-        worst = f"{found.worst} ({signed(found.worst_drop, 2)} dB)" if found.max_error else "-"
-        rows.append([
-            record.file, check.runtime, f"{found.psnr:.2f}", f"{found.ssim:.4f}", f"{signed(found.drop, 3)} dB",
-            agreement_text(found.agreement), f"{found.max_error:.1e}", worst,
-        ])  # fmt: skip
-    return rows
-
-
-def _speed(report: Report) -> str:
-    if not report.speed:
-        return ""
-    rows = [[row.file, row.runtime, f"{row.timing.median_ms:.1f}", f"{row.timing.ratio:.2f}"] for row in report.speed]
-    return markdown_table(["file", "runtime", "ms", "ratio"], rows) + f"\n\n{report.speed_conditions.sentence()}"
-
-
-def _tensorrt(report: Report) -> str:
-    lines = "\n".join(line.command for line in report.tensorrt)
-    return f"{NOTE}\n\n```\n{lines}\n```" if lines else ""
+    def front_matter(self) -> str:
+        """What model hubs read: licence, library, task, training data by the hubs' names, and figures (`model-index`)."""
+        origin, scale = self.origin, self.config.scale
+        results = [
+            {
+                "task": {"type": "image-to-image", "name": f"super-resolution x{scale}"},
+                "dataset": {"type": pictures, "name": pictures},
+                "metrics": [
+                    {"type": "psnr", "value": round(score.psnr, 2), "name": "PSNR (Y)"},
+                    {"type": "ssim", "value": round(score.ssim, 4), "name": "SSIM (Y)"},
+                ],
+            }
+            for pictures, score in self.scores.items()
+        ]
+        entries = {
+            "license": origin.license_id,
+            "license_name": RESEARCH_LICENSE if origin.license_id == "other" else "",
+            "library_name": "aethernet",
+            "pipeline_tag": "image-to-image",
+            "tags": ["super-resolution", "image-upscaling", f"x{scale}", "aethernet", "basicsr"],
+            "datasets": list(origin.datasets),
+            "metrics": ["psnr", "ssim"],
+            "model-index": [{"name": self.name, "results": results}] if results else [],
+        }
+        kept = {key: value for key, value in entries.items() if value}
+        return f"---\n{yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)}---"

@@ -1,4 +1,4 @@
-"""The crops of the report: where a picture has most detail, as PNG that a page can hold in its text."""
+"""The crops of the report: where a picture has most detail, cut out of what each run made of it."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aethernet.data.pictures import png_bytes
+from aethernet.plots.detail import most_detailed
 
 CROP = 168
 """Pixels of the enlarged picture: shown at twice that, a crop fits a phone."""
-STEP = 8
-ORIGINAL = "original"
+BICUBIC, INT8, ORIGINAL = "bicubic", "int8", "original"
+"""What is looked at beside the network's output: that of bicubic and of the int8 file, and the picture itself."""
 MOST_CROPS = 6
 
 
@@ -24,6 +25,10 @@ class Crop:
     top: int
     windows: Mapping[str, np.ndarray]
 
+    @property
+    def side(self) -> int:
+        return self.windows[ORIGINAL].shape[0]
+
 
 @dataclass
 class CropCollector:
@@ -33,7 +38,7 @@ class CropCollector:
 
     def __call__(self, title: str, hr: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
         side = min(CROP, *hr.shape[:2])
-        top, left = most_detailed(hr, side)
+        top, left = most_detailed(hr, side, side)
         sources = {**outputs, ORIGINAL: hr}
         windows = {name: img[top : top + side, left : left + side].copy() for name, img in sources.items()}
         self.crops.append(Crop(title, left, top, windows))
@@ -48,25 +53,7 @@ class CropCollector:
         return [crop for crop in self.crops if crop.title in taken]
 
 
-def most_detailed(img: np.ndarray, side: int) -> tuple[int, int]:
-    """Top and left of the square window of (H, W, 3) uint8 whose neighbouring pixels differ most."""
-    grey = img.astype(np.float32).mean(axis=2)
-    detail = np.zeros_like(grey)
-    detail[:-1] += np.abs(np.diff(grey, axis=0))
-    detail[:, :-1] += np.abs(np.diff(grey, axis=1))
-    sums = np.pad(detail.cumsum(axis=0, dtype=np.float64).cumsum(axis=1), ((1, 0), (1, 0)))
-    tops, lefts = (np.arange(0, length - side + 1, STEP) for length in grey.shape)
-    rows, columns = tops[:, None], lefts[None, :]
-    windows = (
-        sums[rows + side, columns + side]
-        - sums[rows, columns + side]
-        - sums[rows + side, columns]
-        + sums[rows, columns]
-    )
-    row, column = np.unravel_index(int(windows.argmax()), windows.shape)
-    return int(tops[row]), int(lefts[column])
-
-
-def data_uri(img: np.ndarray) -> str:
-    """(H, W, 3) RGB uint8 as the address of a PNG that holds itself."""
-    return f"data:image/png;base64,{base64.b64encode(png_bytes(img, compression=9)).decode()}"
+def data_uri(content: np.ndarray | bytes, kind: str = "png") -> str:
+    """The address of a picture that holds itself: (H, W, 3) RGB uint8, or a file of this kind."""
+    data = content if isinstance(content, bytes) else png_bytes(content, compression=9)
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

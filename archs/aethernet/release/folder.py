@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def built_beside(out: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def folder_inside(out: Path) -> Iterator[Path]:
+    """A temporary folder inside `out`, which is made for it and removed again if nothing came into it."""
+    missing = [path for path in (out, *out.parents) if not path.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
+            yield Path(folder)
+    finally:
+        with contextlib.suppress(OSError):  # what holds something stays
+            for path in missing:
+                path.rmdir()
 
 
 def put_in_place(folder: Path, out: Path) -> None:

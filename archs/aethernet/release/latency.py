@@ -6,17 +6,17 @@ from pathlib import Path
 
 import torch
 
-from aethernet.bench.engines import ENGINES, Job, NotApplicable
+from aethernet.bench.engines import ENGINES, NotApplicable, Workload
 from aethernet.bench.timing import time_in_turn
 from aethernet.errors import EnvironmentProblem
 from aethernet.progress import Progress
-from aethernet.release import plan
-from aethernet.release.plan import Product
+from aethernet.release.products import FP32, Product
 from aethernet.release.records import SpeedRecord
 from aethernet.runtimes.models import resolve_model
 from aethernet.threads import fixed_threads
+from aethernet.verify.gate import ONNXRUNTIME, OPENVINO, PYTORCH
 
-TITLES = {"eager": plan.PYTORCH, "onnxruntime": plan.ONNXRUNTIME, "openvino": plan.OPENVINO}
+TITLES = {"eager": PYTORCH, "onnxruntime": ONNXRUNTIME, "openvino": OPENVINO}
 WARMUP = 1
 
 
@@ -36,22 +36,22 @@ def measure_latency(
         products: those whose files are in `folder`; those without an engine are left out.
         size: height and width of the low-resolution input.
     """
-    jobs, runs = [], []
-    ordered = sorted(products, key=lambda product: product is not plan.FP32)
+    timed, runs = [], []
+    ordered = sorted(products, key=lambda product: product != FP32)
     with tempfile.TemporaryDirectory() as scratch, fixed_threads(threads):
         for product in ordered:
-            if not product.engine:
+            if not product.engines:
                 continue
             model = resolve_model(str(folder / f"{name}{product.suffix}"))
             x = torch.rand(1, model.in_channels, *size, generator=torch.Generator().manual_seed(0))
-            for engine in map(ENGINES.__getitem__, product.engine.split()):
+            for engine in map(ENGINES.__getitem__, product.engines):
                 try:
                     engine.check()
-                    runs.append(engine.prepare(Job(model, x, threads, Path(scratch))))
+                    runs.append(engine.prepare(Workload(model, x, threads, Path(scratch))))
                 except (EnvironmentProblem, NotApplicable):
                     continue  # the gate has said so
-                jobs.append((f"{name}{product.suffix}", TITLES[engine.name], product.precision))
+                timed.append((f"{name}{product.suffix}", TITLES[engine.name], product.precision))
         if not runs:
             return []
         timings = time_in_turn(runs, rounds=rounds, warmup=WARMUP, threads=threads, progress=progress)
-    return [SpeedRecord(*job, timing) for job, timing in zip(jobs, timings, strict=True)]
+    return [SpeedRecord(*file, timing) for file, timing in zip(timed, timings, strict=True)]

@@ -15,7 +15,7 @@ def logged_to(path: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.handlers = [handler]
     root.setLevel(logging.WARNING)  # the exporter tells of every node that it looks at
-    own.setLevel(logging.INFO)
+    own.setLevel(logging.DEBUG)
     logging.captureWarnings(True)
     try:
         yield

@@ -1,41 +1,56 @@
-"""Where released weights come from, for the model card: what lies beside them, or what their own header says."""
+"""Where released weights come from, as data: the experiment that trained them, or the header of their own file."""
 
+import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import safetensors
-import yaml
 
-from aethernet.checkpoint import pretrained
 from aethernet.errors import DataError
-from aethernet.release.provenance import read_training
-from aethernet.release.weights_card import training_lines
+from aethernet.release.experiment import read_training
 
 logger = logging.getLogger(__name__)
 
 UNKNOWN = "Not stated. Ask whoever trained these weights before you pass them on."
-TRAINING, DATA = "Training", "Data and licence"
-"""Sections of a model card."""
-KEPT = ("name", "license", "data", "iterations", "seed", "commit")
-"""What a header of `aethernet card` says beside the network."""
+NUMBERS = ("iterations", "seed", "commit")
+"""Facts that a header also has by themselves, for whoever looks at it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Licence (as model hubs name it), training data (names for hubs, and a text) and how it was trained (Markdown)."""
+    """What a model card says of the past, and a header carries on.
 
-    license_id: str
-    datasets: Sequence[str]
-    data_note: str
-    training: str
+    Attributes:
+        license_id: of the weights, as model hubs name it.
+        datasets: the training data by the hubs' names, and `data_note` in words.
+        training: how they were trained, facts by their titles; empty if that is unknown.
+        numbers: those of NUMBERS that are known.
+    """
+
+    license_id: str = "other"
+    datasets: Sequence[str] = ()
+    data_note: str = UNKNOWN
+    training: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_stated(self) -> bool:
         """Whether anything is known of the training data."""
         return self.data_note != UNKNOWN
+
+    def header(self, name: str) -> dict[str, str]:
+        """The texts for the header of a `.safetensors`, which `read_origin` reads."""
+        texts = {
+            "name": name,
+            "license": self.license_id,
+            "datasets": ", ".join(self.datasets),
+            "data": self.data_note if self.is_stated else "",
+            "training": json.dumps(dict(self.training), ensure_ascii=False) if self.training else "",
+            **self.numbers,
+        }
+        return {key: text for key, text in texts.items() if text}
 
 
 def read_origin(
@@ -45,66 +60,52 @@ def read_origin(
     license_id: str | None = None,
     datasets: Sequence[str] = (),
     experiment: Path | None = None,
+    commit: str = "",
 ) -> Origin:
     """What is known of the weights in `path`; what is given goes before what is found.
 
-    Looked at in this order: the experiment (its folder, or that around `models/`), the model card beside the weights,
-    the header of a `.safetensors`.
+    How they were trained is told by the experiment (its folder, or that around `models/`), else by the header of a
+    `.safetensors`, as all else is.
+
+    Args:
+        commit: of the sources of the experiment; by default that of this checkout.
 
     Raises:
         DataError: an experiment was given and cannot be read.
     """
-    found = _from_card(path) or _from_header(path) or Origin("other", (), UNKNOWN, "Not recorded.")
-    training = _trained(path, experiment) or found.training
-    return Origin(license_id or found.license_id, tuple(datasets) or found.datasets, data_note or found.data_note, training)  # fmt: skip
-
-
-def header_of(path: Path) -> dict[str, str]:
-    """The texts of KEPT in the header of a `.safetensors`; none for other files."""
-    if path.suffix != ".safetensors":
-        return {}
-    with safetensors.safe_open(path, "pt") as file:
-        metadata: Mapping[str, str] = file.metadata() or {}
-    return {key: metadata[key] for key in KEPT if key in metadata}
-
-
-def _trained(path: Path, experiment: Path | None) -> str:
-    if experiment is None and path.resolve().parent.name != "models":
-        return ""
-    try:
-        return training_lines(read_training(path, experiment))
-    except DataError as error:
-        if experiment is not None:
-            raise
-        logger.info("no experiment around %s: %s", path.name, error)
-        return ""
-
-
-def _from_card(path: Path) -> Origin | None:
-    card = path.with_name(f"{path.stem.removesuffix(pretrained.FUSED)}.md")
-    if not card.is_file():
-        return None
-    _, front, body = (*card.read_text(encoding="utf-8").split("---\n", 2), "", "")[:3]
-    try:
-        entries = yaml.safe_load(front)
-    except yaml.YAMLError:
-        entries = None
-    if not isinstance(entries, dict):
-        logger.info("%s has no front matter, so it is no model card", card.name)
-        return None
-    sections = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n)+)", body, re.MULTILINE))
-    texts = {title: text.strip() for title, text in sections.items()}
+    header = _header(path)
+    numbers = {key: header[key] for key in NUMBERS if key in header}
+    training = _facts(header.get("training", "")) or numbers
+    if experiment is not None or path.resolve().parent.name == "models":
+        try:
+            trained = read_training(path, experiment, commit)
+            training, numbers = trained.facts(), trained.numbers()
+        except DataError as error:
+            if experiment is not None:
+                raise
+            logger.info("no experiment around %s: %s", path.name, error)
+    named = [name for name in header.get("datasets", "").split(", ") if name]
     return Origin(
-        str(entries.get("license", "other")),
-        tuple(map(str, entries.get("datasets") or ())),
-        texts.get(DATA, UNKNOWN),
-        texts.get(TRAINING, "Not recorded."),
+        license_id=license_id or header.get("license", Origin.license_id),
+        datasets=tuple(datasets) or tuple(named),
+        data_note=data_note or header.get("data", UNKNOWN),
+        training=training,
+        numbers=numbers,
     )
 
 
-def _from_header(path: Path) -> Origin | None:
-    header = header_of(path)
-    if "data" not in header:
-        return None
-    facts = [f"- {key}: {header[key]}" for key in ("iterations", "seed", "commit") if key in header]
-    return Origin(header.get("license", "other"), (), header["data"], "\n".join(facts) or "Not recorded.")
+def _header(path: Path) -> Mapping[str, str]:
+    """The texts in the header of a `.safetensors`; none for other files."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safetensors.safe_open(path, "pt") as file:
+        return file.metadata() or {}
+
+
+def _facts(text: str) -> dict[str, str]:
+    """A JSON object of texts; empty for anything else, which other tools may have written."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return {str(title): str(fact) for title, fact in found.items()} if isinstance(found, dict) else {}

@@ -6,28 +6,16 @@ from dataclasses import dataclass
 from aethernet.bench.timing import Timing
 from aethernet.conditions import Conditions
 from aethernet.export.half_range import HalfReport
-from aethernet.verify.agreement import Agreement
+from aethernet.verify.gate import Check
 
 KIND = "release"
 """The entry `kind` of report.json, by which a bundle is known."""
 
 
 @dataclass(frozen=True)
-class Check:
-    """A file in one runtime. `figures` is None where the runtime refuses it, and `problem` says why."""
-
-    runtime: str
-    figures: Agreement | None
-    integers: int | None
-    convolutions: int | None
-    passed: bool
-    problem: str = ""
-
-
-@dataclass(frozen=True)
 class FileRecord:
     """A file of the bundle. One that did not pass is not in it, and `problem` says why; its size and checksum are those it
-    had."""
+    had, none if it was not written."""
 
     file: str
     precision: str

@@ -1,13 +1,13 @@
 """How each file of a bundle is loaded: programs for the card and for the page, complete but for the picture."""
 
-from aethernet.release import plan
+from aethernet.release import products
 from aethernet.release.records import Report
 
 
 def snippets(report: Report) -> dict[str, str]:
     """Programs by their title; each expects `picture`, (1, C, H, W) float32 in [0, 1], and makes `output` of it."""
     found = {}
-    if fused := report.find(plan.FUSED.suffix):
+    if fused := report.find(products.FUSED.suffix):
         found["PyTorch"] = f"""import aethernet
 import torch
 
@@ -21,12 +21,12 @@ from spandrel import ModelLoader
 install()  # from here on, every ModelLoader of this process knows AetherNet
 model = ModelLoader("cpu").load_from_file("{fused.file}")
 output = model(torch.from_numpy(picture)).numpy()"""
-    if graph := report.find(plan.INT8_ORT.suffix) or report.find(plan.FP32.suffix):
+    if graph := report.find(products.INT8_ORT.suffix) or report.find(products.FP32.suffix):
         found["ONNX Runtime"] = f"""import onnxruntime
 
 session = onnxruntime.InferenceSession("{graph.file}", providers=["CPUExecutionProvider"])
 output = session.run(None, {{"input": picture}})[0].clip(0, 1)"""
-    if graph := report.find(plan.INT8_OPENVINO.suffix) or report.find(plan.FP32.suffix):
+    if graph := report.find(products.INT8_OPENVINO.suffix) or report.find(products.FP32.suffix):
         found["OpenVINO"] = f"""import openvino
 
 model = openvino.Core().compile_model("{graph.file}", "CPU")

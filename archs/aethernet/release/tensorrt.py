@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from aethernet.errors import UsageError
 from aethernet.export.onnx import INPUT_NAME
-from aethernet.release import plan
-from aethernet.release.plan import Product
+from aethernet.release.products import FP16, FP32, INT8_TENSORRT, Product
 from aethernet.release.records import EngineLine
 
 # The precision stands in the graph. Before TensorRT 11 that must be said, from 11 on it is the only way.
 TYPED = "--stronglyTyped"
-FLAGS = {plan.FP32: ("--noTF32",), plan.FP16: (), plan.INT8_TENSORRT: ()}
+FLAGS = {FP32: ("--noTF32",), FP16: (), INT8_TENSORRT: ()}
 """The files that TensorRT is meant to read, and what their lines have beside `TYPED`."""
 NOTE = (
     "For TensorRT 10.2 and newer. The engine takes every size between the smallest and the largest and is fastest at the "

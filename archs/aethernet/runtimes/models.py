@@ -16,10 +16,10 @@ from aethernet.integrations.peers import (
     EXAMPLE,
     PEER_TEXT,
     PREFIX,
-    Peer,
     build_peer,
     build_with_weights,
     load_peer,
+    probe_scale,
 )
 from aethernet.network.config import NAME_PATTERN, network_name
 from aethernet.network.network import AetherNet
@@ -36,7 +36,7 @@ class Model:
     """What MODEL names: a network in its deployed form, in eval mode on the CPU, or an ONNX file.
 
     `label` is its name in tables, `trained` is False for random weights; `batch`, `size` and `metadata` are those of
-    `OnnxFacts`.
+    `OnnxFacts`. Height and width must be multiples of `multiple`, and `least` or more.
     """
 
     spec: str
@@ -48,6 +48,8 @@ class Model:
     onnx: Path | None = None
     batch: int | None = None
     size: tuple[int, int] | None = None
+    multiple: int = 1
+    least: int = 1
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -67,9 +69,10 @@ def resolve_model(spec: str) -> Model:
     """
     path = Path(spec)
     if PEER_TEXT.fullmatch(spec):
-        return _peer_model(spec, build_peer(spec), trained=False)
+        return _peer_model(spec, spec.removeprefix(PREFIX), build_peer(spec), trained=False)
     if with_weights := PEER_WITH_WEIGHTS.fullmatch(spec):
-        return _peer_model(spec, build_with_weights(with_weights[1], Path(with_weights[2])))
+        text, weights = with_weights[1], Path(with_weights[2])
+        return _peer_model(spec, weights.name, build_with_weights(text, weights))
     if spec.startswith(PREFIX):
         raise ConfigError(f"{spec!r} is not of the form {EXAMPLE!r}, with @FILE behind it for its weights")
     if spec in pretrained.available():
@@ -112,7 +115,11 @@ def _weights(spec: str, path: Path) -> Model:
         peer = load_peer(path)
         if peer is None:
             raise CheckpointError(f"{error}, and spandrel does not know the architecture either") from error
-        return _peer_model(spec, peer)
+        sizes = peer.size_requirements
+        return Model(
+            spec, path.name, peer.scale, peer.input_channels,
+            network=peer.model, multiple=sizes.multiple_of, least=max(1, sizes.minimum),
+        )  # fmt: skip
 
 
 def _aether_model(spec: str, label: str, network: AetherNet, trained: bool = True) -> Model:
@@ -120,5 +127,5 @@ def _aether_model(spec: str, label: str, network: AetherNet, trained: bool = Tru
     return Model(spec, label, network.config.scale, network.config.in_channels, trained, network=network)
 
 
-def _peer_model(spec: str, peer: Peer, trained: bool = True) -> Model:
-    return Model(spec, peer.name.removeprefix(PREFIX), peer.scale, peer.in_channels, trained, network=peer.network)
+def _peer_model(spec: str, label: str, network: nn.Module, trained: bool = True) -> Model:
+    return Model(spec, label, probe_scale(network, 3, spec), 3, trained, network=network)

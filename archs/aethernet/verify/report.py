@@ -1,33 +1,27 @@
 """What a verification found, as a Markdown table."""
 
-import math
-
-from aethernet.tables import footnotes, markdown_table
-from aethernet.verify.verification import VerificationReport
+from aethernet.tables import agreement, footnotes, markdown_table, megabytes, signed
+from aethernet.verify.verification import VerificationReport, Verified
 
 
 def verification_markdown(report: VerificationReport) -> str:
     """The network itself, then a row for each file."""
     header = ["file", "PSNR (Y)", "SSIM", "drop", "worst picture", "agreement", "int8 convs", "size", "gate"]
-    rows: list[list[object]] = [[report.reference, f"{report.psnr:.2f}", f"{report.ssim:.4f}", *["-"] * 6]]
-    for row in report.rows:
-        integers = "-" if row.integers is None else f"{row.integers} of {row.convolutions}"
-        rows.append(
-            [
-                row.label,
-                f"{row.psnr:.2f}",
-                f"{row.ssim:.4f}",
-                f"{row.drop:+.3f} dB",
-                f"{row.worst} ({row.worst_drop:+.2f} dB)",
-                "equal" if math.isinf(row.agreement) else f"{row.agreement:.1f} dB",
-                integers,
-                f"{row.file_bytes / 1e6:.2f} MB",
-                "passed" if row.passed else "FAILED",
-            ]
-        )
+    rows = [[report.reference, f"{report.psnr:.2f}", f"{report.ssim:.4f}", *["-"] * 6], *map(_row, report.rows)]
     notes = [
         f"{report.pictures} pictures; gate: at most {report.max_drop:g} dB of PSNR less than {report.reference} on the mean",
         "agreement: PSNR between the outputs of the file and of the network, before rounding to 8 bits",
     ]
     notes += [f"{row.label}: {row.x86}" for row in report.rows if row.x86]
+    notes += [f"{row.label}: {row.check.problem}" for row in report.rows if row.check.problem]
     return "\n\n".join([markdown_table(header, rows), footnotes(notes, [report.conditions])])
+
+
+def _row(row: Verified) -> list[str]:
+    found, check = row.check.figures, row.check
+    figures = ["-"] * 5
+    if found is not None:
+        worst = f"{found.worst} ({signed(found.worst_drop, 2)} dB)"
+        figures = [f"{found.psnr:.2f}", f"{found.ssim:.4f}", f"{signed(found.drop, 3)} dB", worst, agreement(found.agreement)]  # fmt: skip
+    integers = "-" if check.integers is None else f"{check.integers} of {check.convolutions}"
+    return [row.label, *figures, integers, megabytes(row.file_bytes), "passed" if check.passed else "FAILED"]

@@ -1,11 +1,11 @@
-"""The accuracy gate: files that come from one network, each against it on real pictures."""
+"""The gate alone: files of any kind against the network that they are said to come from."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
@@ -16,31 +16,18 @@ from aethernet.progress import Progress
 from aethernet.quality.sets import PictureFolders
 from aethernet.runtimes.models import Model, resolve_model
 from aethernet.runtimes.open import open_model
-from aethernet.threads import fixed_threads
-from aethernet.verify.agreement import hold_against
+from aethernet.verify.budget import MAX_DROP, drop_budget
+from aethernet.verify.gate import AS_WRITTEN, ONNXRUNTIME, PYTORCH, Check, Entry, Gated, hold_files
 
 
 @dataclass(frozen=True)
 class Verified:
-    """One file against the network that it comes from: the figures of `Agreement`, and what the file is.
-
-    `integers` of `convolutions` run in integers; None for a file that PyTorch runs in float anyway, or that is for TensorRT.
-    `x86` says whether other CPUs compute the same, for int8 ONNX files; empty for others.
-    """
+    """One file: its check, its size, and whether other CPUs compute the same (int8 ONNX files; empty for others)."""
 
     label: str
-    psnr: float
-    ssim: float
-    drop: float
-    agreement: float
-    max_error: float
-    worst: str
-    worst_drop: float
-    integers: int | None
-    convolutions: int | None
+    check: Check
     file_bytes: int
     x86: str
-    passed: bool
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,7 @@ class VerificationReport:
 
     @property
     def passed(self) -> bool:
-        return all(row.passed for row in self.rows)
+        return all(row.check.passed for row in self.rows)
 
 
 def verify_files(
@@ -65,7 +52,7 @@ def verify_files(
     against: str,
     folders: Sequence[str | Path],
     *,
-    max_drop: float = 0.1,
+    max_drop: float = MAX_DROP,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> VerificationReport:
@@ -84,9 +71,8 @@ def verify_files(
         UsageError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
         DataError: unusable pictures.
     """
-    if not max_drop >= 0:
-        raise UsageError(f"max-drop must be 0 dB or more, not {max_drop}")
-    reference, models = resolve_model(against), [resolve_model(file) for file in files]
+    budget = drop_budget(max_drop)
+    reference, *models = [resolve_model(spec) for spec in (against, *files)]
     for model in (reference, *models):
         if not model.trained:
             raise UsageError(f"{model.label} has random weights, so nothing can be held against them: give a file")
@@ -96,41 +82,45 @@ def verify_files(
                 f"x{reference.scale} with {reference.in_channels}: they do not come from one another"
             )
     size = _common_size(models)
-    pictures = PictureFolders(folders) if size is None else Middles(folders, *(side * reference.scale for side in size))
-    sessions = [open_model(model, threads=threads) for model in (reference, *models)]
-    with fixed_threads(threads):
-        found = hold_against(
-            sessions[0].run,
-            [session.run for session in sessions[1:]],
-            pictures,
-            scale=reference.scale,
-            in_channels=reference.in_channels,
-            progress=progress,
-        )
-        used = torch.get_num_threads()
-    rows = []
-    for model, session, agreement in zip(models, sessions[1:], found.runs, strict=True):
-        integers, convolutions = (not model.for_tensorrt and session.integer_convolutions()) or (None, None)
-        rows.append(
-            Verified(
-                label=model.label,
-                psnr=agreement.psnr,
-                ssim=agreement.ssim,
-                drop=agreement.drop,
-                agreement=agreement.agreement,
-                max_error=agreement.max_error,
-                worst=agreement.worst,
-                worst_drop=agreement.worst_drop,
-                integers=integers,
-                convolutions=convolutions,
-                file_bytes=_bytes(model.spec),
-                x86=on_every_x86(model.onnx) if model.onnx is not None else "",
-                passed=bool(agreement.drop <= max_drop),  # False for a PSNR that is not a number
-            )
-        )
+    label, *labels = _told_apart([reference, *models])
+    entries = [
+        Entry(name, budget, {_runtime(model): functools.partial(open_model, model, threads=threads)})
+        for name, model in zip(labels, models, strict=True)
+    ]
+    gated = hold_files(
+        open_model(reference, threads=threads), entries, pictures_of(folders, size, reference.scale),
+        scale=reference.scale, in_channels=reference.in_channels, threads=threads, progress=progress,
+    )  # fmt: skip
+    return verification_report(label, labels, [_file(model) for model in models], gated, max_drop, size)
+
+
+def verification_report(
+    reference: str,
+    labels: Sequence[str],
+    files: Sequence[Path],
+    gated: Gated,
+    max_drop: float,
+    size: tuple[int, int] | None,
+) -> VerificationReport:
+    """What the gate found, of the first runtime of each file, with what a file itself tells."""
+    rows = [
+        Verified(label, checks[0], file.stat().st_size if file.is_file() else 0,
+                 on_every_x86(file) if file.suffix == ".onnx" else "")
+        for label, file, checks in zip(labels, files, gated.checks, strict=True)
+    ]  # fmt: skip
     looked_at = "whole pictures" if size is None else f"the {size[0]}x{size[1]} middles of the pictures"
-    conditions = measurement_conditions(threads=used, precision="fp32 reference", size=looked_at, device="cpu")
-    return VerificationReport(reference.label, found.psnr, found.ssim, len(found.pictures), max_drop, rows, conditions)
+    conditions = measurement_conditions(threads=gated.threads, precision="fp32 reference", size=looked_at)
+    found = gated.comparison
+    return VerificationReport(reference, found.psnr, found.ssim, len(found.pictures), max_drop, rows, conditions)
+
+
+def pictures_of(
+    folders: Sequence[str | Path], size: tuple[int, int] | None, scale: int, number: int | None = None
+) -> PictureFolders:
+    """The pictures of folders, or the middles that a file of a fixed input size can take."""
+    if size is None:
+        return PictureFolders(folders, number)
+    return Middles(folders, *(side * scale for side in size))
 
 
 class Middles(PictureFolders):
@@ -151,9 +141,20 @@ def mirrored_middle(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     return middle(np.pad(picture, borders, mode="symmetric"), height, width)
 
 
-def _bytes(spec: str) -> int:
-    file = pretrained.path(spec) if spec in pretrained.available() else Path(spec)
-    return file.stat().st_size if file.is_file() else 0
+def _told_apart(models: Sequence[Model]) -> list[str]:
+    """What to call them in tables: base names, or what was given where two base names are the same."""
+    labels = [model.label for model in models]
+    return [model.spec if labels.count(model.label) > 1 else model.label for model in models]
+
+
+def _runtime(model: Model) -> str:
+    if model.onnx is None:
+        return PYTORCH
+    return AS_WRITTEN if model.for_tensorrt else ONNXRUNTIME
+
+
+def _file(model: Model) -> Path:
+    return pretrained.path(model.spec) if model.spec in pretrained.available() else Path(model.spec)
 
 
 def _common_size(models: Sequence[Model]) -> tuple[int, int] | None:

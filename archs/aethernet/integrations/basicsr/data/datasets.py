@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from aethernet.data.degrade import bicubic_downsample
+from aethernet.data.bicubic import bicubic_downsample
 from aethernet.data.synthetic import synthetic_picture
 from aethernet.errors import OptionError
 from aethernet.integrations import registry
 from aethernet.integrations.basicsr import compat
+from aethernet.integrations.basicsr.data.dataset_options import integer, phase
 from aethernet.integrations.basicsr.data.memory_dataset import AetherMemoryDataset
-from aethernet.integrations.basicsr.data.set_options import integer, phase
 
 VALIDATION_START = 10**9  # validation pictures follow here in the series, where no training set reaches
 AUGMENT_STREAM = 1  # keeps the flips' random numbers apart from the drawing's

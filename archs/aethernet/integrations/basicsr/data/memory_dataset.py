@@ -29,10 +29,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from aethernet.data.degrade import bicubic_downsample, modcrop
+from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.pictures import SUFFIXES, read_rgb
 from aethernet.errors import DataError, OptionError
-from aethernet.integrations.basicsr.data.set_options import integer, phase
+from aethernet.integrations.basicsr.data.dataset_options import integer, phase
 from aethernet.machine import cores
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run

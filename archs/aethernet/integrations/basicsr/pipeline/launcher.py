@@ -99,11 +99,11 @@ class Session:
     """What the stand-ins of one run share."""
 
     def __init__(self, root: Path, *, is_train: bool) -> None:
-        from aethernet.integrations.basicsr.pipeline.position import Position
+        from aethernet.integrations.basicsr.pipeline.run_state import RunState
 
         self.root = root
         self.is_train = is_train
-        self.position = Position()
+        self.run_state = RunState()
         self.opt: dict | None = None
 
     def parse_options(self, parse: Callable) -> Callable:
@@ -118,7 +118,7 @@ class Session:
             resuming = bool(opt["auto_resume"] or opt["path"].get("resume_state"))
             distributed.all_or_none(lambda: preflight.check(opt, root_path, is_train, resuming=resuming))
             self.opt = opt
-            self.position.seed = opt["manual_seed"]
+            self.run_state.seed = opt["manual_seed"]
             return opt, args
 
         return parse_and_check
@@ -128,7 +128,7 @@ class Session:
 
         state = resume.load_resume_state(opt)
         if state is not None:
-            self.position.resume(state)
+            self.run_state.resume(state)
         return state
 
     def farewell(self) -> str:
@@ -157,20 +157,20 @@ def repairs(pipeline: ModuleType, session: Session, *, on_cpu: bool) -> list[Rep
         table.append((BaseModel, "model_to_device", distributed.model_to_device(BaseModel.model_to_device)))
     if not session.is_train:
         return table
-    position = session.position
+    state = session.run_state
     return [
         *table,
         (pipeline, "load_resume_state", session.load_resume_state),
-        (pipeline, "create_train_val_dataloader", position.create_loaders(pipeline.create_train_val_dataloader)),
-        (pipeline, "build_dataset", position.build_dataset),
-        (pipeline, "EnlargedSampler", position.build_sampler),
-        (pipeline, "CPUPrefetcher", position.counting(pipeline.CPUPrefetcher)),
-        (pipeline, "CUDAPrefetcher", position.counting(pipeline.CUDAPrefetcher)),
-        (pipeline, "build_model", position.build_model),
+        (pipeline, "create_train_val_dataloader", state.create_loaders(pipeline.create_train_val_dataloader)),
+        (pipeline, "build_dataset", state.build_dataset),
+        (pipeline, "EnlargedSampler", state.build_sampler),
+        (pipeline, "CPUPrefetcher", state.counting(pipeline.CPUPrefetcher)),
+        (pipeline, "CUDAPrefetcher", state.counting(pipeline.CUDAPrefetcher)),
+        (pipeline, "build_model", state.build_model),
         # The writing of the model classes here, whole or not at all, for BasicSR's own classes as well.
         (BaseModel, "save_network", weights.WholeCheckpoints.save_network),
         (BaseModel, "save_training_state", weights.WholeCheckpoints.save_training_state),
-        (weights, "write_whole", position.write_state(weights.write_whole)),
+        (weights, "write_whole", state.write_state(weights.write_whole)),
     ]
 
 

@@ -9,7 +9,7 @@ from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context
 from aethernet.integrations.basicsr.preflight.registries import argument_problems, find, is_basicsr, unknown
 from aethernet.integrations.peer_arch import aether_peer
-from aethernet.integrations.peers import EXAMPLE, build_peer
+from aethernet.integrations.peers import EXAMPLE, build_peer, probe_scale
 from aethernet.network.config import AetherConfig
 from aethernet.network.variants import FACTORIES, variant_config
 
@@ -81,11 +81,7 @@ def aether_config(section: Mapping) -> AetherConfig:
         if "variant" in fields:
             raise ConfigError(f"variant cannot be set here: type {section['type']} decides it; remove the line")
         return variant_config(variant, **fields)
-    fields = {"scale": 4, **fields}
-    missing = [name for name in ("width", "depths") if name not in fields]
-    if missing:
-        raise ConfigError(f"aether_custom needs {' and '.join(missing)}; the named sizes have them built in")
-    return AetherConfig.from_fields(fields)
+    return AetherConfig.from_fields({"scale": 4, **fields})
 
 
 def network_scale(section: Mapping) -> int | None:
@@ -126,7 +122,7 @@ def _peer_scale(section: Mapping) -> int | None:
 @functools.lru_cache(maxsize=8)
 def _built_peer(text: str) -> int:
     """The scale of a peer, which is built for it."""
-    return build_peer(text).scale
+    return probe_scale(build_peer(text), 3, text)
 
 
 def _aether_problems(place: str, section: Mapping) -> Iterator[str]:

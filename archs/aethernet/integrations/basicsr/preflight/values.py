@@ -30,7 +30,7 @@ def dataset_numbers(context: Context) -> Iterator[str]:
     """Sizes and counts of the data sets, which have to be whole numbers."""
     for place, section in context.datasets:
         for key in ("batch_size_per_gpu", "gt_size", "num_images"):
-            if section.get(key) is not None and not (isinstance(section[key], int) and positive(section[key])):
+            if section.get(key) is not None and not is_whole(section[key], 1):
                 yield f"{place}: {key}: must be a whole number of at least 1, not {section[key]!r}"
         workers = section.get("num_worker_per_gpu")
         if workers is not None and not is_whole(workers, 0):
@@ -55,7 +55,7 @@ def train_numbers(context: Context) -> Iterator[str]:
             hint = f"; {_as_text(value)}" if isinstance(value, str) and _is_number(value) else ""
             yield f"{section}: {key}: must be a whole number of at least 1, not {value!r}{hint}"
     decay = context.opt["train"].get("ema_decay")
-    if decay is not None and not (isinstance(decay, int | float) and 0 <= decay < 1):
+    if decay is not None and not (is_number(decay) and 0 <= decay < 1):
         yield f"train: ema_decay: must be in [0, 1), where 0 means no average, not {decay!r}"
 
 

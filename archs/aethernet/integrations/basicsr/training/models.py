@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from aethernet.errors import OptionError
 from aethernet.integrations import registry
-from aethernet.integrations.basicsr.training import first_ranges, losses
+from aethernet.integrations.basicsr.training import calibration, losses
 from aethernet.integrations.basicsr.training.guard import StepGuard
 from aethernet.integrations.basicsr.training.norm_freezing import FreezeWatch, set_freeze_iter
 from aethernet.integrations.basicsr.training.optimizers import build_optimizer
@@ -55,7 +55,7 @@ class AetherModel(WholeCheckpoints, SRModel):
         if self.train_options.norm_freeze_iter is not None:
             for net in (net_g, self.net_g_ema) if self.ema_decay > 0 else (net_g,):
                 set_freeze_iter(net, self.train_options.norm_freeze_iter)
-        first_ranges.find_missing(net_g, self.net_g_ema if self.ema_decay > 0 else None, self.opt)
+        calibration.ensure_calibrated(net_g, self.net_g_ema if self.ema_decay > 0 else None, self.opt)
         self.freeze_watch = FreezeWatch(net_g, total_iter=int(self.opt["train"]["total_iter"]))
 
     def setup_optimizers(self) -> None:

@@ -1,4 +1,4 @@
-"""Where weights come from: what BasicSR left in the folder of an experiment, as the facts of a model card.
+"""How weights were trained: what BasicSR left in the folder of an experiment, as the facts of a model card.
 
 No path is taken over: those of the training machine say nothing to others. Nor is the data set's name: it is a label
 in the log, and often that of the template.
@@ -45,6 +45,24 @@ class Training:
     recipe: dict[str, str]
     commit: str
     commit_is_todays: bool
+
+    def facts(self) -> dict[str, str]:
+        """All of it in words, by titles."""
+        planned = "" if self.iterations == self.planned else f" of {self.planned:,}"
+        when = ", as the sources were when these weights were first written out" if self.commit_is_todays else ""
+        return {
+            "experiment": self.name,
+            "iterations": f"{self.iterations:,}{planned}",
+            "seed": "unknown" if self.seed is None else str(self.seed),
+            **self.recipe,
+            "date": self.date or "unknown",
+            "commit": f"`{self.commit}`{when}" if self.commit else "unknown",
+        }
+
+    def numbers(self) -> dict[str, str]:
+        """What identifies the training; without a commit that is only today's."""
+        commit = {} if self.commit_is_todays else {"commit": self.commit}
+        return {"iterations": str(self.iterations), "seed": str(self.seed), **commit}
 
 
 def read_training(checkpoint: Path, run: Path | None = None, commit: str = "") -> Training:

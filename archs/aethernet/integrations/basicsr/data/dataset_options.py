@@ -1,8 +1,8 @@
-"""Reading the options of this package's own data sets."""
+"""The options of this package's own data sets, read and checked."""
 
 from collections.abc import Mapping
 
-from aethernet.checks import is_whole
+from aethernet.checks import one_of, whole_number
 from aethernet.errors import OptionError
 
 PHASES = ("train", "val", "test")
@@ -16,14 +16,11 @@ def integer(opt: Mapping, name: str, *, owner: str, minimum: int, default: int |
     """
     value = opt.get(name, default)
     if value is None:
-        raise OptionError(f"{owner} needs {name}: give an integer >= {minimum}")
-    if not is_whole(value, minimum):
-        raise OptionError(f"{owner}: {name} is {value!r}: it must be an integer >= {minimum}")
-    return value
+        raise OptionError(f"{owner} needs {name}, a whole number of at least {minimum}")
+    return whole_number(f"{owner}: {name}", value, minimum, OptionError)
 
 
 def phase(opt: Mapping) -> str:
     """`train`, `val` or `test`, which BasicSR enters."""
-    if opt.get("phase") not in PHASES:
-        raise OptionError(f"phase is {opt.get('phase')!r}: it must be 'train', 'val' or 'test'")
+    one_of("phase", opt.get("phase"), PHASES, OptionError)
     return opt["phase"]

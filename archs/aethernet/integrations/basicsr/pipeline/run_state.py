@@ -34,7 +34,7 @@ STATE_KEY = "aethernet"
 """Entry of a `.state` file; BasicSR ignores it."""
 
 
-class Position:
+class RunState:
     """Follows one run of `basicsr.train.train_pipeline` through the functions that stand in for BasicSR's."""
 
     def __init__(self) -> None:
@@ -74,30 +74,30 @@ class Position:
 
     def counting(self, prefetcher: type) -> type:
         """A subclass of BasicSR's `CPUPrefetcher` or `CUDAPrefetcher` that counts what is given out."""
-        position = self
+        state = self
 
         class CountingPrefetcher(prefetcher):
             def reset(self) -> None:
                 super().reset()
-                position.samples = position.skipped(self.ori_loader.sampler.epoch)
-                if position.generators is not None:  # only now, since loaders draw from them when they start
-                    restore(position.generators)
-                    position.generators = None
+                state.samples = state.skipped(self.ori_loader.sampler.epoch)
+                if state.generators is not None:  # only now, since loaders draw from them when they start
+                    restore(state.generators)
+                    state.generators = None
 
             def next(self) -> dict | None:
                 batch = super().next()
                 if batch is not None:
-                    position.samples += self.ori_loader.batch_size * self.ori_loader.sampler.num_replicas
+                    state.samples += self.ori_loader.batch_size * self.ori_loader.sampler.num_replicas
                 return batch
 
         return CountingPrefetcher
 
     def build_model(self, opt: dict) -> BaseModel:
-        """Builds the model and has its `save` note the position, and its `validation` leave the generators alone."""
+        """Builds the model and has its `save` note this state, and its `validation` leave the generators alone."""
         model = build_model(opt)
         save, validation = model.save, model.validation
 
-        def save_with_position(model: BaseModel, epoch: int, current_iter: int) -> None:
+        def save_with_state(model: BaseModel, epoch: int, current_iter: int) -> None:
             if current_iter != -1:
                 self.saved = {
                     "samples": self.samples,
@@ -109,7 +109,7 @@ class Position:
             with untouched():
                 validation(*args, **kwargs)
 
-        model.save = MethodType(save_with_position, model)
+        model.save = MethodType(save_with_state, model)
         model.validation = MethodType(quiet_validation, model)
         return model
 
@@ -133,7 +133,7 @@ class Position:
         return create_train_val_dataloader
 
     def write_state(self, write_whole: Callable[[dict, Path], None]) -> Callable[[dict, Path], None]:
-        """A writer that adds the position to training states."""
+        """A writer that adds this state to training states."""
 
         def write(content: dict, path: Path) -> None:
             write_whole({**content, STATE_KEY: self.saved} if path.suffix == ".state" else content, path)
@@ -147,15 +147,15 @@ class Position:
 class PlacedSampler(EnlargedSampler):
     """BasicSR's order of the pictures, as `Draw`s, without those taken before the interruption."""
 
-    def __init__(self, position: Position, dataset: Dataset, num_replicas: int, rank: int, ratio: int) -> None:
+    def __init__(self, run_state: RunState, dataset: Dataset, num_replicas: int, rank: int, ratio: int) -> None:
         super().__init__(dataset, num_replicas, rank, ratio)
-        self.position = position
+        self.run_state = run_state
 
     def __iter__(self) -> Iterator[Draw]:
         epoch = self.epoch
         for place, index in enumerate(super().__iter__()):
             place = place * self.num_replicas + self.rank
-            if place >= self.position.skipped(epoch):
+            if place >= self.run_state.skipped(epoch):
                 yield index, epoch, place
 
 

@@ -21,7 +21,7 @@ PATCHES = 256
 """Training patches that are looked at; whole pictures would be fewer and larger."""
 
 
-def find_missing(net_g: nn.Module, net_g_ema: nn.Module | None, opt: Mapping) -> None:
+def ensure_calibrated(net_g: nn.Module, net_g_ema: nn.Module | None, opt: Mapping) -> None:
     """Calibrates a network of stage qat whose ranges are unknown, and gives its average the same ranges.
 
     All ranks end up with those of rank 0. The training's random numbers go on as if nothing had been drawn.

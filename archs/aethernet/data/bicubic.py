@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from aethernet.checks import is_whole
+from aethernet.checks import whole_number
 from aethernet.errors import DataError, UsageError
 
 KERNEL_WIDTH = 4  # support of the cubic kernel in input pixels, before it is stretched
@@ -58,9 +58,7 @@ def modcrop(img: np.ndarray, scale: int) -> np.ndarray:
 
 
 def _checked_scale(scale: int) -> int:
-    if not is_whole(int(scale) if isinstance(scale, np.integer) else scale, 1):
-        raise UsageError(f"scale is {scale!r}: it must be an integer >= 1")
-    return int(scale)
+    return whole_number("scale", int(scale) if isinstance(scale, np.integer) else scale, 1, UsageError)
 
 
 def _resize(img: np.ndarray, ratio: Fraction) -> np.ndarray:

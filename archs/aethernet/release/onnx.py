@@ -1,0 +1,187 @@
+"""`aethernet export`: ONNX files alone, put into a folder one by one, each proven where there are pictures."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
+from aethernet.errors import OutputError, StageError, UsageError
+from aethernet.export.form import Form, Pixels
+from aethernet.export.half_range import HalfReport
+from aethernet.export.onnx import Precision, require_exporter
+from aethernet.export.qdq import TargetName
+from aethernet.progress import Titled
+from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE, Preset
+from aethernet.release.flow import Gate, make_files
+from aethernet.release.folder import folder_inside
+from aethernet.release.networks import Networks, calibrated, calibration_inputs
+from aethernet.release.products import onnx_products
+from aethernet.verify.budget import MAX_DROP, drop_budget
+from aethernet.verify.verification import VerificationReport, pictures_of, verification_report
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """What may be chosen; None for what is not given.
+
+    Args:
+        name: what file names begin with, by default `aether_VARIANT_xSCALE`.
+        key: entry of a BasicSR checkpoint.
+        force: write over files that exist.
+        precision: of `fp32`, `fp16`, `int8`; by default what the weights' stage gives.
+        target: of `ort`, `openvino` and `tensorrt`, for int8; by default ort.
+        opset, static, batch, pixels: as in `export_onnx`.
+        data: folders of high-resolution pictures, to calibrate and to verify on.
+        against: the float weights that weights on int8 grids come from.
+        max_drop: the PSNR in dB that a file may lose on the mean.
+        threads: of the verification.
+        number, percentile, preset: of calibration; the preset by default that of the target, ort for several.
+    """
+
+    name: str | None = None
+    key: str | None = None
+    force: bool = False
+    precision: Sequence[Precision] | None = None
+    target: Sequence[TargetName] | None = None
+    opset: int | None = None
+    static: tuple[int, int] | None = None
+    batch: int | None = None
+    pixels: Pixels = "float"
+    data: Sequence[Path] | None = None
+    against: str | None = None
+    max_drop: float | None = None
+    threads: int | None = None
+    number: int | None = None
+    percentile: float | None = None
+    preset: Preset | None = None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files that are there, why others are not, and what was found where there were pictures."""
+
+    written: list[Path]
+    left_out: dict[Path, str]
+    verification: VerificationReport | None
+    half: HalfReport | None
+    half_unknown: bool
+
+
+def export_files(
+    weights: str | Path, out: Path, settings: ExportSettings, progress: Titled = lambda _: lambda *_: None
+) -> Exported:
+    """Writes the files of one network, each whole or not at all; one that loses too much does not come into the folder.
+
+    Args:
+        weights: of any stage, or the name of packaged ones.
+        out: the folder; other files in it stay.
+        progress: makes a callback for each step, from its title.
+
+    Raises:
+        AetherError: settings that do not go together, unusable weights or pictures, files that exist.
+    """
+    require_exporter()
+    form = Form(static=settings.static, batch=settings.batch, pixels=settings.pixels)
+    checkpoint = read_checkpoint(weights, settings.key)
+    precisions = settings.precision or (["int8"] if checkpoint.config.quantized else ["fp32", "fp16"])
+    _check(weights, checkpoint, precisions, settings)
+    name = settings.name or checkpoint.config.name
+    if Path(name).name != name:
+        raise UsageError(f"name must be the beginning of a file name, not {name!r}: give the folder apart")
+    products = onnx_products(precisions, settings.target or ["ort"], form, settings.opset)
+    paths = [out / f"{name}{product.suffix}" for product in products]
+    _check_out(out, paths, settings.force)
+    networks = _networks(checkpoint, settings, "int8" in precisions, progress)
+    max_drop = MAX_DROP if settings.max_drop is None else settings.max_drop
+    gate = None
+    if settings.data and (network := networks.at("fused")) is not None:
+        gate = Gate(
+            network=network,
+            pictures=pictures_of(settings.data, settings.static, network.config.scale),
+            inputs=calibration_inputs(settings.data, network, settings.number or CALIBRATION_PICTURES),
+            budget=lambda _: drop_budget(max_drop),
+            threads=settings.threads,
+        )
+    with folder_inside(out) as folder:
+        made = make_files(folder, name, networks, products, gate, form=form, opset=settings.opset, titled=progress)
+        written = [path for path, record in zip(paths, made.records, strict=True) if record.passed]
+        verification = None
+        if made.gated is not None:
+            files = [folder / record.file for record in made.records if record.checks]
+            verification = verification_report(
+                Path(settings.against or weights).name, [file.name for file in files], files, made.gated, max_drop,
+                settings.static,
+            )  # fmt: skip
+        for path in written:
+            os.replace(folder / path.name, path)
+    problems = {path: record.problem for path, record in zip(paths, made.records, strict=True) if not record.passed}
+    return Exported(written, problems, verification, made.half, "fp16" in precisions and made.half is None)
+
+
+def _networks(checkpoint: Checkpoint, settings: ExportSettings, int8: bool, progress: Titled) -> Networks:
+    network = checkpoint.network()
+    if network.config.quantized:
+        against = read_checkpoint(settings.against).network() if settings.against else None
+        return Networks(against, network)
+    if not int8:
+        return Networks(network)
+    assert settings.data  # which `_check` has seen to
+    targets: list[TargetName] = list(dict.fromkeys(settings.target or ["ort"]))
+    quantized = calibrated(
+        network,
+        calibration_inputs(settings.data, network, settings.number or CALIBRATION_PICTURES),
+        settings.preset or (targets[0] if len(targets) == 1 else "ort"),
+        progress("calibrating"),
+        PERCENTILE if settings.percentile is None else settings.percentile,
+    )
+    return Networks(network, quantized)
+
+
+def _check(weights: str | Path, checkpoint: Checkpoint, precisions: Sequence[str], settings: ExportSettings) -> None:
+    """Refuses settings that do not go together."""
+    stage, quantized, int8 = checkpoint.config.stage, checkpoint.config.quantized, "int8" in precisions
+    for precision in precisions:
+        if quantized and precision in ("fp32", "fp16"):
+            raise StageError(
+                f"{weights} is of stage {stage}, on int8 grids, and {precision} files are written from the float network: "
+                "give the weights that it was calibrated from, or --precision int8"
+            )
+    if settings.target and not int8:
+        raise UsageError(f"--target is for int8, {' and '.join(precisions)} files suit every runtime: leave it out")
+    if int8 and not quantized and not settings.data:
+        raise UsageError(
+            f"int8 needs the ranges of activations, and {weights} is of stage {stage}: give --data DIR to calibrate on its "
+            "pictures, or weights from `aethernet calibrate WEIGHTS --data DIR -o OUT` or options/qat"
+        )
+    if settings.data and quantized and not settings.against:
+        raise UsageError(
+            f"{weights} is of stage {stage}: --data holds the files against the float weights that it comes from, so name "
+            "them with --against WEIGHTS"
+        )
+    if settings.against and not quantized:
+        raise UsageError("--against is for weights on int8 grids; files of float weights are held against these")
+    if settings.against:
+        differences = checkpoint.config.differences(read_checkpoint(settings.against).config)
+        if differences:
+            raise UsageError(f"{weights} does not come from {settings.against}: {'; '.join(differences)}")
+    for option in ("against", "max_drop", "number"):
+        if getattr(settings, option) is not None and not settings.data:
+            flag = option.replace("_", "-")
+            raise UsageError(f"--{flag} says how to use pictures: give them with --data DIR, or leave it out")
+    if settings.max_drop is not None:
+        drop_budget(settings.max_drop)
+    for option in ("percentile", "preset"):
+        if getattr(settings, option) is not None and (not int8 or quantized):
+            raise UsageError(f"--{option} is for calibrating, and nothing is calibrated here: leave it out")
+
+
+def _check_out(out: Path, paths: Sequence[Path], force: bool) -> None:
+    """Refuses files that exist, before any work is done."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"-o {out} is a file: give a folder")
+    existing = [path.name for path in paths if path.exists()]
+    if existing and not force:
+        raise OutputError(
+            f"{out} holds {', '.join(existing)} already: give another -o or --name, or --force to overwrite"
+        )

@@ -1,0 +1,232 @@
+"""`aethernet card`: weights alone, in the form of those in the box, with a model card of measured figures."""
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aethernet.bench.complexity import WHOLE_PICTURE, Complexity, network_complexity
+from aethernet.checkpoint import pretrained
+from aethernet.checkpoint.checkpoint import Checkpoint, load_network, read_checkpoint
+from aethernet.errors import OutputError, StageError, UsageError
+from aethernet.files import atomic_path
+from aethernet.network.config import AetherConfig
+from aethernet.progress import Titled
+from aethernet.quality.scores import BICUBIC, QualityReport, measure_quality
+from aethernet.release.card import Card
+from aethernet.release.flow import make_files
+from aethernet.release.networks import Networks, is_fine_tuned, prove_fusion
+from aethernet.release.origin import read_origin
+from aethernet.release.products import FUSED, INT8, TRAINING
+from aethernet.release.records import FileRecord, Mean
+from aethernet.tables import markdown_table, short_count
+
+COUNTED_SIZE = (128, 128)
+"""Height and width of the picture that MACs are counted for."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The files that were written and the figures on the card."""
+
+    card: Path
+    weights: list[Path]
+    quality: QualityReport
+
+
+def publish(
+    checkpoint: Path,
+    out: Path,
+    sets: Sequence[str | Path],
+    *,
+    data_note: str,
+    against: str | None = None,
+    experiment: Path | None = None,
+    name: str | None = None,
+    license_id: str | None = None,
+    datasets: Sequence[str] = (),
+    commit: str = "",
+    force: bool = False,
+    progress: Titled = lambda _: lambda *_: None,
+) -> Published:
+    """Measures a trained network and writes it with its model card.
+
+    A float network becomes `NAME.safetensors` and `NAME_fused.safetensors`, once fusing is proven to change nothing, one
+    of stage qat becomes `NAME_int8.safetensors`.
+
+    Args:
+        checkpoint: `net_g_N.pth` of an experiment; its weight average is taken, where there is one.
+        out: the folder to write.
+        sets: folders of high-resolution pictures, such as Set5, Set14, B100.
+        data_note: what the network was trained on, and what its licence allows.
+        against: for stage qat, the float weights that it came from, whose figures stand beside its own.
+        experiment: its folder, if the checkpoint does not lie in it.
+        name: of the files; by default that of the variant with its scale, such as `aether_tiny_x4`.
+        license_id: of the weights, as model hubs name them.
+        datasets: names of the training data for the card's front matter, which hubs read.
+        commit: of the sources that trained it; by default that of this checkout.
+        force: write over files that exist.
+
+    Raises:
+        AetherError: files that exist, weights of another stage, no option file, unusable pictures.
+    """
+    source = read_checkpoint(checkpoint)
+    networks = _networks(source, against)
+    int8 = networks.quantized is not None
+    name = name or f"{source.config.name}{pretrained.INT8 if int8 else ''}"
+    products = [dataclasses.replace(INT8, suffix=pretrained.SUFFIX)] if int8 else [TRAINING, FUSED]
+    paths, card = [out / f"{name}{product.suffix}" for product in products], out / f"{name}.md"
+    existing = [path.name for path in (*paths, card) if path.exists()]
+    if existing and not force:
+        raise OutputError(f"{out} holds {', '.join(existing)} already: give another -o, or --force to overwrite")
+    origin = read_origin(
+        source.path, data_note=data_note, license_id=license_id, datasets=datasets, commit=commit,
+        experiment=experiment or source.path.resolve().parents[1],
+    )  # fmt: skip
+    prove_fusion(source, progress("proving"))
+    with tempfile.TemporaryDirectory() as scratch:  # what is measured is the file that is given away
+        made = make_files(Path(scratch), name, networks, products, None, header=origin.header(name), titled=progress)
+        models = [BICUBIC, *([against] if against else []), str(Path(scratch, paths[0].name))]
+        quality = measure_quality(models, sets, progress=progress)
+        for path in paths:
+            with atomic_path(path) as temporary:
+                shutil.copyfile(Path(scratch, path.name), temporary)
+    own = list(dict.fromkeys(score.model for score in quality.scores))[-1]
+    content = Card(
+        name=name,
+        config=source.config,
+        origin=origin,
+        summary=_summary(networks),
+        scores={each.set_name: Mean(each.mean.psnr, each.mean.ssim) for each in quality.scores if each.model == own},
+        before={
+            "Load it": (_int8_usage if int8 else _float_usage)(name, source.config, made.records),
+            "Figures": _figures(name, source.config, quality, made.records[0].file),
+            "Size": _size(_complexity(networks)),
+        },
+        after={"Files": _files(made.records)},
+    )
+    with atomic_path(card) as temporary:
+        temporary.write_text(content.markdown(), encoding="utf-8", newline="\n")
+    return Published(card, paths, quality)
+
+
+def _networks(source: Checkpoint, against: str | None) -> Networks:
+    stage = source.config.stage
+    if stage not in ("train", "qat"):
+        raise StageError(
+            f"{source.path} is of stage {stage!r}: give the weights from before fusing, or those of stage qat"
+        )
+    if (stage == "qat") != (against is not None):
+        raise UsageError(
+            "weights of stage qat, and only those, have a float network beside them: "
+            + ("name it with --against" if stage == "qat" else "leave out --against")
+        )
+    return Networks(source.network()) if against is None else Networks(load_network(against), source.network())
+
+
+def _summary(networks: Networks) -> str:
+    if networks.quantized is None:
+        return (
+            "The training form can be trained on; the fused file is the plain convolutional graph of the same function."
+        )
+    bits = networks.quantized.config.quantization.weight_bits
+    return (
+        "The network computes with 8-bit integers, "
+        + (
+            "which it was fine-tuned for"
+            if is_fine_tuned(networks.quantized, networks.plain_network())
+            else "without fine-tuning"
+        )
+        + f", and its weights are on {bits} bits: "
+        + ("it is right on every x86 CPU." if bits == 7 else "x86 CPUs need VNNI for it.")
+    )
+
+
+def _int8_usage(name: str, config: AetherConfig, files: Sequence[FileRecord]) -> str:
+    return f"""```python
+import aethernet
+from aether_arch import export_onnx
+
+network = aethernet.load_network("{files[0].file}")  # a path; the reference, in integers
+for target in ("ort", "openvino", "tensorrt"):
+    export_onnx(network, scale={config.scale}, precision="int8", target=target)
+```
+
+Where this file lies in the package, its name does, without ending: `aethernet.load_network("{name}")`. PyTorch only
+proves what the network computes; the ONNX files are fast.
+
+```
+aethernet bench quality {name} --sets SET5_PICTURES
+```"""
+
+
+def _float_usage(name: str, config: AetherConfig, files: Sequence[FileRecord]) -> str:
+    training, fused = (file.file for file in files)
+    return f"""```python
+import aethernet
+
+network = aethernet.load_network("{fused}")  # a path; in eval mode
+```
+
+Where these files lie in the package, their names do, without ending: `aethernet.load_network("{name}")`.
+
+```
+aethernet bench quality {name} --sets SET5_PICTURES
+aethernet fuse {training} -o OUT.safetensors
+```
+
+In an option file of `aethernet train`, `pretrain_network_g: {training}` starts from it."""
+
+
+def _figures(name: str, config: AetherConfig, quality: QualityReport, file: str) -> str:
+    scores = {(score.model, score.set_name): score.mean for score in quality.scores}
+    bicubic, *floats, own = dict.fromkeys(score.model for score in quality.scores)
+    rows = []
+    for set_name in dict.fromkeys(score.set_name for score in quality.scores):
+        means = [scores[model, set_name] for model in (bicubic, *floats, own)]
+        cells = [f"{one.psnr:.2f} / {one.ssim:.4f}" for one in means]
+        gain = means[-1].psnr - means[-2].psnr  # over bicubic, or over the float network
+        rows.append([set_name, *cells, f"{gain:+.3f} dB" if floats else f"{gain:+.2f} dB"])
+    sets = " ".join(row[0].replace(" ", "_") for row in rows)
+    command = f"aethernet bench quality {' '.join((bicubic, *floats, file))} --sets {sets}"
+    conditions = dataclasses.replace(quality.conditions, command=command)
+    return (
+        f"Y-PSNR in dB / SSIM, mean over whole pictures, a border of {config.scale} pixels left out; inputs by "
+        "MATLAB-like bicubic reduction.\n\n"
+        + markdown_table(["set", bicubic, *floats, name, "over float" if floats else "gain"], rows)
+        + f"\n\n{conditions.sentence()}"
+    )
+
+
+def _complexity(networks: Networks) -> dict[str, Complexity]:
+    """Of each form that is written, by what it is called; an int8 network is counted on its grids."""
+    forms = {"int8": networks.quantized} if networks.quantized is not None else {
+        "training form": networks.at("train"), "fused": networks.at("fused"),
+    }  # fmt: skip
+    return {
+        form: network_complexity(network, *COUNTED_SIZE, network.config.in_channels)
+        for form, network in forms.items()
+        if network is not None
+    }
+
+
+def _size(complexity: Mapping[str, Complexity]) -> str:
+    height, width = COUNTED_SIZE
+    header = ["form", "parameters", f"MACs, {height}x{width} input", "receptive radius"]
+    return markdown_table(header, [
+        [form, f"{each.parameters:,}", short_count(each.macs), _radius(each)] for form, each in complexity.items()
+    ])  # fmt: skip
+
+
+def _radius(complexity: Complexity) -> str:
+    radius = complexity.receptive_radius
+    return str(radius) if radius in (None, WHOLE_PICTURE) else f"{radius} input pixels"
+
+
+def _files(files: Sequence[FileRecord]) -> str:
+    return markdown_table(
+        ["file", "for", "bytes", "SHA-256"],
+        [[each.file, each.purpose, f"{each.bytes:,}", f"`{each.sha256}`"] for each in files],
+    )
