@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.networks import randomise
 from helpers.training import (
     PATIENCE,
     environment,
@@ -23,12 +25,16 @@ from helpers.training import (
     write_options,
     write_pairs,
 )
+from PIL import Image
 
-from aethernet import cli
+from aethernet import AetherConfig, AetherNet, cli, write_checkpoint
+from aethernet.data.bicubic import bicubic_downsample
+from aethernet.data.embedded import embedded_pictures
 from aethernet.errors import MissingDependencyError, OptionError
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.basicsr.data.samples import SeededSamples
 from aethernet.integrations.basicsr.pipeline import launcher, option_file
+from aethernet.quality.scores import measure_quality
 
 # Refusals, before BasicSR is imported
 
