@@ -9,7 +9,7 @@ from PIL import Image
 from aethernet.data.picture.decoding import open_header, samples
 from aethernet.data.picture.metadata import metadata_of
 from aethernet.data.picture.picture import Animation, Frame, Metadata, Picture, from_samples
-from aethernet.errors import DataError
+from aethernet.errors import DataError, one_line
 
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 """Pillow's names of the formats whose frames follow one another in time; those of others are pages or layers."""

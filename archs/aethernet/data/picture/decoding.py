@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from aethernet.data.opencv import opencv
 from aethernet.data.picture import exif, orientation, png, tiff
 from aethernet.data.picture.color import to_srgb
-from aethernet.errors import DataError, MissingDependencyError
+from aethernet.errors import DataError, MissingDependencyError, one_line
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "GIF", "BMP", "DIB", "JPEG2000", "PPM", "MPO", "ICO", "SUN")
 """Pillow's names of what it may open. Others are left out: it opens EPS by starting Ghostscript."""

@@ -11,7 +11,7 @@ from aethernet.data.picture.color import space_of
 from aethernet.data.picture.decoding import check_size, decode_opened, file_bytes, open_picture
 from aethernet.data.picture.metadata import metadata_of, metadata_of_tiff
 from aethernet.data.picture.picture import Animation, Picture, from_samples
-from aethernet.errors import DataError
+from aethernet.errors import DataError, one_line
 
 MOST_PIXELS = 2**28
 """16,384 x 16,384: about 2 GB while an 8-bit colour picture of that size is read."""

@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 
 from aethernet.data.picture.orientation import upright
-from aethernet.errors import DataError
+from aethernet.errors import DataError, one_line
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it prints what is damaged, beside our error
 

@@ -14,7 +14,7 @@ from aethernet.data.picture import exif, png, tiff_writing
 from aethernet.data.picture.color import space_of, to_srgb
 from aethernet.data.picture.formats import output_format
 from aethernet.data.picture.picture import Metadata, Picture
-from aethernet.errors import DataError, UsageError
+from aethernet.errors import DataError, UsageError, one_line
 from aethernet.files import atomic_path
 
 PNG_COMPRESSION = 1  # level 3 takes nearly twice the time of a large photograph and saves nothing of it
