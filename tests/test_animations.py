@@ -3,8 +3,8 @@
 import io
 
 import numpy as np
-import picture_files as make
 import pytest
+from helpers import picture_files as make
 from PIL import Image, ImageSequence, features
 
 from aethernet.data.picture.animation_writing import durations, write_animation

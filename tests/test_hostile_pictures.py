@@ -8,8 +8,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import picture_files as make
 import pytest
+from helpers import picture_files as make
 from PIL import Image, features
 
 from aethernet.data.picture.picture import Animation, Picture

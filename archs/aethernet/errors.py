@@ -14,7 +14,8 @@ AetherError
 │   ├── MissingDependencyError
 │   └── MissingDeviceError
 ├── EngineError               a runtime that broke off while it computed
-│   └── EngineOutOfMemory
+│   ├── EngineOutOfMemory
+│   └── UnusableOutputError
 ├── RegistrationError         a name that somebody else's class has
 ├── ProcessError              a command that was started and failed
 └── NonFiniteLossError        a training that diverges
@@ -82,6 +83,10 @@ class EngineError(AetherError, RuntimeError):
 
 class EngineOutOfMemory(EngineError):
     """A runtime that broke off for lack of memory: smaller pictures or tiles may pass."""
+
+
+class UnusableOutputError(EngineError):
+    """A model that gave what are no numbers, or black for a picture that is not."""
 
 
 class RegistrationError(AetherError, RuntimeError):

@@ -1,7 +1,7 @@
 """Pictures to train and to measure on: found in folders, read as 8-bit RGB, written as PNG files whole or not at all.
 
 What has 8 bits a sample is read by Pillow: its JPEG and WebP pixels equal those of OpenCV, and so of BasicSR, bit for bit
-(Pillow 11.2 and 13.0, OpenCV 4.5 and 5.0: one decoder in both), but for CMYK, off by one level.
+(Pillow 11.2 and 13.0, OpenCV 4.5 and 5.0: one decoder in both), but for CMYK, off by two levels at most.
 """
 
 import io

@@ -6,6 +6,7 @@ All tensors are (N, C, H, W). Modules that are `Fusible` become one plain convol
 import copy
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
@@ -154,8 +155,12 @@ class GatedConvFFN(nn.Module):
 class ChannelAttention(nn.Module):
     """Squeeze-and-excitation: weighs channels by the mean of the whole picture (so a tile differs from the whole).
 
-    Source: Hu et al., Squeeze-and-Excitation Networks (CVPR 2018).
+    `given` means, (N, C, 1, 1), take the place of those of the input, and `watch` sees the input: `PictureMeans` uses
+    both to make tiles equal the whole. Source: Hu et al., Squeeze-and-Excitation Networks (CVPR 2018).
     """
+
+    given: Tensor | None = None
+    watch: Callable[[Tensor], None] | None = None
 
     def __init__(self, channels: int, reduction: int = 8) -> None:
         super().__init__()
@@ -163,8 +168,14 @@ class ChannelAttention(nn.Module):
         self.excite = nn.Conv2d(max(4, channels // reduction), channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = x.mean(dim=(2, 3), keepdim=True)
-        return x * torch.sigmoid(self.excite(F.leaky_relu(self.squeeze(pooled), LEAKY_SLOPE)))
+        if self.watch is not None:
+            self.watch(x)
+        pooled = x.mean(dim=(2, 3), keepdim=True) if self.given is None else self.given
+        return x * self.weights(pooled)
+
+    def weights(self, means: Tensor) -> Tensor:
+        """What the channels are multiplied by, (N, C, 1, 1), for their means."""
+        return torch.sigmoid(self.excite(F.leaky_relu(self.squeeze(means), LEAKY_SLOPE)))
 
 
 class SpatialAttention(nn.Module):

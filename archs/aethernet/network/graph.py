@@ -78,8 +78,11 @@ class AetherGraph(nn.Module):
 
         None with channel attention, which sees the whole picture.
         """
-        if self.config.channel_attention:
-            return None
+        return None if self.config.channel_attention else self.convolution_radius
+
+    @property
+    def convolution_radius(self) -> int:
+        """The same without channel attention: what remains where its means are given, as `PictureMeans` does."""
         block = SpatialAttention.kernel_size // 2 if self.config.spatial_attention else 0
         body = sum(
             depth * (kernel_size // 2 + block)

@@ -36,7 +36,7 @@ class Model:
     """What MODEL names: a network in its deployed form, in eval mode on the CPU, or an ONNX file.
 
     `label` is its name in tables, `trained` is False for random weights; `batch`, `size` and `metadata` are those of
-    `OnnxFacts`.
+    `OnnxFacts`. Height and width must be multiples of `multiple`, and `least` or more.
     """
 
     spec: str
@@ -48,6 +48,8 @@ class Model:
     onnx: Path | None = None
     batch: int | None = None
     size: tuple[int, int] | None = None
+    multiple: int = 1
+    least: int = 1
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -113,7 +115,11 @@ def _weights(spec: str, path: Path) -> Model:
         peer = load_peer(path)
         if peer is None:
             raise CheckpointError(f"{error}, and spandrel does not know the architecture either") from error
-        return Model(spec, path.name, peer.scale, peer.input_channels, network=peer.model)
+        sizes = peer.size_requirements
+        return Model(
+            spec, path.name, peer.scale, peer.input_channels,
+            network=peer.model, multiple=sizes.multiple_of, least=max(1, sizes.minimum),
+        )  # fmt: skip
 
 
 def _aether_model(spec: str, label: str, network: AetherNet, trained: bool = True) -> Model:

@@ -10,6 +10,7 @@ from torch import nn
 from aethernet.errors import ExportError
 from aethernet.export.form import Form
 from aethernet.export.onnx import Precision, export_onnx, quiet_exporter, require_exporter
+from aethernet.files import atomic_path
 from aethernet.network.network import AetherNet
 from aethernet.runtimes.models import Model
 
@@ -38,7 +39,8 @@ def onnx_file(model: Model, folder: Path, example: torch.Tensor | None = None) -
         return export_onnx(model.network, model.scale, precision, path)
     if example is None:
         example = torch.zeros(1, model.in_channels, 64, 64)
-    export_peer(copy.deepcopy(model.network), example, path)
+    with atomic_path(path) as temporary:
+        export_peer(copy.deepcopy(model.network), example, temporary)
     return path
 
 

@@ -1,10 +1,14 @@
 """Networks in PyTorch."""
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import nn
 
 from aethernet.errors import EngineError, EngineOutOfMemory, MissingDeviceError, UsageError
+from aethernet.network.picture_means import PictureMeans
 from aethernet.runtimes.session import Session, first_line
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -42,9 +46,22 @@ class TorchSession(Session):
 
     @torch.inference_mode()
     def run(self, batch: np.ndarray) -> np.ndarray:
+        with self._translated():
+            return self.network(self._tensor(batch)).float().cpu().numpy()
+
+    def gather(self, means: PictureMeans, batch: np.ndarray, rows: slice, columns: slice) -> None:
+        """`means.gather` of a batch as `run` takes it; raises as it does."""
+        with self._translated():
+            means.gather(self._tensor(batch), rows, columns)
+
+    def _tensor(self, batch: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(batch)).to(self.device, self.dtype)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """PyTorch's errors as ours."""
         try:
-            x = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device, self.dtype)
-            return self.network(x).float().cpu().numpy()
+            yield
         except torch.OutOfMemoryError as error:
             raise EngineOutOfMemory(f"PyTorch ran out of memory on {self.device}: {first_line(error)}") from error
         except RuntimeError as error:

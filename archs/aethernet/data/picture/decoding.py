@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from aethernet.data.opencv import opencv
-from aethernet.data.picture import orientation, png, tiff
+from aethernet.data.picture import exif, orientation, png, tiff
 from aethernet.data.picture.color import to_srgb
 from aethernet.errors import DataError, MissingDependencyError, one_line
 
@@ -116,7 +116,7 @@ def decode_opened(image: Image.Image, data: bytes, *, managed: bool = False) -> 
             open_header(io.BytesIO(data)).verify()  # OpenCV passes over checksums that are wrong
         elif bits <= 8 or image.mode in GREY_16:
             image.load()
-        turn = orientation_of(image)
+        turn = orientation_of(image, data)
         if bits == 16 and image.mode in GREY_16:
             return orientation.upright(_grey_16(image), turn)
         if bits <= 8:
@@ -145,15 +145,21 @@ def sample_bits(image: Image.Image, data: bytes) -> int:
     return 16 if image.format == "JPEG2000" else 8  # the depth of JPEG 2000 is left to OpenCV
 
 
-def orientation_of(image: Image.Image) -> int:
-    """What EXIF says of the turn that is still to be done, 1 to 8."""
+def orientation_of(image: Image.Image, data: bytes = b"") -> int:
+    """What EXIF says of the turn that is still to be done, 1 to 8.
+
+    XMP may say it too, but OpenCV and browsers do not listen: tools that turn the pixels leave it as it was.
+    """
     if image.format == "TIFF":
         return 1  # Pillow and OpenCV turn these while they decode
-    try:
-        value = Image.Image.getexif(image).get(orientation.TAG)  # that of the PNG class would decode all pixels for it
-    except Exception:  # damaged EXIF beside sound pixels
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    return exif.orientation(exif_of(image, data))
+
+
+def exif_of(image: Image.Image, data: bytes) -> bytes | None:
+    """The block of EXIF as the file holds it; None in TIFF, where its tags lie among the others."""
+    if "exif" not in image.info and image.format == "PNG":  # Pillow reads what lies behind the pixels with them
+        return dict(png.contents(data, (b"eXIf",))).get(b"eXIf")
+    return image.info.get("exif")
 
 
 def samples(image: Image.Image, *, managed: bool = False) -> np.ndarray:

@@ -14,6 +14,22 @@ PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003
 SHORT, LONG = 3, 4
 
 
+def orientation(block: bytes | None) -> int:
+    """The turn that is still to be done, 1 to 8; 1 for no block, a damaged one, or one that does not say."""
+    try:
+        edited = bytearray((block or b"").removeprefix(PREFIX))
+        order, first = _start(edited)
+        for tag, entry in _entries(edited, order, first):
+            if tag == ORIENTATION:
+                kind, count, value = struct.unpack_from(f"{order}HIH", edited, entry + 2)
+                if kind == LONG:
+                    (value,) = struct.unpack_from(f"{order}I", edited, entry + 8)
+                return value if kind in (SHORT, LONG) and count == 1 and 1 <= value <= 8 else 1
+    except (struct.error, ValueError):
+        pass
+    return 1
+
+
 def upright(block: bytes | None) -> bytes | None:
     """A TIFF block of EXIF, with or without `PREFIX`, that says that the picture is upright and has no thumbnail.
 

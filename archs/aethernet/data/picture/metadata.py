@@ -8,6 +8,7 @@ from PIL import Image
 
 from aethernet.data.picture import exif, png, tiff
 from aethernet.data.picture.color import space_of
+from aethernet.data.picture.decoding import exif_of
 from aethernet.data.picture.picture import Metadata
 
 XMP_TURN = re.compile(rb"""(?<=tiff:Orientation=["'])[2-8]|(?<=<tiff:Orientation>)[2-8]""")
@@ -19,7 +20,7 @@ def metadata_of(image: Image.Image, data: bytes) -> Metadata:
     icc = image.info.get("icc_profile")
     return Metadata(
         icc=icc if space_of(icc) else None,
-        exif=exif.upright(_exif_of_tiff(image) if image.format == "TIFF" else _bytes(image.info.get("exif"))),
+        exif=exif.upright(_exif_of_tiff(image) if image.format == "TIFF" else exif_of(image, data)),
         xmp=_upright_xmp(_bytes(image.info.get("xmp"))),
         dpi=_sound(image.info.get("dpi")),
         png_color=png.contents(data, png.COLOR),

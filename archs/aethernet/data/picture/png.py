@@ -31,12 +31,10 @@ def color_type(data: bytes) -> int:
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(type, start, end) of every chunk before the pixels; between start and end lie length, type, content and checksum."""
+    """(type, start, end) of every chunk; between start and end lie length, type, content and checksum."""
     start = len(SIGNATURE)
     while data[: len(SIGNATURE)] == SIGNATURE and start + 12 <= len(data):
         kind = data[start + 4 : start + 8]
-        if kind == b"IDAT":
-            return
         end = start + 12 + int.from_bytes(data[start : start + 4], "big")
         yield kind, start, end
         start = end

@@ -1,0 +1,5 @@
+"""Pictures enlarged by a model: exact windows, colours and depth kept, bounded memory."""
+
+from aethernet.upscale.upscaler import Saving, Upscaler
+
+__all__ = ["Saving", "Upscaler"]

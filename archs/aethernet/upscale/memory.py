@@ -1,0 +1,92 @@
+"""How large a window may be: what a model takes a pixel, and what this machine has."""
+
+import contextlib
+import copy
+import os
+import weakref
+from pathlib import Path
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from aethernet.runtimes.models import Model
+
+SHARE = 0.5
+"""Of the free memory, for a window: the pictures need theirs, and so do others."""
+OVERHEAD = 2.0
+"""What runtimes take over the tensors that are alive at once: rearranged copies, and what allocators keep (measured)."""
+UNKNOWN = 16_384
+"""Bytes for each input pixel of a model that cannot be looked into: as four times our `tiny`."""
+PROBED_SIDE = 64
+
+
+class LiveBytes(TorchDispatchMode):
+    """Adds up the tensors that are alive while it is active; `peak` is the largest sum. It works on the meta device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive, self.peak = 0, 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage())
+        return out
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+        weakref.finalize(storage, self._free, key, size)
+
+    def _free(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.alive -= size
+
+
+def bytes_per_pixel(model: Model) -> int:
+    """What one pass needs for each input pixel, apart from weights."""
+    network = model.network
+    if network is None and "config" in model.metadata:
+        from aethernet.network.config import AetherConfig
+        from aethernet.network.network import AetherNet
+
+        with contextlib.suppress(Exception):  # a file of a later release: the guess below is good enough
+            text = torch.tensor(list(model.metadata["config"].encode()), dtype=torch.uint8)
+            with torch.device("meta"):
+                network = AetherNet(AetherConfig.from_tensor(text)).eval()
+    if network is None:
+        return UNKNOWN
+    side = -(-PROBED_SIDE // model.multiple) * model.multiple
+    live = LiveBytes()
+    try:
+        on_meta = copy.deepcopy(network).to("meta").eval()
+        with torch.no_grad(), live:
+            on_meta(torch.zeros(1, model.in_channels, side, side, device="meta"))
+    except (NotImplementedError, RuntimeError):  # it reads values
+        return UNKNOWN
+    return int(OVERHEAD * live.peak / side**2)
+
+
+def free_memory(device: str = "cpu") -> int | None:
+    """Bytes that are free on a device; None where the system does not tell."""
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(device)[0]
+    free = []
+    with contextlib.suppress(OSError, ValueError):
+        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+        free.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    with contextlib.suppress(OSError, ValueError):  # a container's own limit
+        group = Path("/sys/fs/cgroup")
+        free.append(
+            int((group / "memory.max").read_text(encoding="ascii"))
+            - int((group / "memory.current").read_text(encoding="ascii"))
+        )
+    if not free and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        free.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return max(0, min(free)) if free else None

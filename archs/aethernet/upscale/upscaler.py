@@ -1,0 +1,318 @@
+"""`Upscaler`: a model that enlarges pictures, as arrays, as files, or row by row."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+
+from aethernet.checkpoint import pretrained
+from aethernet.checks import is_whole
+from aethernet.data.picture.animation_writing import write_animation
+from aethernet.data.picture.bleed import bleed
+from aethernet.data.picture.formats import Output, output_format
+from aethernet.data.picture.picture import Animation, Frame, Picture
+from aethernet.data.picture.reading import read_picture
+from aethernet.data.picture.writing import write_picture
+from aethernet.errors import DataError, OutputError, UsageError
+from aethernet.progress import Progress
+from aethernet.runtimes.models import Model, resolve_model
+from aethernet.runtimes.session import Session
+from aethernet.upscale.engine import AUTO, Choice, choose_engine, with_fp32
+from aethernet.upscale.enlarge import ArraySource, Report, Source, Windows, enlarge
+from aethernet.upscale.halo import Halo, find_halo
+from aethernet.upscale.memory import SHARE, bytes_per_pixel, free_memory
+
+DEFAULT_SCALE = 4
+BEST_FIRST = ("large", "medium", "small", "tiny")
+COSTLY = 1.15
+"""What the halo may add to the work before larger windows are taken, or else it is said."""
+KINDS = (np.uint8, np.uint16, np.float32)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """How results are written: see `write_picture`."""
+
+    format: str = "same"
+    quality: int | None = None
+    depth: int | Literal["same"] = "same"
+
+
+class Upscaler:
+    """A model that enlarges pictures by its scale.
+
+    Args:
+        model: packaged weights (`aether_tiny_x4`), a weights file of any stage, an ONNX file, or a network of others that
+            spandrel loads. By default the best one in the package for `scale`.
+        engine: `auto`, `torch`, `onnxruntime` or `openvino`.
+        scale: 4 by default; a model that is given has its own, and must agree.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`.
+        precision: of a network in PyTorch: `auto`, `fp32`, `fp16`, `bf16`.
+        tile: the side of a window at most, in input pixels, halo included; `auto` chooses by memory and speed. The result
+            is the same for every choice, if `halo.exact`.
+        halo: the pixels around a window's part that is taken; by default what the model sees.
+        passes: over the whole picture before a network with channel attention enlarges it in windows. As many as it has
+            attentions make windows exact; two come close (`report.change` says how close).
+        threads: of ONNX Runtime and OpenVINO; PyTorch has its own (`torch.set_num_threads`).
+        pixels: input pixels of the work ahead, if known; `auto` weighs an export with it.
+
+    Attributes:
+        report: what became of the last picture.
+
+    Raises:
+        AetherError: the subclass that fits, with what is allowed.
+
+    Example:
+        >>> import numpy as np
+        >>> from aethernet.upscale import Upscaler
+        >>> upscaler = Upscaler("aether_tiny_x2", engine="torch")
+        >>> upscaler(np.zeros((20, 30, 3), np.uint8)).shape
+        (40, 60, 3)
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        engine: str = AUTO,
+        *,
+        scale: int | None = None,
+        device: str = AUTO,
+        precision: str = AUTO,
+        tile: int | Literal["auto"] = AUTO,
+        halo: int | None = None,
+        passes: int = 2,
+        threads: int | None = None,
+        pixels: int | None = None,
+    ) -> None:
+        if tile != AUTO and not is_whole(tile, 1):
+            raise UsageError(f"tile must be {AUTO} or a number of pixels, not {tile!r}")
+        if halo is not None and not is_whole(halo, 0):
+            raise UsageError(f"halo must be a number of pixels, not {halo!r}")
+        if not is_whole(passes, 1):
+            raise UsageError(f"passes must be 1 or more, not {passes!r}")
+        self.model = find_model(model, scale)
+        self.scale = self.model.scale
+        self.choice: Choice = choose_engine(
+            self.model, engine, device=device, precision=precision, threads=threads, pixels=pixels
+        )
+        self.halo: Halo = find_halo(self.model, self.choice.session, halo)
+        self.report = Report()
+        self._passes = passes
+        self._side = None if tile == AUTO else int(tile)
+        if self._side is not None and self._side <= 2 * self.halo.pixels:
+            raise UsageError(
+                f"tile {self._side} leaves nothing between halos of {self.halo.pixels} pixels, which "
+                f"{self.model.label} sees: give more than {2 * self.halo.pixels}, or --halo"
+            )
+        self._bytes_per_pixel = bytes_per_pixel(self.model)
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        """Enlarges (H, W) or (H, W, C): grey, grey and alpha, RGB, or RGB and alpha.
+
+        Args:
+            picture: uint8, uint16 (0 to 65535), or float32 in [0, 1].
+
+        Returns:
+            (scale H, scale W[, C]) of the same type, rounded half to even and clipped. Grey stays grey.
+
+        Raises:
+            DataError: an array of another shape or type.
+            EngineError: the model gives what are not numbers.
+        """
+        picture = np.asarray(picture)
+        if picture.dtype == np.float64:
+            picture = picture.astype(np.float32)
+        if picture.ndim not in (2, 3) or picture.dtype not in KINDS or 0 in picture.shape:
+            raise DataError(
+                f"an array {picture.shape} of {picture.dtype} is no picture: give (H, W) or (H, W, C), uint8, uint16 or "
+                "float32 in [0, 1]"
+            )
+        if picture.ndim == 3 and picture.shape[2] > 4:
+            raise DataError(f"{picture.shape[2]} channels: give 1 (grey), 2 (with alpha), 3 (RGB) or 4 (RGB and alpha)")
+        source = picture[:, :, None] if picture.ndim == 2 else picture
+        out = np.concatenate(list(self.rows(ArraySource(source))))
+        return out[:, :, 0] if picture.ndim == 2 else out
+
+    def rows(self, source: Source, progress: Progress | None = None) -> Iterator[np.ndarray]:
+        """The enlarged picture in strips (h, scale W, C), from top to bottom; `report` is filled meanwhile."""
+        self.report = Report()
+        yield from enlarge(source, self.choice.session, self._windows(source), self.report, self._safer, progress)
+
+    def picture(self, picture: Picture, progress: Progress | None = None) -> Picture:
+        """Enlarges a picture with its alpha, the colour under transparent pixels filled in first."""
+        channels = [bleed(picture.color, picture.alpha)]
+        if picture.alpha is not None and picture.is_transparent:
+            channels.append(picture.alpha[:, :, None])
+        samples = channels[0] if len(channels) == 1 else np.concatenate(channels, axis=2)
+        height, width, colors = samples.shape[0] * self.scale, samples.shape[1] * self.scale, picture.color.shape[2]
+        out, top = np.empty((height, width, samples.shape[2]), samples.dtype), 0
+        for strip in self.rows(ArraySource(samples), progress):
+            out[top : top + len(strip)] = strip
+            top += len(strip)
+        alpha = None
+        if picture.alpha is not None:
+            opaque = np.iinfo(out.dtype).max if out.dtype.kind == "u" else 1
+            alpha = out[:, :, colors] if len(channels) > 1 else np.full((height, width), opaque, out.dtype)
+        return replace(picture, color=np.ascontiguousarray(out[:, :, :colors]), alpha=alpha)
+
+    def file(
+        self,
+        path: str | Path | bytes,
+        target: str | Path | IO[bytes] | None = None,
+        *,
+        saving: Saving | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> list[str]:
+        """Enlarges a picture file, or every frame of an animation, and writes it whole or not at all.
+
+        Args:
+            path: of the picture, or its content.
+            target: a path, or a binary file open for writing; by default beside it, as in `photo_x4.jpg`.
+            saving: the format and what belongs to it; by default that of a target's ending, or the source's.
+            force: overwrite a target that exists.
+
+        Returns:
+            What the user should know, such as what the format could not keep.
+
+        Raises:
+            DataError: no usable picture, or a format that cannot hold the result.
+            OutputError: the target exists, or cannot be written.
+        """
+        opened = read_picture(path)
+        saving = saving or Saving(format=_format_of(target))
+        output = self.output(opened, saving)
+        if target is None:
+            if isinstance(path, bytes):
+                raise UsageError("the content of a file has no name: say where the result goes")
+            source = Path(path)
+            target = source.with_name(f"{source.stem}_x{self.scale}{output.suffix}")
+        if isinstance(target, str | Path) and Path(target).exists() and not force:
+            raise OutputError(f"{target} exists: give another place, or --force to overwrite it")
+        notes = [output.notice] if output.notice else []
+        saving = replace(saving, format=output.format, depth=output.depth)
+        return notes + self.save(self.enlarged(opened, progress), opened, target, saving)
+
+    def output(self, opened: Picture | Animation, saving: Saving) -> Output:
+        """The format that a result will have; raises `DataError` where there is none that can hold it."""
+        width, height = (side * self.scale for side in opened.size)
+        if isinstance(opened, Animation):
+            return output_format(
+                (width, height), source=opened.format, frames=opened.frames, format=saving.format, depth=8
+            )
+        return output_format(
+            (width, height), source=opened.format, source_depth=opened.depth, alpha=opened.is_transparent,
+            format=saving.format, depth=saving.depth,
+        )  # fmt: skip
+
+    def enlarged(self, opened: Picture | Animation, progress: Progress | None = None) -> "Picture | Iterator[Frame]":
+        """A picture enlarged, or the frames of an animation one after the other."""
+        if isinstance(opened, Picture):
+            return self.picture(opened, progress)
+        return self._frames(opened, progress)
+
+    def save(
+        self,
+        result: "Picture | Iterator[Frame]",
+        opened: Picture | Animation,
+        target: str | Path | IO[bytes],
+        saving: Saving,
+    ) -> list[str]:
+        """Writes what `enlarged` gave."""
+        try:
+            if isinstance(opened, Animation):
+                assert not isinstance(result, Picture)
+                notes = write_animation(target, opened, result, format=saving.format, quality=saving.quality)
+            else:
+                assert isinstance(result, Picture)
+                notes = write_picture(target, result, format=saving.format, quality=saving.quality, depth=saving.depth)
+        except OSError as error:
+            raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+        return list(notes)
+
+    def _frames(self, animation: Animation, progress: Progress | None) -> Iterator[Frame]:
+        for number, frame in enumerate(animation, start=1):
+            yield Frame(self.picture(frame.picture), frame.milliseconds)
+            if progress is not None:
+                progress(number, animation.frames, "frames")
+
+    def _windows(self, source: Source) -> Windows:
+        height, width, channels = source.shape
+        alone = Windows(
+            scale=self.scale,
+            in_channels=self.model.in_channels,
+            halo=self.halo,
+            side=self._side,
+            size=self.model.size,
+            batch=self.model.batch or 1,
+            multiple=self.model.multiple,
+            least=self.model.least,
+            passes=self._passes,
+        )
+        if self._side is not None or self.model.size is not None:
+            return alone
+        pictures = channels if self.model.in_channels == 1 else 1 + (channels in (2, 4))
+        free = free_memory(self.choice.session.device)
+        most = None if free is None else max(1, int(SHARE * free / self._bytes_per_pixel / pictures))
+        return with_pixels(alone, height, width, self.choice.preferred_pixels, most)
+
+    def _safer(self) -> tuple[Session, str] | None:
+        """fp32 in the place of a precision that the network does not bear."""
+        former, safer = self.choice.precision, with_fp32(self.model, self.choice)
+        if safer is None:
+            return None
+        self.choice = safer
+        return safer.session, f"goes on in fp32 instead of {former}"
+
+
+def with_pixels(windows: Windows, height: int, width: int, preferred: int, most: int | None) -> Windows:
+    """Windows of the preferred area, or of more where the halo would cost much and memory suffices."""
+    pixels = preferred if most is None else min(preferred, most)
+    while True:
+        chosen = replace(windows, pixels=pixels)
+        try:
+            cost = chosen.plan(height, width).cost
+        except ValueError:  # nothing is left between the halos
+            cost = float("inf")
+        if cost <= COSTLY or pixels >= height * width or (most is not None and pixels >= most):
+            break
+        pixels = 2 * pixels if most is None else min(2 * pixels, most)
+    if cost == float("inf"):  # memory is short: the smallest windows that there are
+        chosen = replace(windows, pixels=(4 * windows.halo.pixels + windows.multiple) ** 2)
+    return chosen
+
+
+def find_model(model: str | Path | None, scale: int | None) -> Model:
+    """The model that is meant; raises `UsageError` for a scale that there is none for, or that is another than its own."""
+    if model is None:
+        wanted = DEFAULT_SCALE if scale is None else scale
+        names = [name for variant in BEST_FIRST if (name := f"aether_{variant}_x{wanted}") in pretrained.available()]
+        if not names:
+            scales = sorted({int(name.split("_x")[1][0]) for name in pretrained.available()})
+            raise UsageError(
+                f"the package has no network for x{wanted}: it has {_or([f'x{each}' for each in scales])}; give a file of "
+                "yours with --model"
+            )
+        model = names[0]
+    found = resolve_model(str(model))
+    if not found.trained:
+        raise UsageError(f"{found.label} has random weights: give a file of trained ones, or leave --model out")
+    if scale not in (None, found.scale):
+        raise UsageError(
+            f"{found.label} enlarges by {found.scale}, but --scale {scale} was given: leave one of them out"
+        )
+    return found
+
+
+def _format_of(target: object) -> str:
+    """What the ending of a target asks for; `same` where it says nothing."""
+    if not isinstance(target, str | Path):
+        return "same"
+    ending = Path(target).suffix.lower().removeprefix(".")
+    return {"jpeg": "jpg", "tif": "tiff"}.get(ending, ending) or "same"
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join(words)
