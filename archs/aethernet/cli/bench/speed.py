@@ -2,9 +2,9 @@
 
 import argparse
 
-from aethernet.cli.arguments import size
 from aethernet.cli.bench.shared import add_timing, publish, timing
 from aethernet.cli.progress import ProgressBars
+from aethernet.flags import picture_size
 
 HELP = "time, memory and operation counts of models in several engines"
 MODEL_HELP = (
@@ -15,7 +15,9 @@ MODEL_HELP = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("--size", type=size, default=(256, 256), metavar="HxW", help="input size (default: 256x256)")
+    parser.add_argument(
+        "--size", type=picture_size, default=(256, 256), metavar="HxW", help="input size (default: 256x256)"
+    )
     parser.add_argument(
         "--engines",
         nargs="+",
