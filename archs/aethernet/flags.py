@@ -2,7 +2,9 @@
 
 import argparse
 import dataclasses
+import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,12 +36,13 @@ def add_flags(parser: argparse.ArgumentParser, settings: type) -> None:
         groups[group].add_argument(*names, dest=each.name, default=each.default, **each.metadata["arguments"])
 
 
-def chosen(settings: type[T], args: argparse.Namespace) -> T:
-    """The settings that a command line gives."""
-    return settings(**{each.name: getattr(args, each.name) for each in dataclasses.fields(settings)})  # type: ignore[arg-type]
+def with_options(make: Callable[..., T], args: argparse.Namespace, **others: object) -> T:
+    """Calls a function, or makes settings: each argument that is none of the others from the option of its name."""
+    names = inspect.signature(make).parameters.keys() - others.keys()
+    return make(**{name: getattr(args, name) for name in names}, **others)
 
 
-def picture_size(text: str) -> tuple[int, int]:
+def size(text: str) -> tuple[int, int]:
     """Height and width from a text such as 256x256."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if not match:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from aethernet.flags import add_flags, chosen, note
+from aethernet.flags import add_flags, note, with_options
 from aethernet.release.settings import CardSettings
 
 HELP = "write a trained network as .safetensors, in both float forms or in int8, with a model card of measured figures"
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     with ProgressBars() as bars:
         published = publish(
-            args.checkpoint, args.out, args.sets, args.data_note, chosen(CardSettings, args), bars.titled
+            args.checkpoint, args.out, args.sets, args.data_note, with_options(CardSettings, args), bars.titled
         )
     print(quality_markdown(published.quality, pictures=False), end="\n\n")
     for path in (*published.weights, published.card):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aethernet.flags import add_flags, chosen
+from aethernet.flags import add_flags, with_options
 from aethernet.release.settings import ExportSettings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.verify.report import verification_markdown
 
     with ProgressBars() as bars:
-        found = export_files(args.weights, args.out, chosen(ExportSettings, args), bars.titled)
+        found = export_files(args.weights, args.out, with_options(ExportSettings, args), bars.titled)
     if args.json:
         write_json(args.json, "export", Records(found.verification, found.half))
     if found.verification:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aethernet.errors import UsageError
-from aethernet.flags import flag, note, picture_size, positive
+from aethernet.flags import flag, note, positive
+from aethernet.flags import size as picture_size
 from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE, Preset, QuantizationConfig
 from aethernet.verify.budget import MAX_DROP, drop_budget
 
