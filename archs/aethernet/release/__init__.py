@@ -16,6 +16,8 @@ The walk of `aethernet release WEIGHTS`:
 (weights.py), `aethernet verify` the gate inside step 5.
 """
 
-from aethernet.release.bundle import Released, Settings, release
+import lazy_loader
 
-__all__ = ["Released", "Settings", "release"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"bundle": ["Released", "release"], "settings": ["Settings"]}
+)
