@@ -1,7 +1,5 @@
 """`aethernet fuse`: proves, writes, and refuses with the reason."""
 
-import re
-
 import pytest
 import torch
 from helpers.networks import randomise
@@ -58,31 +56,18 @@ def test_nothing_is_overwritten_unasked(checkpoint, tmp_path, capsys):
     assert main(["fuse", str(checkpoint), "-o", str(out), "--force"]) == 0
 
 
-def test_wrong_inputs(checkpoint, tmp_path, capsys):
+def test_other_kinds_of_files_are_not_written(checkpoint, tmp_path, capsys):
     assert main(["fuse", str(checkpoint), "-o", str(tmp_path / "out.onnx")]) == 1
     assert "must end in .pth or .safetensors" in capsys.readouterr().err
-    assert main(["fuse", str(tmp_path / "absent.pth"), "-o", str(tmp_path / "out.pth")]) == 1
-    assert "is not a file" in capsys.readouterr().err
-    write_checkpoint(tmp_path / "fused.pth", small(stage="fused"))
-    assert main(["fuse", str(tmp_path / "fused.pth"), "-o", str(tmp_path / "out.pth")]) == 1
-    assert "nothing to fuse" in capsys.readouterr().err
-    assert not (tmp_path / "out.pth").exists()
 
 
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (float("nan"), r"shallow\.weight \(27 of 216\): the training diverged"),
-        (3e38, "extreme or non-finite"),  # finite itself, but not what comes of it
-    ],
-)
-def test_weights_that_are_not_finite_are_not_written(tmp_path, capsys, value, message):
+def test_weights_that_are_finite_but_not_what_comes_of_them(tmp_path, capsys):
     network = small()
     with torch.no_grad():
-        network.shallow.weight[0] = value
-    write_checkpoint(tmp_path / "nan.pth", network)
-    assert main(["fuse", str(tmp_path / "nan.pth"), "-o", str(tmp_path / "out.pth")]) == 1
-    assert re.search(message, capsys.readouterr().err)
+        network.shallow.weight[0] = 3e38
+    write_checkpoint(tmp_path / "extreme.pth", network)
+    assert main(["fuse", str(tmp_path / "extreme.pth"), "-o", str(tmp_path / "out.pth")]) == 1
+    assert "extreme or non-finite" in capsys.readouterr().err
     assert not (tmp_path / "out.pth").exists()
 
 

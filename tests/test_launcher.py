@@ -57,11 +57,12 @@ def test_what_is_no_option_file_is_refused(tmp_path, monkeypatch, capsys, conten
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": None}, r"needs name: a text that names the experiment, not None"),
-        ({"num_gpu": "all"}, r"needs num_gpu: auto, 0 \(CPU\) or a number of GPUs, not 'all'"),
-        ({"path": None}, r"needs a section path: with entries below it"),
+        ({"name": None}, r"x\.yml: name: is missing at the top level; BasicSR cannot train without it"),
+        ({"name": " "}, r"x\.yml: name: must be a text, not ' '"),
+        ({"num_gpu": "all"}, r"num_gpu: must be auto or a whole number of at least 0, not 'all'"),
+        ({"path": None}, r"path: is missing at the top level"),
         ({"datasets:train": None}, r"datasets: train: must be a section"),
-        ({"datasets": {"val": {}}}, r"has no datasets: train: \(it has: val\)"),
+        ({"datasets": {}}, r"datasets: train: is missing; BasicSR needs exactly one training set"),
     ],
 )
 def test_sections_that_basicsr_needs_to_read_the_rest(tmp_path, changes, message):

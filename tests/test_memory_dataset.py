@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
+from helpers.training import needs_basicsr, tiny_options, write_pairs
 
 from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.synthetic import synthetic_picture
@@ -171,6 +171,7 @@ def test_small_pictures_are_skipped_and_counted(place, log):
         ({"dataroot_lq": "lq", "filename_tmpl": "{}x2"}, "has no picture named 00x2 for"),
         ({"gt_size": 15}, "gt_size 15 is not a multiple of scale 2"),
         ({"gt_size": None}, "needs gt_size"),
+        ({"crops": 0}, "AetherMemoryDataset: crops must be a whole number of at least 1, not 0"),
         ({"phase": "tran"}, "phase must be one of train, val, test, not 'tran'"),
     ],
 )
@@ -250,25 +251,6 @@ def test_the_check_counts_usable_pictures_and_compares_pairs(place):
     assert "00.png is 16x16 and its HR picture 40x40" in problems(place, memory_options(place, dataroot_lq="lq"))
 
 
-def test_training_resumes_on_the_same_samples(place):
-    changes = {"dataroot_gt": ["gt", "lq"], "gt_size": 16, "num_worker_per_gpu": 1}
-    opt = memory_options(place, **changes)
-    opt["val"]["val_freq"] = 2
-    opt["logger"]["save_checkpoint_freq"] = 2
-    straight, halves = {**opt, "name": "straight"}, {**opt, "name": "halves"}
-    first = {**halves, "train": {**opt["train"], "total_iter": 4}}
-    for name, each in (("straight", straight), ("first", first), ("second", halves)):
-        write_options(each, place / f"{name}.yml")
-    run_aethernet("train", "-opt", "straight.yml", cwd=place)
-    run_aethernet("train", "-opt", "first.yml", cwd=place)
-    run_aethernet("train", "-opt", "second.yml", "--auto_resume", cwd=place)
-    weights = [
-        torch.load(place / "experiments" / name / "models" / "net_g_latest.pth", weights_only=True)["params"]
-        for name in ("straight", "halves")
-    ]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-
-
 # Which patches
 
 
@@ -294,8 +276,3 @@ def test_the_detail_of_a_patch_is_the_sum_of_its_differences():
     inner = grey[5:13, 9:20]
     expected = np.abs(inner - grey[5:13, 8:19]).sum() + np.abs(inner - grey[4:12, 9:20]).sum()
     assert total[13, 20] - total[5, 20] - total[13, 9] + total[5, 9] == pytest.approx(expected)
-
-
-def test_crops_must_be_a_whole_number(tmp_path):
-    with pytest.raises(OptionError, match="AetherMemoryDataset: crops must be a whole number of at least 1, not 0"):
-        dataset(str(tmp_path), crops=0)

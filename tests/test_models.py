@@ -292,17 +292,11 @@ def test_training_weights_fine_tune_in_the_fused_stage(path, tmp_path, log):
         build_model(options(path=later))
 
 
-@pytest.mark.parametrize("form", ["params", "params_ema", "bare", "safetensors", "wrapped"])
-def test_every_form_of_a_weights_file_loads(form, tmp_path):
-    source = build_model(options()).net_g
-    weights = copy_of(source)
-    file = tmp_path / ("net.safetensors" if form == "safetensors" else "net.pth")
-    if form == "safetensors":
-        safetensors.torch.save_file(weights, file)
-    elif form == "wrapped":
-        torch.save({"params": {f"module.{name}": value for name, value in weights.items()}}, file)
-    else:
-        torch.save(weights if form == "bare" else {form: weights}, file)
+@pytest.mark.parametrize("entry", ["params", "params_ema", None])
+def test_a_file_without_the_named_entry_gives_what_it_has(entry, tmp_path):
+    weights = copy_of(build_model(options()).net_g)
+    file = tmp_path / ("net.pth" if entry else "net.safetensors")
+    torch.save({entry: weights}, file) if entry else safetensors.torch.save_file(weights, file)
     model = build_model(options(path={"pretrain_network_g": str(file)}, ema_decay=0.9))
     assert_equal(copy_of(model.net_g), weights)
     assert_equal(copy_of(model.net_g_ema), weights)
@@ -310,19 +304,16 @@ def test_every_form_of_a_weights_file_loads(form, tmp_path):
 
 def test_wrong_files_are_told_apart(tmp_path):
     file = tmp_path / "net.pth"
-    opt = options(path={"pretrain_network_g": str(file)})
-    with pytest.raises(CheckpointError, match="is not a file"):
-        build_model(opt)
-    torch.save({"params": {"body.weight": torch.zeros(3)}}, file)
-    with pytest.raises(CheckpointError, match="holds no AetherNet weights"):
-        build_model(opt)
-    weights = copy_of(build_model(options()).net_g)
-    torch.save({"params": {name: value for name, value in weights.items() if name != "shallow.bias"}}, file)
-    with pytest.raises(CheckpointError, match=r"is not whole: .*shallow\.bias"):
-        build_model(opt)
-    torch.save({"params": copy_of(build_model(options(network={"scale": 3})).net_g)}, file)
-    with pytest.raises(CheckpointError, match="scale: 3 in the weights, 2 here"):
-        build_model(opt)
+    own, other = (copy_of(build_model(options(network={"scale": scale})).net_g) for scale in (2, 3))
+    for content, message in (
+        (None, "is not a file"),
+        ({name: value for name, value in own.items() if name != "shallow.bias"}, r"is not whole: .*shallow\.bias"),
+        (other, "scale: 3 in the weights, 2 here"),
+    ):
+        if content is not None:
+            torch.save({"params": content}, file)
+        with pytest.raises(CheckpointError, match=message):
+            build_model(options(path={"pretrain_network_g": str(file)}))
 
 
 def test_without_strict_the_tensors_that_fit_are_taken(tmp_path, log):

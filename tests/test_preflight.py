@@ -226,7 +226,7 @@ TRAPS = {
     # arguments
     "our argument": ({"network_g:depth": [1]}, r"network_g: AetherNet has no argument 'depth'; did you mean 'depths'"),
     "our value": ({"network_g:kernel_size": 4}, r"network_g: kernel_size must be odd"),
-    "our sizes": ({"network_g:width": REMOVED}, r"network_g: aether_custom needs width"),
+    "our sizes": ({"network_g:width": REMOVED}, r"network_g: AetherNet needs width"),
     "our variant": ({"network_g": {"type": "aether_tiny", "variant": "small"}}, r"network_g: variant cannot be set"),
     "their argument": (
         {"network_g": {"type": "SRVGGNetCompact", "num_feats": 8, "upscale": 2}},

@@ -61,7 +61,7 @@ def test_weights_load_strictly(name):
 
 @in_the_box
 def test_the_card_tells_of_both_files(name):
-    card = pretrained.card_path(name).read_text(encoding="utf-8")
+    card = pretrained.path(name).with_name(f"{name.removesuffix(pretrained.FUSED)}.md").read_text(encoding="utf-8")
     assert pretrained.path(name).name in card
     assert f"{pretrained.path(name).stat().st_size:,}" in card
     for entry in ("license:", "pipeline_tag: image-to-image", "Set5", "Set14", "B100", "seed", "iterations", "commit"):

@@ -23,6 +23,7 @@ from helpers.training import (
 pytestmark = needs_basicsr
 
 ITERATIONS, INTERRUPTION = 120, 26
+IN_MEMORY = {"datasets:train:type": "AetherMemoryDataset", "datasets:train:crops": 2}
 
 
 def options(directory: Path, name: str = "tiny", **changes) -> Path:
@@ -81,21 +82,21 @@ def assert_same(first: object, second: object, at: str = "") -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "workers"),
-    [("SRModel", 0), ("SRModel", 2), ("AetherModel", 0)],
-    ids=["no_workers", "two_workers", "our_model"],
+    ("kind", "workers"),
+    [("tiny", 0), ("tiny", 2), ("our_model", 0), ("in_memory", 1)],
+    ids=["no_workers", "two_workers", "our_model", "pictures_in_memory"],
 )
-def test_a_resumed_training_equals_a_straight_one(straight, model, workers):
+def test_a_resumed_training_equals_a_straight_one(straight, kind, workers):
     """The straight one has no workers: their number does not matter either."""
-    name, uninterrupted = f"resumed_{model}_{workers}", "tiny"
-    if model != "SRModel":
-        uninterrupted = model
-        run_aethernet("train", "-opt", options(straight, model, model_type=model), cwd=straight)
-    whole, resumed = experiment(straight, uninterrupted), experiment(straight, name)
-    for kind, file in (("training_states", "26.state"), ("models", "net_g_26.pth")):
-        (resumed / kind).mkdir(parents=True)
-        shutil.copy(whole / kind / file, resumed / kind)
-    changes = {"model_type": model, "datasets:train:num_worker_per_gpu": workers}
+    name = f"resumed_{kind}_{workers}"
+    changes: dict = {"our_model": {"model_type": "AetherModel"}, "in_memory": IN_MEMORY}.get(kind, {})
+    if changes:
+        run_aethernet("train", "-opt", options(straight, kind, **changes), cwd=straight)
+    whole, resumed = experiment(straight, kind), experiment(straight, name)
+    for folder, file in (("training_states", "26.state"), ("models", "net_g_26.pth")):
+        (resumed / folder).mkdir(parents=True)
+        shutil.copy(whole / folder / file, resumed / folder)
+    changes = {**changes, "datasets:train:num_worker_per_gpu": workers}
     result = run_aethernet("train", "-opt", options(straight, name, **changes), "--auto_resume", cwd=straight)
     assert "Resuming training from epoch: 2, iter: 26" in result.stderr
 

@@ -8,7 +8,7 @@ import torch
 from helpers.networks import picture, randomise
 from torch import nn
 
-from aethernet import VARIANTS, AetherNet, aether_custom, aether_small, aether_tiny
+from aethernet import aether_small, aether_tiny
 from aethernet.errors import CheckpointError, StageError
 from aethernet.network.config import CONFIG_KEY
 from aethernet.network.network import advance_state_dict
@@ -79,11 +79,6 @@ def test_weights_that_do_not_fit_are_not_mapped():
     assert set(aether_tiny(2).map_state_dict({"foreign": torch.zeros(1)})) == {"foreign"}
 
 
-def test_fused_weights_do_not_go_back():
-    with pytest.raises(StageError, match="stage 'fused' cannot go back into a network of stage 'train'"):
-        aether_tiny(2).load_state_dict(aether_tiny(2, stage="fused").state_dict())
-
-
 @pytest.mark.parametrize(
     ("network", "weights", "message"),
     [
@@ -110,30 +105,6 @@ def test_a_missing_or_foreign_key_is_named():
         aether_tiny(2).load_state_dict(state)
     with pytest.raises(RuntimeError, match=r"Unexpected key.*head\.weight"):
         aether_tiny(2).load_state_dict({**aether_tiny(2).state_dict(), "head.weight": torch.zeros(1)})
-
-
-@pytest.mark.parametrize("stage", ["train", "fused"])
-@pytest.mark.parametrize(
-    "fields",
-    [
-        *({**numbers, "variant": name} for name, numbers in VARIANTS.items() if name != "large"),
-        {"width": 8, "depths": [1, 2, 1], "kernel_size": [3, 7, 5], "expansion": 1.25, "tail_channels": 7},
-        {"width": 8, "depths": [1], "in_channels": 1, "skip": "nearest", "drop_path": 0.1},
-        {"width": 8, "depths": [2, 1], "block": "plain", "kernel_size": [3, 5], "tail": "direct"},
-        {"width": 8, "depths": [1], "norm_type": "layernorm", "norm_freeze_iter": None},
-        {"width": 8, "depths": [1], "norm_type": "none", "channel_attention": True, "scale": 8},
-        {"width": 8, "depths": [1], "spatial_attention": True, "norm_freeze_iter": 0, "scale": 1},
-    ],
-    ids=lambda fields: str(fields.get("variant", fields)),
-)
-def test_every_hyperparameter_is_recovered_from_the_tensors(fields, stage):
-    fields = {"scale": 4, **fields}
-    network = randomise(aether_custom(**fields, stage=stage)).eval()
-    rebuilt = AetherNet.from_state_dict(network.state_dict()).eval()
-    assert rebuilt.config == network.config
-    x = picture(1, network.config.in_channels, 5, 6)
-    with torch.no_grad():
-        assert torch.equal(network(x), rebuilt(x))
 
 
 def test_copies_are_independent():

@@ -109,7 +109,7 @@ def test_validation_pictures_are_not_training_pictures():
         ({"gt_size": None}, "needs gt_size"),
         ({"gt_size": "big"}, "gt_size must be a whole number of at least 8, not 'big'"),
         ({"num_images": 0}, "num_images must be a whole number of at least 1, not 0"),
-        ({"seed": -1}, "seed is -1"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
         ({"scale": None}, "needs scale"),
         ({"phase": "training"}, "phase must be one of train, val, test, not 'training'"),
     ],

@@ -37,11 +37,6 @@ def path(name: str) -> Path:
     )
 
 
-def card_path(name: str) -> Path:
-    """The model card of packaged weights, the same for both forms in float."""
-    return path(name).with_name(f"{name.removesuffix(FUSED)}.md")
-
-
 def resolve(name_or_path: str | Path) -> Path:
     """The file that a text names: packaged weights come first, then files.
 

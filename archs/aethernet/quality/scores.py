@@ -58,7 +58,7 @@ class QualityReport:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _NamedUpscaler:
     """A model made ready: `upscale` is None for bicubic on the Y path."""
 
     label: str
@@ -94,22 +94,22 @@ def measure_quality(
     if lr and len(lr) != len(sets):
         raise UsageError(f"{len(sets)} sets, but {len(lr)} folders of inputs: give one --lr for each set")
     folders = [PictureFolder(folder) for folder in sets]
-    entries = _entries(models, scale, device, threads)
-    if lr and any(entry.upscale is None for entry in entries):
+    upscalers = _named_upscalers(models, scale, device, threads)
+    if lr and any(named.upscale is None for named in upscalers):
         raise UsageError("bicubic makes its inputs from Y: leave out --lr, or give bicubic_rgb")
     scores = []
     with fixed_threads(threads):
-        for entry in entries:
+        for named in upscalers:
             for number, folder in enumerate(folders):
-                report = progress(f"{entry.label} x{entry.scale}, {folder.name}") if progress else None
-                if entry.upscale is None:
-                    pictures = evaluate_bicubic_luma(folder, entry.scale, report)
+                report = progress(f"{named.label} x{named.scale}, {folder.name}") if progress else None
+                if named.upscale is None:
+                    pictures = evaluate_bicubic_luma(folder, named.scale, report)
                 else:
-                    inputs = InputFolder(lr[number], folder, entry.scale) if lr else None
-                    pictures = evaluate(entry.upscale, folder, entry.scale, report, inputs)
-                path = LUMA_PATH if entry.upscale is None else RGB_PATH
+                    inputs = InputFolder(lr[number], folder, named.scale) if lr else None
+                    pictures = evaluate(named.upscale, folder, named.scale, report, inputs)
+                path = LUMA_PATH if named.upscale is None else RGB_PATH
                 mean = mean_quality(pictures)
-                scores.append(SetScore(entry.label, entry.scale, folder.name, path, mean, pictures))
+                scores.append(SetScore(named.label, named.scale, folder.name, path, mean, pictures))
         used = torch.get_num_threads()
     conditions = measurement_conditions(threads=used, precision="fp32", size="whole pictures", device=device)
     return QualityReport(scores, [GREY_NOTE], conditions)
@@ -124,7 +124,9 @@ def onnx_upscaler(path: Path, in_channels: int, threads: int | None = None) -> U
     return lambda picture: from_batch(session.run(to_batch(picture, in_channels)))
 
 
-def _entries(models: Sequence[str], scale: int | None, device: str, threads: int | None) -> list[_Entry]:
+def _named_upscalers(
+    models: Sequence[str], scale: int | None, device: str, threads: int | None
+) -> list[_NamedUpscaler]:
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise MissingDeviceError(f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out")
     opened = {spec: resolve_model(spec) for spec in models if spec not in (BICUBIC, BICUBIC_RGB)}
@@ -138,29 +140,29 @@ def _entries(models: Sequence[str], scale: int | None, device: str, threads: int
             raise UsageError(f"{model.label} upscales by {model.scale}, but --scale {scale} was given: they must "
                               "agree, or leave --scale out")  # fmt: skip
     scales = {scale} if scale else {model.scale for model in opened.values()}
-    entries = []
+    upscalers = []
     for spec in dict.fromkeys(models):
         if spec in opened:
-            entries.append(_network_entry(opened[spec], device, threads))
+            upscalers.append(_of_model(opened[spec], device, threads))
         elif len(scales) != 1:
             raise UsageError(f"{spec} needs --scale" + (f": the models have {sorted(scales)}" if scales else ""))
         else:
-            entries.append(_bicubic_entry(spec, *scales))
-    return entries
+            upscalers.append(_of_bicubic(spec, *scales))
+    return upscalers
 
 
-def _network_entry(model: Model, device: str, threads: int | None) -> _Entry:
+def _of_model(model: Model, device: str, threads: int | None) -> _NamedUpscaler:
     if model.onnx is not None:
-        return _Entry(model.label, model.scale, onnx_upscaler(model.onnx, model.in_channels, threads))
+        return _NamedUpscaler(model.label, model.scale, onnx_upscaler(model.onnx, model.in_channels, threads))
     assert model.network is not None
-    return _Entry(model.label, model.scale, network_upscaler(model.network, device))
+    return _NamedUpscaler(model.label, model.scale, network_upscaler(model.network, device))
 
 
-def _bicubic_entry(spec: str, scale: int) -> _Entry:
+def _of_bicubic(spec: str, scale: int) -> _NamedUpscaler:
     if scale < 2:
         raise UsageError(f"--scale {scale}: bicubic needs 2 or more")
 
     def upscale(picture: np.ndarray) -> np.ndarray:
         return bicubic_upscale(picture, scale)
 
-    return _Entry(spec, scale, upscale if spec == BICUBIC_RGB else None)
+    return _NamedUpscaler(spec, scale, upscale if spec == BICUBIC_RGB else None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from aethernet.network.config import AetherConfig
+from aethernet.network.config import COLOR_ORDERS, AetherConfig
 from aethernet.release.origin import Origin
 from aethernet.release.records import Mean
 
@@ -47,7 +47,7 @@ class Card:
         config, channels = self.config, self.config.in_channels
         sentence = (
             f"AetherNet `{config.variant}` for single-image super-resolution by a factor of {config.scale}: "
-            f"{'RGB' if channels == 3 else 'grey'} (N, {channels}, H, W) in [0, 1] -> "
+            f"{COLOR_ORDERS[channels]} (N, {channels}, H, W) in [0, 1] -> "
             f"(N, {channels}, {config.scale}H, {config.scale}W). {self.summary}"
         )
         texts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]

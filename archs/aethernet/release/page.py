@@ -7,6 +7,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from aethernet.errors import EnvironmentProblem
+from aethernet.network.config import COLOR_ORDERS
 from aethernet.release import products
 from aethernet.release.chart import drops_svg
 from aethernet.release.crops import BICUBIC, INT8, ORIGINAL, Crop, data_uri
@@ -30,6 +31,7 @@ def page_html(report: Report, crops: Sequence[Crop]) -> str:
         problem = str(missing)
     return _templates().get_template("page.html").render(
         report=report,
+        colors=COLOR_ORDERS[report.in_channels],
         facts=_facts(report),
         crops=crops,
         pairs=[pair for pair in PAIRS if crops and set(pair) <= set(crops[0].windows)],

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-Run = Callable[[np.ndarray], np.ndarray]
+BatchFunction = Callable[[np.ndarray], np.ndarray]
+"""(N, C, H, W) -> (N, C, scale H, scale W), such as `Session.run`."""
 
 
 class Session(ABC):
@@ -34,7 +35,7 @@ class Session(ABC):
         return None
 
 
-def with_batch(run: Run, count: int) -> Run:
+def with_batch(run: BatchFunction, count: int) -> BatchFunction:
     """A function that takes `count` pictures and no other number as one that takes any: the last ones are repeated."""
 
     def run_any(batch: np.ndarray) -> np.ndarray:
@@ -49,7 +50,7 @@ def with_batch(run: Run, count: int) -> Run:
     return run_any
 
 
-def with_bytes(run: Run, channels_last: bool) -> Run:
+def with_bytes(run: BatchFunction, channels_last: bool) -> BatchFunction:
     """A function of uint8 batches, (N, C, H, W) or (N, H, W, C), as one of float32 (N, C, H, W) in [0, 1]."""
 
     def run_floats(batch: np.ndarray) -> np.ndarray:

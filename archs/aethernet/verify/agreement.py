@@ -12,9 +12,8 @@ from aethernet.progress import Progress
 from aethernet.quality.evaluation import as_rgb, from_batch, to_batch
 from aethernet.quality.metrics import y_psnr_ssim
 from aethernet.quality.sets import PictureFolders
+from aethernet.runtimes.session import BatchFunction
 
-Run = Callable[[np.ndarray], np.ndarray]
-"""A float32 batch (N, C, H, W) in [0, 1] -> (N, C, scale H, scale W), float32."""
 Watch = Callable[[str, np.ndarray, list[np.ndarray]], None]
 """Called for each picture with its title, the picture (H, W, 3) uint8, and all outputs as such, the reference's first."""
 
@@ -55,8 +54,8 @@ class Comparison:
 
 
 def hold_against(
-    reference: Run,
-    runs: Sequence[Run],
+    reference: BatchFunction,
+    runs: Sequence[BatchFunction],
     pictures: PictureFolders,
     *,
     scale: int,
@@ -115,7 +114,7 @@ def hold_against(
     return Comparison(tuple(titles), float(means[0, 0]), float(means[0, 1]), tuple(found))
 
 
-def bicubic_run(network: AetherNet) -> Run:
+def bicubic_run(network: AetherNet) -> BatchFunction:
     """Bicubic enlargement by the network's scale, of inputs that hold whole 8-bit levels."""
     scale, channels = network.config.scale, network.config.in_channels
     return lambda batch: to_batch(bicubic_upscale(from_batch(batch), scale), channels)

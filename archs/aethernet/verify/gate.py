@@ -16,9 +16,9 @@ from aethernet.quality.sets import PictureFolders
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.runtimes.openvino import OpenVinoSession, import_openvino
 from aethernet.runtimes.pytorch import TorchSession
-from aethernet.runtimes.session import Session
+from aethernet.runtimes.session import BatchFunction, Session
 from aethernet.threads import fixed_threads
-from aethernet.verify.agreement import Agreement, Comparison, Run, hold_against
+from aethernet.verify.agreement import Agreement, Comparison, hold_against
 from aethernet.verify.budget import Budget
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def hold_files(
     *,
     scale: int,
     in_channels: int,
-    others: Mapping[str, Run] | None = None,
+    others: Mapping[str, BatchFunction] | None = None,
     threads: int | None = None,
     look: Look | None = None,
     progress: Progress | None = None,
@@ -109,7 +109,7 @@ def hold_files(
         look: sees every picture and what became of it: NETWORK, the others, and the entries that are shown.
     """
     others = others or {}
-    known: list[tuple[Session, Run]] = [(reference, reference.run)]
+    known: list[tuple[Session, BatchFunction]] = [(reference, reference.run)]
     opened = [[_Opened(runtime, entry, known, scale) for runtime in entry.sessions] for entry in entries]
     runs = [*others.values(), *(each.run for group in opened for each in group if not each.refused)]
     shown = {NETWORK: 0, **{name: number for number, name in enumerate(others, start=1)}}
@@ -143,7 +143,7 @@ class _Opened:
 
     runtime: str
     entry: Entry
-    known: list[tuple[Session, Run]]
+    known: list[tuple[Session, BatchFunction]]
     scale: int
     problem: str = field(default="", init=False)
     refused: bool = field(default=False, init=False)
@@ -159,10 +159,10 @@ class _Opened:
             return
         # A network that is the same, bit for bit, gets the same run, which is then computed once.
         same = next((run for other, run in self.known if _equal(session, other)), None)
-        self.run: Run = same or self._guarded(session.run)
+        self.run: BatchFunction = same or self._guarded(session.run)
         self.known.append((session, self.run))
 
-    def _guarded(self, run: Run) -> Run:
+    def _guarded(self, run: BatchFunction) -> BatchFunction:
         def guarded(batch: np.ndarray) -> np.ndarray:
             try:
                 if not self.problem:

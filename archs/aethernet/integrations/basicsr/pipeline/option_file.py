@@ -12,8 +12,9 @@ from types import ModuleType, SimpleNamespace
 
 import yaml
 
-from aethernet.checks import is_whole, near
+from aethernet.checks import near
 from aethernet.errors import OptionError
+from aethernet.integrations.basicsr.preflight import report, shape
 
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
@@ -41,7 +42,8 @@ def read(path: str | Path, *, is_train: bool) -> dict:
             f"{path} holds {'nothing' if opt is None else f'a {type(opt).__name__}'}, not the sections of an option "
             "file (name, num_gpu, datasets, network_g, path, ...): start from one that `aethernet options` writes"
         )
-    _check_sections(opt, path, is_train=is_train)
+    if problems := list(shape.sections(opt, is_train)):
+        raise OptionError(f"{path}: {report(problems)}")
     return opt
 
 
@@ -89,22 +91,6 @@ def with_lists_of_folders(paths: ModuleType) -> SimpleNamespace:
         return [expanduser(each) for each in path] if isinstance(path, list) else paths.expanduser(path)
 
     return SimpleNamespace(**{**vars(paths), "expanduser": expanduser})
-
-
-def _check_sections(opt: dict, path: Path, *, is_train: bool) -> None:
-    if not isinstance(opt.get("name"), str) or not opt["name"].strip():
-        raise OptionError(f"{path} needs name: a text that names the experiment, not {opt.get('name')!r}")
-    gpus = opt.get("num_gpu")
-    if gpus != "auto" and not is_whole(gpus, 0):
-        raise OptionError(f"{path} needs num_gpu: auto, 0 (CPU) or a number of GPUs, not {gpus!r}")
-    for name in ("datasets", "path", *(("train", "logger") if is_train else ())):
-        if not isinstance(opt.get(name), dict):
-            raise OptionError(f"{path} needs a section {name}: with entries below it, not {opt.get(name)!r}")
-    for name, dataset in opt["datasets"].items():
-        if not isinstance(dataset, dict):
-            raise OptionError(f"{path}: datasets: {name}: must be a section with entries, not {dataset!r}")
-    if is_train and "train" not in opt["datasets"]:
-        raise OptionError(f"{path} has no datasets: train: (it has: {', '.join(map(str, opt['datasets']))})")
 
 
 def _unknown(opt: Mapping, section: object, path: list[str], depth: int) -> str:

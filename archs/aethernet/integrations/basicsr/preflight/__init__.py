@@ -22,7 +22,7 @@ from aethernet.integrations.basicsr.preflight import (
 )
 from aethernet.integrations.basicsr.preflight.context import Context
 
-__all__ = ["Context", "check"]
+__all__ = ["Context", "check", "report"]
 
 logger = logging.getLogger(__name__)
 
@@ -79,16 +79,17 @@ def check(opt: Mapping[str, object], root: str | Path, is_train: bool, resuming:
         OptionError: its text lists every problem that was found.
     """
     context = Context(opt, Path(root), is_train, resuming)
-    problems = list(shape.sections(context))
+    problems = list(shape.sections(opt, is_train))
     if not problems:  # the other checks rely on the shape
         checks = (*CHECKS, *TRAIN_CHECKS) if is_train else CHECKS
         problems = [problem for each in checks for problem in each(context)]
     if problems:
-        raise OptionError(_report(problems))
+        raise OptionError(report(problems))
     logger.debug("no problem found in the options of %s", opt["name"])
 
 
-def _report(problems: list[str]) -> str:
+def report(problems: list[str]) -> str:
+    """The problems as a text: one alone, several with numbers."""
     if len(problems) == 1:
         return problems[0]
     lines = [f"{number:2}. {problem}" for number, problem in enumerate(problems, start=1)]

@@ -81,11 +81,7 @@ def aether_config(section: Mapping) -> AetherConfig:
         if "variant" in fields:
             raise ConfigError(f"variant cannot be set here: type {section['type']} decides it; remove the line")
         return variant_config(variant, **fields)
-    fields = {"scale": 4, **fields}
-    missing = [name for name in ("width", "depths") if name not in fields]
-    if missing:
-        raise ConfigError(f"aether_custom needs {' and '.join(missing)}; the named sizes have them built in")
-    return AetherConfig.from_fields(fields)
+    return AetherConfig.from_fields({"scale": 4, **fields})
 
 
 def network_scale(section: Mapping) -> int | None:

@@ -5,7 +5,6 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from aethernet.checks import is_whole
-from aethernet.integrations.basicsr.preflight.context import Context
 
 
 class Rule(NamedTuple):
@@ -45,9 +44,8 @@ NEEDED_BY_TEST = ("val",)
 PHASES = {True: ("val",), False: ("test", "val")}
 
 
-def sections(context: Context) -> Iterator[str]:
-    """Sections that are missing, or that are something else than a section."""
-    opt, is_train = context.opt, context.is_train
+def sections(opt: object, is_train: bool) -> Iterator[str]:
+    """Sections that are missing, or that are something else than a section, before or after BasicSR has read them."""
     if not isinstance(opt, Mapping):
         yield f"the options are a {type(opt).__name__}, not a section of `key: value` lines: is this an option file?"
         return
@@ -59,10 +57,11 @@ def sections(context: Context) -> Iterator[str]:
         if opt.get(key) is None:
             yield f"{key}: is missing at the top level; BasicSR cannot {'train' if is_train else 'test'} without it"
     for key in ("name", "model_type"):
-        if opt.get(key) is not None and not isinstance(opt[key], str):
-            yield f"{key}: must be text, not {opt[key]!r}; put it into quotes"
+        value = opt.get(key)
+        if value is not None and not (isinstance(value, str) and value.strip()):
+            yield f"{key}: must be a text, not {value!r}; put it into quotes"
     num_gpu = opt.get("num_gpu", 0)
-    if num_gpu is not None and not is_whole(num_gpu, 0):
+    if num_gpu not in (None, "auto") and not is_whole(num_gpu, 0):
         yield f"num_gpu: must be auto or a whole number of at least 0, not {num_gpu!r}"
     for rule in (*RULES, *(TRAIN_RULES if is_train else ())):
         for place, value in _matches(opt, rule.keys):
