@@ -16,6 +16,8 @@ COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
 GREY_ALPHA = COLOR_TYPES[2]
 
+CHANNELS = {number: channels for channels, number in COLOR_TYPES.items()}
+
 HEADER = 33  # signature and IHDR, which comes first
 STRIP = 2**22  # bytes of pixels that are packed at once
 SUB = 1  # the filter that stores each byte as its difference to the same byte of the pixel on its left

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from aethernet.data.picture import orientation, tiff
+from aethernet.data.picture import orientation, png, tiff
 from aethernet.data.picture.color import space_of
 from aethernet.data.picture.decoding import is_cut_off, open_header, orientation_of, sample_bits
 from aethernet.data.picture.metadata import metadata_of
@@ -116,8 +116,6 @@ class FileRows:
         except self._vips.Error as error:
             raise DataError(f"libvips cannot decode it: {one_line(error)}") from error
         pixels = np.frombuffer(data, self.dtype).reshape(place[3], place[2], channels)
-        if self._turn in (3, 4, 7, 8) and self._turn > 4:
-            pass
         return orientation.upright(pixels, self._turn)
 
     def _open(self) -> Any:
@@ -134,7 +132,7 @@ class FileRows:
 
 def vips() -> ModuleType:
     """pyvips. Raises `MissingDependencyError`."""
-    return optional_package("pyvips", "a picture that is too large for the memory", extra="large")
+    return optional_package("pyvips", "a picture that is too large for the memory", package="pyvips[binary]")
 
 
 def open_with_vips(file: str | Path | bytes, *, sequential: bool) -> Any:
@@ -203,7 +201,7 @@ def _kind(image: Image.Image, data: Any) -> tuple[int, int, int]:
         problem = f"{image.format} files of this kind ({image.mode}, {depth} bits) are"
     if problem:
         raise DataError(f"it is too large: {problem} read as a whole only; convert it to grey or RGB in PNG or TIFF")
-    channels = len(image.getbands())
+    channels = png.CHANNELS[png.color_type(data)] if image.format == "PNG" else len(image.getbands())
     if image.format != "TIFF":
         return orientation_of(image, data), channels, depth
     tags = image.tag_v2  # type: ignore[attr-defined]
