@@ -12,13 +12,14 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from aethernet.data.picture import orientation, png, tiff
 from aethernet.data.picture.color import space_of
 from aethernet.data.picture.decoding import is_cut_off, open_header, orientation_of, sample_bits
 from aethernet.data.picture.metadata import metadata_of
 from aethernet.data.picture.picture import NOTHING, Metadata, with_usable_profile
+from aethernet.data.picture.reading import refuse_pages
 from aethernet.errors import DataError, one_line
 from aethernet.optional import optional_package
 
@@ -33,7 +34,8 @@ SEQUENTIAL = (1, 2)
 
 MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I")
 """Pillow's of what is read; others are palettes, ink and single bits."""
-FORMATS = ("PNG", "JPEG", "TIFF", "PPM")
+FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "PPM")
+LARGE = "it is too large for the memory,"
 
 
 class FileRows:
@@ -49,7 +51,13 @@ class FileRows:
     """
 
     def __init__(
-        self, file: str | Path | bytes, shape: tuple[int, int, int], depth: int, format: str, metadata: Metadata, turn: int
+        self,
+        file: str | Path | bytes,
+        shape: tuple[int, int, int],
+        depth: int,
+        format: str,
+        metadata: Metadata,
+        turn: int,
     ) -> None:
         self.shape, self.depth, self.format, self.metadata = shape, depth, format, metadata
         self.dtype = np.dtype(np.uint8 if depth == 8 else np.uint16)
@@ -173,13 +181,18 @@ def _open(file: str | Path | bytes, data: Any, most_pixels: int) -> FileRows:
         raise DataError("the file is cut off: its end is missing")
     try:
         image = open_header(io.BytesIO(file) if isinstance(file, bytes) else Path(file))
-    except Exception as error:
+    except UnidentifiedImageError as error:
+        raise DataError(f"{LARGE} and of no kind that is read by rows") from error
+    except Exception as error:  # damaged files make Pillow raise anything
         raise DataError(f"Pillow cannot open it: {one_line(error)}") from error
     with image:
+        refuse_pages(image)
         turn, channels, depth = _kind(image, data)
-        width, height = image.size
+        width, height = _stored_size(image)
         if width * height > most_pixels:
-            raise DataError(f"it declares {width:,} x {height:,} pixels, more than the {most_pixels:,} that are allowed")
+            raise DataError(
+                f"it declares {width:,} x {height:,} pixels, more than the {most_pixels:,} that are allowed"
+            )
         if width * height * channels * depth // 8 > BOMB * len(data):
             raise DataError(
                 f"it declares {width:,} x {height:,} pixels in {len(data):,} bytes: a decompression bomb, or empty"
@@ -187,20 +200,31 @@ def _open(file: str | Path | bytes, data: Any, most_pixels: int) -> FileRows:
         metadata = metadata_of(image, data)
     if turn > 4:
         width, height = height, width
+    format = "JPEG" if image.format == "MPO" else str(image.format)
     metadata = with_usable_profile(metadata, channels)
-    return FileRows(file, (height, width, channels), depth, str(image.format), metadata, turn)
+    return FileRows(file, (height, width, channels), depth, format, metadata, turn)
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as they lie in the file; Pillow gives those of a TIFF file as they are after the turn."""
+    if image.format != "TIFF":
+        return image.size
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    return tags[tiff.WIDTH], tags[tiff.HEIGHT]
 
 
 def _kind(image: Image.Image, data: Any) -> tuple[int, int, int]:
     """The turn, the channels and the bits of a sample. Raises `DataError` for what can be read as a whole only."""
     depth = sample_bits(image, data)
-    problem = None
+    kind = f"{image.format} of this kind ({image.mode}, {depth} bits)"
     if image.format not in FORMATS:
-        problem = f"{image.format} files are"
-    elif image.mode not in MODES or depth not in (8, 16) or "transparency" in image.info:
-        problem = f"{image.format} files of this kind ({image.mode}, {depth} bits) are"
-    if problem:
-        raise DataError(f"it is too large: {problem} read as a whole only; convert it to grey or RGB in PNG or TIFF")
+        kind = str(image.format)
+    elif image.format == "PNG" and getattr(image, "is_animated", False):
+        kind = "an animation"
+    elif image.mode in MODES and depth in (8, 16) and "transparency" not in image.info:
+        kind = ""
+    if kind:
+        raise DataError(f"{LARGE} and {kind} is read as a whole only: convert it to grey or RGB in PNG or TIFF")
     channels = png.CHANNELS[png.color_type(data)] if image.format == "PNG" else len(image.getbands())
     if image.format != "TIFF":
         return orientation_of(image, data), channels, depth
@@ -209,6 +233,6 @@ def _kind(image: Image.Image, data: Any) -> tuple[int, int, int]:
     extra = tags.get(tiff.EXTRA, ())
     alpha = (tiff.UNASSOCIATED,) if channels in (2, 4) else ()
     if tuple(extra) != alpha or tags.get(tiff.PHOTOMETRIC) == tiff.WHITE_IS_ZERO or channels > 4:
-        raise DataError("it is too large: TIFF files of this kind are read as a whole only; convert it to grey or RGB")
+        raise DataError(f"{LARGE} and TIFF of this kind is read as a whole only: convert it to grey or RGB")
     turn = tags.get(tiff.ORIENTATION, 1)
     return turn if turn in range(1, 9) else 1, channels, depth

@@ -60,7 +60,14 @@ def _jpegs(strips: Strips, output: Output, quality: int | None, notices: list[st
         color = strip[:, :, : strips.channels - strips.has_alpha]
         buffer = io.BytesIO()
         save_with_pillow(
-            buffer, pillow_image(color, None), metadata, "jpg", quality, notices, size=strips.size, restart_marker_rows=1
+            buffer,
+            pillow_image(color, None),
+            metadata,
+            "jpg",
+            quality,
+            notices,
+            size=strips.size,
+            restart_marker_rows=1,
         )
         yield buffer.getvalue()
         metadata = NOTHING  # only the first one's header is kept

@@ -14,7 +14,9 @@ from aethernet.data.picture.picture import Metadata
 from aethernet.data.picture.strips import regrouped
 
 BYTE, ASCII, LONG, UNDEFINED, LONG8 = 1, 2, 4, 7, 16  # types of tags
-CLASSIC = 2**32 - 2**25  # bytes of pixels from which BigTIFF is written: a TIFF ends at 4 GB, compressed pixels may grow
+CLASSIC = (
+    2**32 - 2**25
+)  # bytes of pixels from which BigTIFF is written: a TIFF ends at 4 GB, compressed pixels may grow
 FREE = (
     1  # tifffile does not write the tags of EXIF's directories: the next number, which nothing uses, keeps their place
 )
