@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 import torch
 from helpers.networks import randomise
+from helpers.onnx_files import onnx, onnxruntime, properties, run
 
 from aethernet import aether_custom
 from aethernet.errors import UsageError
 from aethernet.export.form import Form, Pixels
 from aethernet.export.onnx import export_onnx, file_suffix
 from aethernet.release.products import onnx_products
-
-onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
-onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
 
 FIELDS = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
 FORMS = {
@@ -38,13 +36,6 @@ def files(tmp_path_factory):
         paths[name] = export_onnx(network, 2, "fp32", out / f"{name}{file_suffix('fp32', 'ort', form)}", **options)
         assert paths[name] == out / f"{name}_fp32{form.suffix}.onnx" and paths[name].is_file()
     return paths
-
-
-def run(path, x: np.ndarray) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 4
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return session.run(None, {"input": x})[0]
 
 
 def levels(*shape: int) -> np.ndarray:
@@ -73,10 +64,6 @@ def test_bytes_are_the_floats_rounded_and_clipped(files, size):
     last = run(files["nhwc"], np.ascontiguousarray(picture.transpose(0, 2, 3, 1)))
     assert last.shape == (1, 2 * size[0], 2 * size[1], 3)
     assert np.array_equal(last.transpose(0, 3, 1, 2), got)
-
-
-def properties(path) -> dict[str, str]:
-    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
 
 
 def shape(value) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.networks import picture, randomise
+from helpers.onnx_files import PLAIN, decibel, onnx, run
 
 from aethernet import AetherNet, aether_custom
 from aethernet.export.form import Form
@@ -19,9 +20,6 @@ from aethernet.export.onnx import LARGEST_OPSET, LEAST_OPSET, export_onnx
 from aethernet.network.config import CHOICES, AetherConfig
 from aethernet.network.variants import VARIANTS
 from aethernet.quantization.ranges import set_ranges
-
-onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
-onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
 
 SCALES = (1, 2, 3, 4, 8)
 FLOATS, INTEGERS = ("fp32", "fp16"), ("ort", "tensorrt", "openvino")
@@ -40,9 +38,6 @@ COUNT = 32
 SEED = 24
 """One with which all pairs meet; the first test holds it."""
 QUICK = {3, 10, 22}
-PLAIN = {"Add", "Concat", "Conv", "DepthToSpace", "LeakyRelu", "Mul", "Sigmoid", "Sub"}
-"""Operators that every runtime has as fast kernels and none as a fallback. PixelShuffle is DepthToSpace, not a
-six-dimensional Reshape and Transpose."""
 NEVER = {"Shape", "Gather", "Reshape", "If", "Loop", "NonZero", "Where", "Slice", "Constant", "Identity"}
 """What shapes that are computed at run time leave in a graph, and what says nothing."""
 
@@ -155,15 +150,10 @@ def compare(path, model: AetherNet, entry: Case) -> None:
     x = np.random.default_rng(0).integers(0, 256, (entry.form.batch or 2, 3, height, width), dtype=np.uint8)
     with torch.no_grad():
         expected = model(torch.from_numpy(x).float() / 255).double().numpy()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    if entry.target == "tensorrt":
-        # These files are not for it: beside a Transpose of int8, its optimiser of Q and DQ makes a graph that it refuses.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     is_bytes = entry.form.pixels != "float"
     x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if entry.form.channels_last else x
-    got = session.run(None, {"input": x if is_bytes else x.astype(np.float32) / 255})[0]
+    # TensorRT's are not for this runtime: beside a Transpose of int8, its optimiser of Q and DQ makes a graph that it refuses.
+    got = run(path, x if is_bytes else x.astype(np.float32) / 255, as_written=entry.target == "tensorrt")
     got = got.transpose(0, 3, 1, 2) if entry.form.channels_last else got
     if is_bytes:
         got, expected = got / 255.0, expected.clip(0.0, 1.0)
@@ -173,4 +163,4 @@ def compare(path, model: AetherNet, entry: Case) -> None:
         # fp16 as promised to users. int8 rounds ties its own way, as in test_export_int8.py. Bytes alone round by at
         # most half a level, which leaves 10 log10(12 * 255^2) = 58.9 dB.
         bound = min(55 if is_bytes else 99, {"fp32": 99, "fp16": 60, "int8": 50}[entry.precision])
-        assert -10 * np.log10(max(np.mean((got - expected) ** 2), 1e-20)) >= bound
+        assert decibel(got, expected) >= bound

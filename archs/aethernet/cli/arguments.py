@@ -1,8 +1,9 @@
 """Arguments that several commands take, and how they become settings."""
 
 import argparse
-import dataclasses
+import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +34,7 @@ def note(text: str) -> str:
         return text
 
 
-def chosen(kind: type[T], args: argparse.Namespace) -> T:
-    """Settings of a dataclass, each from the option of its name."""
-    return kind(**{each.name: getattr(args, each.name) for each in dataclasses.fields(kind)})  # type: ignore[arg-type]
+def with_options(make: Callable[..., T], args: argparse.Namespace, **others: object) -> T:
+    """Calls a function, or makes settings: each argument that is none of the others from the option of its name."""
+    names = inspect.signature(make).parameters.keys() - others.keys()
+    return make(**{name: getattr(args, name) for name in names}, **others)

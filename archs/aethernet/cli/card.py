@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from aethernet.cli.arguments import note
+from aethernet.cli.arguments import note, with_options
 
 HELP = "write a trained network as .safetensors, in both float forms or in int8, with a model card of measured figures"
 
@@ -22,7 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the training data and what its licence allows",
     )
     parser.add_argument("--datasets", nargs="+", default=(), metavar="NAME", help="names of the training data for hubs")
-    parser.add_argument("--license", metavar="ID", help="of the weights (default: other, research use)")
+    parser.add_argument(
+        "--license", dest="license_id", metavar="ID", help="of the weights (default: other, research use)"
+    )
     parser.add_argument(
         "--against", metavar="WEIGHTS", help="for weights of stage qat: the float weights that they came from"
     )
@@ -38,20 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.release.weights import publish
 
     with ProgressBars() as bars:
-        published = publish(
-            args.checkpoint,
-            args.out,
-            args.sets,
-            data_note=args.data_note,
-            against=args.against,
-            experiment=args.experiment,
-            name=args.name,
-            license_id=args.license,
-            datasets=args.datasets,
-            commit=args.commit,
-            force=args.force,
-            progress=bars.titled,
-        )
+        published = with_options(publish, args, progress=bars.titled)
     print(quality_markdown(published.quality, pictures=False), end="\n\n")
     for path in (*published.weights, published.card):
         print(f"{path} ({path.stat().st_size:,} bytes)")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aethernet.cli.arguments import chosen, positive, size
+from aethernet.cli.arguments import positive, size, with_options
 from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
 from aethernet.verify.budget import MAX_DROP
 
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json and not args.data:
         raise UsageError("--json writes what pictures show: give them with --data DIR, or leave it out")
     with ProgressBars() as bars:
-        found = export_files(args.weights, args.out, chosen(ExportSettings, args), bars.titled)
+        found = export_files(args.weights, args.out, with_options(ExportSettings, args), bars.titled)
     if args.json:
         write_json(args.json, "export", Records(found.verification, found.half))
     if found.verification:

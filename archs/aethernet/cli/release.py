@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from aethernet.cli.arguments import chosen, note, positive, size
+from aethernet.cli.arguments import note, positive, size, with_options
 from aethernet.verify.budget import MAX_DROP
 
 HELP = "Write, verify and time every file of a network: weights, ONNX fp32, fp16 and int8, a model card, report.html."
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     args.shapes = Shapes(*args.trt_shapes or ())
     with ended_like_interrupted(), ProgressBars() as bars:
-        released = release(args.weights, args.data, args.out, chosen(Settings, args), bars.titled)
+        released = release(args.weights, args.data, args.out, with_options(Settings, args), bars.titled)
     report = released.report
     width = max(len(record.file) for record in report.files)
     for record in report.files:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from aethernet.cli.arguments import with_options
 from aethernet.verify.budget import MAX_DROP
 
 HELP = "Hold files (weights of any stage, ONNX) against the network they come from, on real pictures."
@@ -12,7 +13,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="weights or .onnx files")
     parser.add_argument("--against", required=True, metavar="WEIGHTS", help="the float weights, or packaged ones")
     parser.add_argument(
-        "--data", nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures, such as Set5"
+        "--data",
+        dest="folders",
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="folders of high-resolution pictures, such as Set5",
     )
     parser.add_argument(
         "--max-drop",
@@ -33,14 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.verify.verification import verify_files
 
     with ProgressBars() as bars:
-        report = verify_files(
-            args.files,
-            args.against,
-            args.data,
-            max_drop=args.max_drop,
-            threads=args.threads,
-            progress=bars.titled("verifying"),
-        )
+        report = with_options(verify_files, args, progress=bars.titled("verifying"))
     if args.json:
         write_json(args.json, "verification", report)
     print(verification_markdown(report))

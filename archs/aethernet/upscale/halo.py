@@ -10,6 +10,7 @@ from aethernet.runtimes.session import Session
 
 PROBED = (4, 8, 12, 16, 24, 32, 48, 64)
 PROBED_CORE = 16
+BEYOND = 16  # around the largest that is tried, or else it would always seem enough
 NO_DIFFERENCE = 1e-4
 """A fortieth of a level of 8 bits: what the order of sums can make of equal windows stays below it."""
 
@@ -55,24 +56,21 @@ def find_halo(model: Model, session: Session, given: int | None = None) -> Halo:
 
 def probe_halo(model: Model, session: Session) -> Halo:
     """Measures how far a model of others sees: noise as a whole against its middle, cut out with ever more around it."""
-    generator = np.random.default_rng(0)
-    far = PROBED[-1]
-    core = -(-PROBED_CORE // model.multiple) * model.multiple
+    core, far = (-(-pixels // model.multiple) * model.multiple for pixels in (PROBED_CORE, PROBED[-1] + BEYOND))
     side = core + 2 * far
-    if model.size is not None and min(model.size) < side:
-        return Halo(16, False, False, "a guess, for the file takes too small pictures to measure it: give --halo")
-    height, width = model.size or (side, side)
-    noise = generator.random((1, model.in_channels, height, width), dtype=np.float32)
-    whole, scale = session.run(noise), model.scale
-    error = float("inf")
+    if model.size is not None:
+        return Halo(PROBED[3], False, False, "a guess, for a file of one size cannot be measured: give --halo")
+    noise = np.random.default_rng(0).random((1, model.in_channels, side, side), dtype=np.float32)
+    whole, scale, error = session.run(noise), model.scale, float("inf")
+    middle = slice(far * scale, (far + core) * scale)
     for halo in PROBED:
-        cut = noise[:, :, far - halo : far + core + halo, far - halo : far + core + halo]
-        if model.size is not None or cut.shape[-1] % model.multiple:
+        if halo % model.multiple:
             continue
-        part = session.run(cut)[:, :, halo * scale : (halo + core) * scale, halo * scale : (halo + core) * scale]
-        middle = whole[:, :, far * scale : (far + core) * scale, far * scale : (far + core) * scale]
-        error = float(np.abs(part - middle).max())
+        seen = slice(far - halo, far + core + halo)
+        own = slice(halo * scale, (halo + core) * scale)
+        part = session.run(noise[:, :, seen, seen])
+        error = float(np.abs(part[:, :, own, own] - whole[:, :, middle, middle]).max())
         if error < NO_DIFFERENCE:
             return Halo(halo, False, False, f"measured on noise, where it leaves a difference of {error:.0e}")
     said = f"where even that leaves a difference of {255 * error:.2g} levels" if np.isfinite(error) else "a guess"
-    return Halo(far, False, False, f"the largest that is tried on noise, {said}: give --halo")
+    return Halo(PROBED[-1], False, False, f"the largest that is tried on noise, {said}: give --halo")

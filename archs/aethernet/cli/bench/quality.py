@@ -2,7 +2,7 @@
 
 import argparse
 
-from aethernet.cli.arguments import positive
+from aethernet.cli.arguments import positive, with_options
 from aethernet.cli.bench.shared import publish
 from aethernet.cli.progress import ProgressBars
 
@@ -32,13 +32,5 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.quality.scores import measure_quality
 
     with ProgressBars() as bars:
-        report = measure_quality(
-            args.models,
-            args.sets,
-            scale=args.scale,
-            lr=args.lr,
-            device=args.device,
-            threads=args.threads,
-            progress=bars.titled,
-        )
+        report = with_options(measure_quality, args, progress=bars.titled)
     return publish(args, report, quality_markdown(report, pictures=not args.summary))

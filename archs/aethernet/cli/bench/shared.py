@@ -11,10 +11,6 @@ def add_timing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warmup", type=positive, default=2, help="runs before that (default: %(default)s)")
 
 
-def timing(args: argparse.Namespace) -> dict[str, int]:
-    return {"threads": args.threads, "rounds": args.rounds, "warmup": args.warmup}
-
-
 def publish(args: argparse.Namespace, report, markdown: str) -> int:
     """Writes the JSON file if asked for, then prints the table."""
     from aethernet.tables import write_json

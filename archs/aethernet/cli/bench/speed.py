@@ -2,8 +2,8 @@
 
 import argparse
 
-from aethernet.cli.arguments import size
-from aethernet.cli.bench.shared import add_timing, publish, timing
+from aethernet.cli.arguments import size, with_options
+from aethernet.cli.bench.shared import add_timing, publish
 from aethernet.cli.progress import ProgressBars
 
 HELP = "time, memory and operation counts of models in several engines"
@@ -23,7 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="eager channels_last compile bf16 onnxruntime openvino cuda cuda_fp16 (default: eager, onnxruntime and "
         "cuda, as far as they are here)",
     )
-    parser.add_argument("--no-memory", action="store_true", help="skip peak memory, which needs a process for each row")
+    parser.add_argument(
+        "--no-memory", action="store_false", dest="memory", help="skip peak memory, which needs a process for each row"
+    )
     add_timing(parser)
 
 
@@ -32,12 +34,5 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.bench.speed import measure_speed
 
     with ProgressBars() as bars:
-        report = measure_speed(
-            args.models,
-            size=args.size,
-            engines=args.engines,
-            **timing(args),
-            memory=not args.no_memory,
-            progress=bars.titled("timing"),
-        )
+        report = with_options(measure_speed, args, progress=bars.titled("timing"))
     return publish(args, report, speed_markdown(report))

@@ -1,0 +1,314 @@
+"""Every kind of model file that the upscaler takes, where it runs, and why."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+from helpers.networks import randomise
+from torch import nn
+
+import aethernet
+from aethernet import aether_custom, calibrate
+from aethernet.checkpoint.checkpoint import write_checkpoint
+from aethernet.errors import DataError, MissingDependencyError, UsageError
+from aethernet.export.onnx import export_onnx
+from aethernet.runtimes.models import resolve_model
+from aethernet.runtimes.onnx_files import export_peer
+from aethernet.runtimes.open import open_model
+from aethernet.upscale import Upscaler, engine
+from aethernet.upscale.halo import PROBED, find_halo
+from aethernet.upscale.memory import UNKNOWN, bytes_per_pixel, free_memory
+from aethernet.upscale.upscaler import find_model, with_pixels
+
+SCALE = 2
+HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
+ROUNDING, HALF = 1e-5, 4e-3
+"""Sums in another order; half precision inside, whose steps near 1 are 5e-4, through a few layers."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    """Where exported files are kept, away from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def network():
+    return randomise(aether_custom(SCALE, width=8, depths=(2,), kernel_size=3, block="plain")).eval()
+
+
+@pytest.fixture(scope="module")
+def files(network, tmp_path_factory):
+    """Every form by name, and what it may differ from the network by."""
+    folder = tmp_path_factory.mktemp("files")
+    tuned = calibrate(network_copy(network), [torch.rand(1, 3, 24, 24)])
+    integers = tuned.convert_to_quantized()
+    fused = network_copy(network).fuse_model()
+    made = {}
+    for name, content, suffix in (
+        ("train", network, ".pth"), ("fused", fused, ".safetensors"), ("qat", tuned, ".pth"), ("int8", integers, ".safetensors"),
+    ):  # fmt: skip
+        made[name] = folder / f"{name}{suffix}"
+        write_checkpoint(made[name], content)
+    forms = {
+        "fp32": {}, "fp16": {"precision": "fp16"}, "nchw": {"pixels": "uint8_nchw"},
+        "static_nhwc": {"static": (24, 32), "batch": 2, "pixels": "uint8_nhwc"},
+    }  # fmt: skip
+    for name, options in forms.items():
+        made[f"onnx_{name}"] = export_onnx(network, SCALE, path=folder / f"{name}.onnx", **options)
+    for target in ("ort", "tensorrt"):
+        made[f"onnx_int8_{target}"] = export_onnx(
+            integers, SCALE, "int8", folder / f"int8_{target}.onnx", target=target
+        )
+    return made
+
+
+def network_copy(network):
+    return aethernet.AetherNet.from_state_dict(network.state_dict()).eval()
+
+
+def img(height=37, width=53):
+    return np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
+
+
+def reference(network, pixels):
+    with torch.inference_mode():
+        out = network(torch.from_numpy(pixels.transpose(2, 0, 1)[None]))
+    return out.numpy()[0].transpose(1, 2, 0).clip(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [
+        ("train", ROUNDING), ("fused", ROUNDING), ("onnx_fp32", ROUNDING), ("onnx_fp16", HALF),
+        ("onnx_nchw", 1.02 / 255),
+    ],
+)  # fmt: skip
+def test_every_float_file_makes_what_the_network_makes(network, files, name, tolerance):
+    pixels = np.round(img() * 255) / np.float32(255)  # what bytes hold, for the file of bytes
+    upscaler = Upscaler(files[name], tile=30)
+    out = upscaler(pixels)
+    assert upscaler.halo.exact and upscaler.halo.pixels == network.receptive_radius
+    assert upscaler.report.plan.count > 1
+    assert np.abs(out - reference(network, pixels)).max() <= tolerance
+
+
+@pytest.mark.parametrize(("height", "width"), [(37, 53), (24, 32), (9, 100)])
+def test_a_file_of_one_size_takes_every_picture(network, files, height, width):
+    pixels = np.round(img(height, width) * 255) / np.float32(255)
+    out = Upscaler(files["onnx_static_nhwc"])(pixels)
+    right = reference(network, pixels)
+    assert out.shape == right.shape
+    radius = network.receptive_radius
+    inner = slice(
+        None, SCALE * (height - radius) if height < 24 else None
+    )  # smaller ones have their last rows repeated
+    assert np.abs(out - right)[inner].max() <= 1.02 / 255
+
+
+@pytest.mark.parametrize("name", ["qat", "int8", "onnx_int8_ort", "onnx_int8_tensorrt"])
+def test_every_int8_file_makes_what_the_integer_network_makes(files, name):
+    pixels = img()
+    right = reference(aethernet.load_network(files["int8"]), pixels)
+    for tile in ("auto", 30):
+        out = Upscaler(files[name], tile=tile)(pixels)
+        assert np.abs(out - right).max() <= 8 / 255  # single steps of the grids, where a tie fell the other way
+        assert np.abs(out - right).mean() <= 0.5 / 255
+
+
+@pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra")
+@pytest.mark.parametrize("name", ["onnx_fp32", "onnx_nchw"])
+def test_openvino_makes_the_same(network, files, name):
+    pixels = np.round(img() * 255) / np.float32(255)
+    upscaler = Upscaler(files[name], "openvino", tile=30)
+    assert upscaler.choice.session.engine == "openvino"
+    assert np.abs(upscaler(pixels) - reference(network, pixels)).max() <= 1.02 / 255
+
+
+def test_levels_in_levels_out(files):
+    for dtype in (np.uint8, np.uint16):
+        pixels = (img() * np.iinfo(dtype).max).astype(dtype)
+        upscaler = Upscaler(files["fused"])
+        out = upscaler(pixels)
+        assert out.dtype == dtype and out.shape == (74, 106, 3)
+        np.testing.assert_array_equal(upscaler(pixels[:, :, 0]), upscaler(pixels[:, :, :1])[:, :, 0])
+    assert Upscaler(files["fused"])(np.zeros((1, 1), np.uint8)).shape == (2, 2)
+    assert Upscaler(files["fused"])(np.zeros((3, 4, 2))).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((4, 4, 5), np.uint8), np.zeros(4), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4), bool), "text"]
+)
+def test_other_arrays_are_refused(files, wrong):
+    with pytest.raises(DataError, match=r"is no picture|5 channels"):
+        Upscaler(files["fused"])(wrong)
+
+
+def test_the_choice_says_why(files, monkeypatch):
+    def reason(name, **options):
+        choice = Upscaler(files[name], **options).choice
+        return choice.session.engine, choice.reason
+
+    assert reason("fused") == ("torch", "the amount of work is unknown")
+    assert reason("fused", pixels=1000) == ("torch", "an ONNX file first would cost more than it saves")
+    assert reason("qat") == ("torch", "weights of stage qat are simulated in float")
+    assert reason("fused", engine="onnxruntime") == ("onnxruntime", "as asked for")
+    chosen, text = reason("int8")
+    assert chosen == "onnxruntime" and "times as fast as PyTorch on this machine" in text
+    assert reason("onnx_fp32") == ("onnxruntime", "it reads the file")
+    assert reason("onnx_int8_ort") == ("onnxruntime", "the file is for ort")
+    monkeypatch.setattr(engine, "WORTH_EXPORTING", 0.0)
+    assert "ONNX Runtime" in reason("fused", pixels=10**9)[1] or reason("fused", pixels=10**9)[0] == "onnxruntime"
+    monkeypatch.setattr(engine, "SAME_FLOAT", -1.0)
+    chosen, text = reason("fused", pixels=10**9)
+    assert chosen == "torch" and text.startswith("ONNX Runtime differs from it by")
+    monkeypatch.setattr(engine, "can_export", lambda: False)
+    assert reason("int8")[0] == "torch" and "not installed" in reason("int8")[1]
+    assert reason("fused", pixels=10**9) == ("torch", "ONNX Runtime and the exporter are not installed")
+    monkeypatch.setattr(engine, "installed", lambda name: False)
+    with pytest.raises(MissingDependencyError, match="pip install onnxruntime"):
+        Upscaler(files["onnx_fp32"])
+
+
+def test_integers_that_saturate_stay_in_pytorch_without_vnni(files, monkeypatch):
+    class Old:
+        is_x86, features = True, ("AVX2",)
+
+    class Bad:
+        possible = True
+
+    monkeypatch.setattr(engine, "cpu", Old)
+    assert Upscaler(files["int8"]).choice.session.engine == "onnxruntime"  # weights of 7 bits cannot saturate
+    monkeypatch.setattr(engine, "saturation", lambda path: Bad)
+    choice = Upscaler(files["int8"]).choice
+    assert choice.session.engine == "torch" and "without VNNI" in choice.reason
+
+
+def test_an_exported_file_is_kept_and_another_network_gets_its_own(files, tmp_path, network):
+    path = tmp_path / "mine.safetensors"
+    write_checkpoint(path, network_copy(network))
+    first = Upscaler(path, "onnxruntime").choice.session.path
+    written = first.stat().st_mtime_ns
+    assert Upscaler(path, "onnxruntime").choice.session.path == first and first.stat().st_mtime_ns == written
+    write_checkpoint(path, randomise(network_copy(network), seed=5))
+    assert Upscaler(path, "onnxruntime").choice.session.path != first
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "tensorflow"}, "there is no engine 'tensorflow': give auto, torch, onnxruntime, openvino"),
+        ({"precision": "int4"}, "precision must be auto or one of fp32, fp16, bf16"),
+        ({"precision": "fp16", "device": "cpu"}, "fp16 in PyTorch is for GPUs"),
+        ({"device": "gpu"}, "there is no device 'gpu'"),
+        ({"tile": 0}, "tile must be auto or a number of pixels"),
+        ({"tile": 8}, "tile 8 leaves nothing between halos of"),
+        ({"halo": -1}, "halo must be a number of pixels"),
+        ({"passes": 0}, "passes must be 1 or more"),
+        ({"scale": 3}, "enlarges by 2, but --scale 3 was given"),
+    ],
+)
+def test_wrong_arguments_are_named(files, options, message):
+    with pytest.raises(UsageError, match=message):
+        Upscaler(files["fused"], **options)
+
+
+def test_without_a_model_the_best_of_the_package_is_taken():
+    assert find_model(None, None).spec == "aether_tiny_x4"
+    assert find_model(None, 2).spec == "aether_tiny_x2"
+    with pytest.raises(UsageError, match="the package has no network for x3: it has x2 or x4"):
+        find_model(None, 3)
+    with pytest.raises(UsageError, match="has random weights"):
+        find_model("aether_large_x4", None)
+
+
+class Foreign(nn.Module):
+    """A network of others: sees 5 pixels, or only looks at multiples of 4."""
+
+    def __init__(self, multiple=1):
+        super().__init__()
+        self.multiple = multiple
+        self.first = nn.Conv2d(3 * multiple**2, 8, 7, padding=3)
+        self.last = nn.Conv2d(8, 3 * (SCALE * multiple) ** 2, 5, padding=2)
+
+    def forward(self, x):
+        if self.multiple > 1:
+            assert x.shape[2] % self.multiple == x.shape[3] % self.multiple == 0
+            x = nn.functional.pixel_unshuffle(x, self.multiple)
+        return nn.functional.pixel_shuffle(self.last(self.first(x)), SCALE * self.multiple)
+
+
+def foreign_model(network, **options):
+    return resolve_model("aether_tiny_x2").__class__("foreign", "foreign", SCALE, 3, network=network.eval(), **options)
+
+
+def test_the_halo_of_networks_of_others_is_measured():
+    torch.manual_seed(0)
+    model = foreign_model(Foreign())
+    halo = find_halo(model, open_model(model))
+    assert halo.pixels == 8 and not halo.exact and "measured on noise" in halo.origin  # the next that is tried above 5
+    aligned = foreign_model(Foreign(4), multiple=4)
+    halo = find_halo(aligned, open_model(aligned))
+    assert halo.pixels in PROBED and halo.pixels >= 20
+    assert find_halo(model, open_model(model), 3).origin == "as given"
+
+    class Everything(nn.Module):
+        def forward(self, x):
+            return nn.functional.interpolate(x * x.mean(), scale_factor=SCALE)
+
+    model = foreign_model(Everything())
+    halo = find_halo(model, open_model(model))
+    assert halo.pixels == PROBED[-1] and "even that leaves a difference" in halo.origin
+
+
+def test_an_onnx_file_of_others(tmp_path, network):
+    torch.manual_seed(0)
+    foreign = Foreign().eval()
+    path = tmp_path / "theirs.onnx"
+    export_peer(foreign, torch.zeros(1, 3, 32, 32), path)
+    upscaler = Upscaler(path, tile=40)
+    assert upscaler.halo.pixels == 8
+    pixels = img()
+    assert np.abs(upscaler(pixels) - reference(foreign, pixels)).max() <= ROUNDING
+    assert bytes_per_pixel(upscaler.model) == UNKNOWN
+
+
+@pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
+def test_a_weights_file_of_others(tmp_path):
+    from aethernet.integrations.peers import build_trainable
+
+    torch.manual_seed(0)
+    compact = build_trainable("spandrel:Compact(num_feat=8, num_conv=2, upscale=2)").eval()
+    path = tmp_path / "compact.pth"
+    torch.save({"params": compact.state_dict()}, path)
+    upscaler = Upscaler(path, tile=40)
+    assert upscaler.halo.pixels == 4
+    pixels = img()
+    assert np.abs(upscaler(pixels) - reference(compact, pixels)).max() <= ROUNDING
+
+
+def test_an_attention_file_says_that_it_cannot_be_tiled_exactly(tmp_path):
+    attentive = randomise(aether_custom(SCALE, width=8, depths=(1,), kernel_size=3, channel_attention=True)).eval()
+    path = export_onnx(attentive, SCALE, path=tmp_path / "a.onnx")
+    upscaler = Upscaler(path)
+    assert not upscaler.halo.exact and "give the weights file" in upscaler.halo.origin
+
+
+def test_windows_grow_where_the_halo_costs_much_and_memory_allows(files):
+    windows = Upscaler(files["fused"])._windows(type("Large", (), {"shape": (4000, 6000, 3)}))
+    small = with_pixels(windows, 4000, 6000, 40**2, None)
+    assert small.plan(4000, 6000).cost <= 1.15
+    tight = with_pixels(windows, 4000, 6000, 40**2, 50**2)
+    assert tight.pixels == 50**2 and tight.plan(4000, 6000).cost > 1.15
+    rows, columns = with_pixels(windows, 4000, 6000, 40**2, 10).plan(4000, 6000).window
+    assert min(rows, columns) > 2 * windows.halo.pixels  # the smallest that there is
+
+
+def test_memory_is_counted():
+    tiny, doubled = resolve_model("aether_tiny_x4"), resolve_model("aether_tiny_x2")
+    assert 1_000 < bytes_per_pixel(doubled) < bytes_per_pixel(tiny) < 10_000
+    free = free_memory()
+    assert free is None or 2**20 < free < 2**45
