@@ -1,6 +1,7 @@
 """Pictures that memory is too short for: read, enlarged and written by rows, they become what they become as a whole."""
 
 import io
+import itertools
 import sys
 from dataclasses import replace
 
@@ -65,7 +66,7 @@ def in_strips(picture, seed=0):
     """The same as strips of random heights."""
     pixels, generator = pixels_of(picture), np.random.default_rng(seed)
     cuts = np.unique([0, *generator.integers(0, len(pixels), 5), len(pixels)])
-    parts = [pixels[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    parts = [pixels[start:stop] for start, stop in itertools.pairwise(cuts)]
     return Strips(
         iter(parts),
         *pixels.shape,

@@ -15,10 +15,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from aethernet.data.picture import orientation, png, tiff
-from aethernet.data.picture.color import space_of
 from aethernet.data.picture.decoding import is_cut_off, open_header, orientation_of, sample_bits
 from aethernet.data.picture.metadata import metadata_of
-from aethernet.data.picture.picture import NOTHING, Metadata, with_usable_profile
+from aethernet.data.picture.picture import Metadata, with_usable_profile
 from aethernet.data.picture.reading import refuse_pages
 from aethernet.errors import DataError, one_line
 from aethernet.optional import optional_package

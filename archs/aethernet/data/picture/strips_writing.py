@@ -12,7 +12,14 @@ from aethernet.data.picture.formats import Output
 from aethernet.data.picture.picture import NOTHING
 from aethernet.data.picture.strips import Strips, regrouped
 from aethernet.data.picture.writing import (
-    PNG_COMPRESSION, as_depth, opened, pillow_image, png_chunks, save_with_pillow, settled, write_picture,
+    PNG_COMPRESSION,
+    as_depth,
+    opened,
+    pillow_image,
+    png_chunks,
+    save_with_pillow,
+    settled,
+    write_picture,
 )  # fmt: skip
 
 WHOLE = ("webp", "avif")
