@@ -53,7 +53,7 @@ def file_bytes(source: str | Path | bytes, most_pixels: int) -> bytes:
             raise DataError(f"cannot be read: {error.strerror or error}") from error
     if not data:
         raise DataError("the file is empty")
-    if _is_cut_off(data):
+    if is_cut_off(data):
         raise DataError("the file is cut off: its end is missing")
     return data
 
@@ -213,7 +213,7 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _is_cut_off(data: bytes) -> bool:
+def is_cut_off(data: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end. Decoders fill the rest with grey and only warn."""
     if data[:2] == b"\xff\xd8":
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")  # end of image, start of (the last) scan

@@ -56,7 +56,7 @@ def _read(data: bytes, most_pixels: int) -> Picture | Animation:
         return from_samples(tiff.decode(data), metadata_of_tiff(tiff.tags_of(data)), "TIFF")
     if is_animated(image):
         return animation_of(image, data)
-    _refuse_pages(image)
+    refuse_pages(image)
     mode = image.mode
     is_managed = space_of(image.info.get("icc_profile")) == "CMYK"
     samples = decode_opened(image, data, managed=True)
@@ -83,7 +83,7 @@ def _grey_if_all_is(samples: np.ndarray) -> np.ndarray:
     return samples
 
 
-def _refuse_pages(image) -> None:
+def refuse_pages(image) -> None:
     """Pages that are small versions of another one (thumbnails, pyramids) do not count."""
     if image.format != "TIFF":
         return
