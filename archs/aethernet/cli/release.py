@@ -1,12 +1,10 @@
 """`aethernet release`: one checkpoint in, a folder of verified files out."""
 
 import argparse
-import contextlib
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 from aethernet.cli.arguments import note, positive, size, with_options
+from aethernet.cli.interruption import ended_like_interrupted
 from aethernet.verify.budget import MAX_DROP
 
 HELP = "Write, verify and time every file of a network: weights, ONNX fp32, fp16 and int8, a model card, report.html."
@@ -80,13 +78,3 @@ def run(args: argparse.Namespace) -> int:
     if not released.data_is_stated:
         print("the model card names no training data: give --data-note")
     return 0 if report.passed else 1
-
-
-@contextlib.contextmanager
-def ended_like_interrupted() -> Iterator[None]:
-    """A polite kill (SIGTERM) inside the block cleans up as Ctrl-C does."""
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
