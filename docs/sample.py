@@ -2,28 +2,27 @@
 
     python docs/sample.py docs/sample.png
 
-The photograph comes with scikit-image (CC0), the weights are `aether_tiny_x4`, the letters are matplotlib's. One pixel of the
+The photograph comes with scikit-image (CC0), the weights are `aether_tiny_x4`, the letters are Pillow's. One pixel of the
 original is one pixel of the picture; the input is shown with pixels of 4x4. The PSNR (Y) is that of the whole photograph.
 """
 
 import sys
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 import aethernet
 from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.embedded import embedded_pictures
 from aethernet.data.pictures import write_png
+from aethernet.plots.panels import Row, side_by_side
 from aethernet.quality.evaluation import network_upscaler
 from aethernet.quality.metrics import y_psnr_ssim
 
 SCALE = 4
 PHOTOGRAPH, TOP, LEFT = "chelsea", 48, 148
 SIDE = 204  # four of them and the gaps are 828 pixels wide, which a page on GitHub shows unscaled
-GAP, LINE, FONT_SIZE = 4, 22, 12
+GAP = 4
 
 
 def panels() -> dict[str, np.ndarray]:
@@ -47,14 +46,8 @@ def panels() -> dict[str, np.ndarray]:
 def sample() -> np.ndarray:
     """A window of each side by side, (LINE + SIDE, W, 3) RGB uint8; the titles stand in the first LINE rows."""
     pictures = panels()
-    canvas = Image.new("RGB", (len(pictures) * (SIDE + GAP) - GAP, LINE + SIDE), "white")
-    draw = ImageDraw.Draw(canvas)
-    font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", FONT_SIZE)
-    for number, (title, picture) in enumerate(pictures.items()):
-        left = number * (SIDE + GAP)
-        canvas.paste(Image.fromarray(picture[TOP : TOP + SIDE, LEFT : LEFT + SIDE]), (left, LINE))
-        draw.text((left + SIDE / 2, LINE / 2), title, fill="black", font=font, anchor="mm")
-    return np.asarray(canvas)
+    windows = [picture[TOP : TOP + SIDE, LEFT : LEFT + SIDE] for picture in pictures.values()]
+    return side_by_side(list(pictures), [Row(windows)], gap=GAP, margin=0)
 
 
 if __name__ == "__main__":

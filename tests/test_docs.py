@@ -14,6 +14,7 @@ import pytest
 
 from aethernet import cli
 from aethernet.data.pictures import read_rgb
+from aethernet.plots.panels import LINE
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "archs/aethernet"
@@ -160,10 +161,9 @@ def test_the_drawing_is_current():
 
 def test_the_sample_is_what_the_packaged_weights_make():
     """But for the letters; one level of 255, since float32 sums of other lengths may round to the other side."""
-    pytest.importorskip("matplotlib")
     script = runpy.run_path(str(ROOT / "docs/sample.py"))
     committed, _ = read_rgb(ROOT / "docs/sample.png")
     made = script["sample"]()
     assert committed.shape == made.shape
-    difference = committed[script["LINE"] :].astype(int) - made[script["LINE"] :]
+    difference = committed[LINE:].astype(int) - made[LINE:]
     assert abs(difference).max() <= 1, "run `python docs/sample.py docs/sample.png`"

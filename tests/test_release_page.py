@@ -12,10 +12,11 @@ import yaml
 from helpers.bundles import PICTURES, PRODUCTS, sample_crops, sample_report
 
 from aethernet.network.variants import variant_config
+from aethernet.plots.detail import most_detailed
 from aethernet.release import products
 from aethernet.release.bundle_card import bundle_card
 from aethernet.release.chart import drops_svg
-from aethernet.release.crops import CROP, MOST_CROPS, CropCollector, data_uri, most_detailed
+from aethernet.release.crops import CROP, MOST_CROPS, CropCollector, data_uri
 from aethernet.release.origin import UNKNOWN, Origin
 from aethernet.release.page import page_html
 from aethernet.tables import signed
@@ -198,9 +199,9 @@ def test_the_plot_shows_what_each_picture_lost(monkeypatch):
 def test_the_crop_lies_where_the_detail_is():
     img = np.full((400, 500, 3), 128, np.uint8)
     img[200:300, 320:420] = np.random.default_rng(0).integers(0, 256, (100, 100, 3))
-    top, left = most_detailed(img, CROP)
+    top, left = most_detailed(img, CROP, CROP)
     assert top <= 200 and top + CROP >= 300 and left <= 320 and left + CROP >= 420
-    assert most_detailed(img[:40, :60], 40)[0] == 0
+    assert most_detailed(img[:40, :60], 40, 40)[0] == 0
 
 
 def test_small_pictures_and_many_pictures():

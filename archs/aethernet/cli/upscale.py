@@ -1,6 +1,7 @@
 """`aethernet upscale`: pictures and folders of pictures, enlarged. What it says goes to the standard error stream."""
 
 import argparse
+import io
 import os
 import sys
 import time
@@ -8,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aethernet.cli.arguments import positive
 from aethernet.cli.interruption import ended_like_interrupted
 from aethernet.errors import UsageError
+from aethernet.flags import positive
 
 if TYPE_CHECKING:
     from aethernet.upscale.pipeline import Result
@@ -151,7 +152,7 @@ def through_a_pipe(args: argparse.Namespace) -> int:
     """One picture from the standard input or a file, to the standard output or a file."""
     from dataclasses import replace
 
-    from aethernet.data.picture.reading import read_picture
+    from aethernet.data.picture.header import read_header
     from aethernet.upscale.outputs import format_of
     from aethernet.upscale.processes import Process
     from aethernet.upscale.upscaler import find_model
@@ -173,8 +174,8 @@ def through_a_pipe(args: argparse.Namespace) -> int:
         raise UsageError("the picture would go to the terminal: send it to a file or a program, or give -o FILE")
     source = sys.stdin.buffer.read() if args.inputs[0] == PIPE else args.inputs[0]
     model = find_model(args.model, args.scale)
-    opened = read_picture(source)
-    upscaler = open_upscaler(args, model, Process(), opened.size[0] * opened.size[1])
+    header = read_header(io.BytesIO(source) if isinstance(source, bytes) else Path(source))
+    upscaler = open_upscaler(args, model, Process(), 0 if header is None else header.pixels)
     voice = Voice(args.quiet)
     voice.say(sentence(upscaler))
     stream = sys.stdout.buffer

@@ -105,6 +105,11 @@ def run_demo(
     conditions = table.write(rows)
     files |= {"release": release.folder, "report": release.folder / "report.html"}
     step(1, 1, "")
+    step = progress("upscale a picture")
+    step(0, 1, "")
+    best = fused if fused.exists() else trained
+    files["upscaled"] = pictures.enlarged(best, data / "embedded" / "val", scale, out / "upscaled")
+    step(1, 1, "")
     return DemoResult(rows, list(held_out), conditions, files, [*problems(rows), *release.problems])
 
 

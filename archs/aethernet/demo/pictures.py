@@ -1,4 +1,4 @@
-"""The demo's two pictures: the training curve and a comparison of crops."""
+"""The demo's pictures: the training curve, a comparison of crops, and a photograph that was enlarged."""
 
 import logging
 from pathlib import Path
@@ -7,18 +7,24 @@ import numpy as np
 
 from aethernet.checkpoint.checkpoint import load_network
 from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale
-from aethernet.demo.figures import Row
+from aethernet.data.pictures import write_png
+from aethernet.demo import figures
 from aethernet.errors import DataError
 from aethernet.files import atomic_path
+from aethernet.plots.panels import Row, magnified, side_by_side
+from aethernet.quality.evaluation import network_upscaler
+from aethernet.upscale import Saving, Upscaler
+from aethernet.upscale.compare import comparison_path, read_original, write_comparison
 
 # Where to look in the validation pictures: (picture, top, left) of a crop in high-resolution pixels, on fine detail.
 CROPS = (("chelsea", 84, 150), ("rocket", 130, 280), ("coffee", 120, 330))
-CROP = 96
+CROP, MAGNIFIED = 96, 3
+ENLARGED = "coffee"
 SMOOTHING = 9  # points of the loss in one mean
 INK, ACCENT, MUTED = "#1b1f24", "#0b62a8", "#8a929b"
 
 
-def training_curve(events: Path, path: Path, *, bicubic: Row, resumed: int) -> Path:
+def training_curve(events: Path, path: Path, *, bicubic: figures.Row, resumed: int) -> Path:
     """Draws loss and validation PSNR over the iterations from a TensorBoard folder; returns `path`."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -54,25 +60,29 @@ def training_curve(events: Path, path: Path, *, bicubic: Row, resumed: int) -> P
 
 def comparison(weights: Path, held_out: dict[str, np.ndarray], scale: int, path: Path) -> Path:
     """Draws crops of validation pictures: LR, bicubic, AetherNet, HR, enlarged without smoothing; returns `path`."""
-    from aethernet.quality.evaluation import network_upscaler
-
     upscale = network_upscaler(load_network(weights))
-    figure, grid = _pyplot().subplots(len(CROPS), 4, figsize=(10, 2.6 * len(CROPS)), layout="constrained")
-    for row, (name, top, left) in zip(grid, CROPS, strict=True):
+    rows = []
+    for name, top, left in CROPS:
         hr = held_out[name]
         lr = bicubic_downsample(hr, scale)
-        nearest = np.kron(lr, np.ones((scale, scale, 1), dtype=np.uint8))
-        columns = {
-            f"LR ({name})": nearest,
-            "bicubic": bicubic_upscale(lr, scale),
-            "AetherNet tiny": upscale(lr),
-            "HR": hr,
-        }
-        for axes, (title, picture) in zip(row, columns.items(), strict=True):
-            axes.imshow(picture[top : top + CROP, left : left + CROP], interpolation="nearest")
-            axes.set_title(title, loc="left", fontsize=10, color=INK)
-            axes.axis("off")
-    return _save(figure, path)
+        columns = (magnified(lr, scale), bicubic_upscale(lr, scale), upscale(lr), hr)
+        crops = [magnified(img[top : top + CROP, left : left + CROP], MAGNIFIED) for img in columns]
+        rows.append(Row(crops, name))
+    write_png(path, side_by_side(("LR", "bicubic", "AetherNet tiny", "HR"), rows))
+    return path
+
+
+def enlarged(weights: Path, data: Path, scale: int, folder: Path) -> Path:
+    """Enlarges a reduced validation picture as `aethernet upscale` does; returns the comparison beside the result."""
+    upscaler = Upscaler(weights, "torch")
+    source = read_original(data / "LR_bicubic" / f"X{scale}" / f"{ENLARGED}.png")
+    target = folder / f"{ENLARGED}_x{scale}.png"
+    result = upscaler.picture(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    upscaler.save(result, source, target, Saving())
+    original = read_original(data / "HR" / f"{ENLARGED}.png")
+    write_comparison(comparison_path(target), source, result, original, name="AetherNet tiny")
+    return comparison_path(target)
 
 
 def _pyplot():

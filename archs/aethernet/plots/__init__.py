@@ -1,1 +1,1 @@
-"""Plots of what was measured: quality against latency, and training curves."""
+"""Plots of what was measured, quality against latency and training curves, and pictures side by side."""

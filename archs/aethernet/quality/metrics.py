@@ -1,10 +1,14 @@
 """PSNR and SSIM on luma, computed by scikit-image with the settings that the field uses: those of BasicSR and MATLAB."""
 
+import math
+
 import numpy as np
 from skimage.metrics import mean_squared_error, structural_similarity
 
 from aethernet.errors import DataError
 
+ROWS = 256
+"""That are compared at once."""
 SSIM_WINDOW = 11
 """Side of the Gaussian window of SSIM: a smaller picture has no SSIM."""
 SSIM = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255.0}
@@ -24,8 +28,7 @@ def y_psnr_ssim(picture: np.ndarray, reference: np.ndarray, crop_border: int) ->
     Raises:
         DataError: shapes that differ, or pictures too small for SSIM inside the border.
     """
-    if picture.shape != reference.shape:
-        raise DataError(f"pictures of {picture.shape} and {reference.shape} cannot be compared: same shape is needed")
+    _same_shape(picture, reference)
     least = SSIM_WINDOW + 2 * crop_border
     height, width = picture.shape[:2]
     if min(height, width) < least:
@@ -35,9 +38,37 @@ def y_psnr_ssim(picture: np.ndarray, reference: np.ndarray, crop_border: int) ->
         )
     inside = np.s_[crop_border : height - crop_border, crop_border : width - crop_border]
     y, y_reference = _exact_luma(picture)[inside], _exact_luma(reference)[inside]
-    error = mean_squared_error(y_reference, y)
-    psnr = float("inf") if error == 0 else 10.0 * np.log10(255.0**2 / error)
-    return float(psnr), float(structural_similarity(y_reference, y, **SSIM))
+    psnr = _decibel(float(mean_squared_error(y_reference, y)))
+    return psnr, float(structural_similarity(y_reference, y, **SSIM))
+
+
+def y_psnr(picture: np.ndarray, reference: np.ndarray, crop_border: int) -> float:
+    """The PSNR of `y_psnr_ssim` alone, for pictures of any size: some rows at a time are held as floats.
+
+    Raises:
+        DataError: shapes that differ, or nothing inside the border.
+    """
+    _same_shape(picture, reference)
+    height, width = (side - 2 * crop_border for side in picture.shape[:2])
+    if height < 1 or width < 1:
+        raise DataError(
+            f"a picture of {picture.shape[1]}x{picture.shape[0]} has nothing inside a border of {crop_border}"
+        )
+    total = 0.0
+    for top in range(crop_border, crop_border + height, ROWS):
+        rows = np.s_[top : min(top + ROWS, crop_border + height), crop_border : crop_border + width]
+        total += float(np.square(_exact_luma(reference[rows]) - _exact_luma(picture[rows])).sum())
+    return _decibel(total / (height * width))
+
+
+def _same_shape(picture: np.ndarray, reference: np.ndarray) -> None:
+    if picture.shape != reference.shape:
+        raise DataError(f"pictures of {picture.shape} and {reference.shape} cannot be compared: same shape is needed")
+
+
+def _decibel(error: float) -> float:
+    """PSNR of a mean squared error in levels."""
+    return float("inf") if error == 0 else 10.0 * math.log10(255.0**2 / error)
 
 
 def luma(picture: np.ndarray) -> np.ndarray:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aethernet.data.pictures import png_bytes
+from aethernet.plots.detail import most_detailed
 
 CROP = 168
 """Pixels of the enlarged picture: shown at twice that, a crop fits a phone."""
-STEP = 8
 BICUBIC, INT8, ORIGINAL = "bicubic", "int8", "original"
 """What is looked at beside the network's output: that of bicubic and of the int8 file, and the picture itself."""
 MOST_CROPS = 6
@@ -38,7 +38,7 @@ class CropCollector:
 
     def __call__(self, title: str, hr: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
         side = min(CROP, *hr.shape[:2])
-        top, left = most_detailed(hr, side)
+        top, left = most_detailed(hr, side, side)
         sources = {**outputs, ORIGINAL: hr}
         windows = {name: img[top : top + side, left : left + side].copy() for name, img in sources.items()}
         self.crops.append(Crop(title, left, top, windows))
@@ -51,25 +51,6 @@ class CropCollector:
         spread = np.linspace(0, len(others) - 1, room).round().astype(int) if room else []
         taken = {crop.title for crop in leading[:MOST_CROPS]} | {others[index].title for index in spread}
         return [crop for crop in self.crops if crop.title in taken]
-
-
-def most_detailed(img: np.ndarray, side: int) -> tuple[int, int]:
-    """Top and left of the square window of (H, W, 3) uint8 whose neighbouring pixels differ most."""
-    grey = img.astype(np.float32).mean(axis=2)
-    detail = np.zeros_like(grey)
-    detail[:-1] += np.abs(np.diff(grey, axis=0))
-    detail[:, :-1] += np.abs(np.diff(grey, axis=1))
-    sums = np.pad(detail.cumsum(axis=0, dtype=np.float64).cumsum(axis=1), ((1, 0), (1, 0)))
-    tops, lefts = (np.arange(0, length - side + 1, STEP) for length in grey.shape)
-    rows, columns = tops[:, None], lefts[None, :]
-    windows = (
-        sums[rows + side, columns + side]
-        - sums[rows, columns + side]
-        - sums[rows + side, columns]
-        + sums[rows, columns]
-    )
-    row, column = np.unravel_index(int(windows.argmax()), windows.shape)
-    return int(tops[row]), int(lefts[column])
 
 
 def data_uri(content: np.ndarray | bytes, kind: str = "png") -> str:

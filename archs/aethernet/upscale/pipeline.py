@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from aethernet.data.picture.picture import Animation, Picture
-from aethernet.data.picture.reading import read_picture
+from aethernet.data.picture.rows import FileRows
 from aethernet.errors import AetherError, one_line
 from aethernet.machine import cores
 from aethernet.progress import Progress
@@ -185,7 +185,7 @@ class Pipeline:
             if _is_done(task, self._since) or self._claims.others_hold(task.target):
                 self.elsewhere.append(task)
             else:
-                self._reading.append((task, need, self._readers.submit(read_picture, task.source)))
+                self._reading.append((task, need, self._readers.submit(self._upscaler.read, task.source)))
 
     def _next(self) -> Iterator[Result]:
         """Computes what was read first."""
@@ -218,8 +218,8 @@ class Pipeline:
         if result is not None:
             yield result
 
-    def _enlarged(self, task: Task, opened: Picture | Animation) -> Result | None:
-        """Computes; a picture is then written in another thread, what has many frames is written meanwhile."""
+    def _enlarged(self, task: Task, opened: Picture | Animation | FileRows) -> Result | None:
+        """Computes; a picture is then written in another thread, frames and rows of large ones are written meanwhile."""
         output = self._upscaler.output(opened, replace(self._saving, format=task.format))
         saving = replace(self._saving, format=output.format, depth=output.depth)
         notes = [*getattr(opened, "notices", ()), *([output.notice] if output.notice else [])]

@@ -1,5 +1,6 @@
 """What a picture file says of itself at its beginning: `read_header` decodes nothing."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +22,12 @@ class Header:
         return self.size[0] * self.size[1] * self.frames
 
 
-def read_header(path: Path) -> Header | None:
+def read_header(file: Path | io.BytesIO) -> Header | None:
     """The header of a file; None where only `read_picture` can tell what it is, or that it is none."""
-    if not path.is_file():  # what is read from a pipe is gone
+    if isinstance(file, Path) and not file.is_file():  # what is read from a pipe is gone
         return None
     try:
-        with open_header(path) as image:
+        with open_header(file) as image:
             return Header("JPEG" if image.format == "MPO" else str(image.format), image.size, frame_count(image))
     except Exception:  # damaged files make Pillow raise anything
         return None

@@ -1,0 +1,174 @@
+"""A picture that shows what enlarging did: bicubic, the model, and the original where there is one, with their PSNR."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from aethernet.data.bicubic import bicubic_upscale
+from aethernet.data.picture.color import space_of
+from aethernet.data.picture.picture import Metadata, Picture
+from aethernet.data.picture.reading import read_picture
+from aethernet.data.picture.writing import as_depth, write_picture
+from aethernet.data.pictures import find_pictures
+from aethernet.errors import DataError, OutputError
+from aethernet.plots.detail import most_detailed
+from aethernet.plots.panels import Row, fitted, framed, magnified, side_by_side
+from aethernet.quality.metrics import y_psnr
+
+PANEL = 384
+"""Pixels of a panel's side, at most: three of them fit a page."""
+BICUBIC, ORIGINAL = "bicubic", "original"
+ROWS, REACH = 256, 4
+"""Input rows that are enlarged at once by bicubic, and those around them that it looks at."""
+
+
+def comparison(
+    lr: np.ndarray, result: np.ndarray, original: np.ndarray | None = None, *, name: str = "AetherNet"
+) -> np.ndarray:
+    """The whole picture and its most detailed place, enlarged by bicubic and by a model, beside the original.
+
+    The place is shown pixel by pixel, or each pixel as a small square where the picture is small. PSNR is that of the whole
+    picture's Y channel, a border of `scale` pixels left out, as `aethernet bench quality` has it.
+
+    Args:
+        lr: (H, W, 3) RGB uint8, what was enlarged.
+        result: (scale H, scale W, 3) RGB uint8.
+        original: as `result`, or larger by the pixels that reducing it by `scale` left over at the right and the bottom.
+        name: of the model, for its title.
+
+    Returns:
+        (h, w, 3) RGB uint8, about 800 pixels wide, 1200 with an original.
+
+    Raises:
+        DataError: sizes that do not belong together.
+    """
+    height, width = lr.shape[:2]
+    scale = max(1, result.shape[0] // height)
+    if result.shape != (height * scale, width * scale, 3):
+        raise DataError(f"a result of {_size(result)} is no multiple of a picture of {_size(lr)}")
+    pictures = {BICUBIC: bicubic_rows(lr, scale), name: result}
+    if original is not None:
+        pictures[ORIGINAL] = _fitting(original, result, scale)
+    titles = [_title(key, img, pictures.get(ORIGINAL), scale) for key, img in pictures.items()]
+    return side_by_side(titles, _rows(lr, pictures, scale))
+
+
+def _rows(lr: np.ndarray, pictures: Mapping[str, np.ndarray], scale: int) -> list[Row]:
+    height, width = lr.shape[0] * scale, lr.shape[1] * scale
+    size, longest = f"{width} x {height} pixels", max(height, width)
+    wholes = [fitted(img, PANEL) for img in pictures.values()]
+    if longest <= PANEL // 2:
+        return [Row(wholes, f"{size}{_as_squares(PANEL // longest)}")]
+    factor = max(1, min(PANEL // 64, -(-2 * PANEL // longest)))  # the place is at most about half of the picture
+    side = PANEL // factor // scale
+    rows, columns = min(side, lr.shape[0]), min(side, lr.shape[1])
+    top, left = most_detailed(lr, rows, columns)
+    place = np.s_[top * scale : (top + rows) * scale, left * scale : (left + columns) * scale]
+    shown = wholes[0].shape[0] / height
+    box = [shown * scale * length for length in (top, left, top + rows, left + columns)]
+    return [
+        Row([framed(img, *box) for img in wholes], f"the whole, {size}{'' if longest <= PANEL else ', shown smaller'}"),
+        Row([magnified(img[place], factor) for img in pictures.values()],
+            f"where there is most detail{_as_squares(factor) or ', pixel by pixel'}"),
+    ]  # fmt: skip
+
+
+def _as_squares(factor: int) -> str:
+    return "" if factor == 1 else f", each pixel as {factor} x {factor}"
+
+
+def _title(key: str, img: np.ndarray, original: np.ndarray | None, scale: int) -> str:
+    if original is None or img is original or min(img.shape[:2]) <= 2 * scale:
+        return key
+    decibel = y_psnr(img, original, crop_border=scale)
+    return f"{key}, equal" if decibel == float("inf") else f"{key}, {decibel:.2f} dB"
+
+
+def _fitting(original: np.ndarray, result: np.ndarray, scale: int) -> np.ndarray:
+    beyond = [own - wanted for own, wanted in zip(original.shape[:2], result.shape[:2], strict=True)]
+    if not all(0 <= pixels < scale for pixels in beyond):
+        raise DataError(f"an original of {_size(original)} does not belong to a result of {_size(result)}")
+    return original[: result.shape[0], : result.shape[1]]
+
+
+def _size(img: np.ndarray) -> str:
+    return f"{img.shape[1]}x{img.shape[0]}"
+
+
+def bicubic_rows(lr: np.ndarray, scale: int) -> np.ndarray:
+    """`bicubic_upscale` of (H, W, C) uint8, some rows at a time: of the whole only the result is in memory."""
+    height, width, channels = lr.shape
+    out = np.empty((height * scale, width * scale, channels), np.uint8)
+    for first in range(0, height, ROWS):
+        last = min(first + ROWS, height)
+        start = max(0, first - REACH)
+        part = bicubic_upscale(lr[start : last + REACH], scale)
+        out[first * scale : last * scale] = part[(first - start) * scale : (last - start) * scale]
+    return out
+
+
+def write_comparison(
+    target: str | Path, source: Picture, result: Picture, original: Picture | None = None, *, name: str = "AetherNet"
+) -> None:
+    """Writes `comparison` of pictures of any kind as a PNG, with the colour profile of the result; transparent on white.
+
+    Raises:
+        DataError: as `comparison`. OutputError: the disk does not take it.
+    """
+    drawn = comparison(_rgb8(source), _rgb8(result), None if original is None else _rgb8(original), name=name)
+    icc = result.metadata.icc if space_of(result.metadata.icc) == "RGB" else None
+    try:
+        write_picture(target, Picture(drawn, metadata=Metadata(icc=icc)))
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def comparison_path(result: str | Path) -> Path:
+    """Where the comparison of a result belongs: `photo_x4_compare.png` beside `photo_x4.jpg`."""
+    result = Path(result)
+    return result.with_name(f"{result.stem}_compare.png")
+
+
+def original_of(source: str | Path, originals: str | Path, scale: int) -> Path | None:
+    """The original of a reduced picture: `originals` itself if it is a file, else the file of its name in that folder.
+
+    Endings may differ, and the names of reduced pictures may end in x4, _x4 or _LRBI_x4, as those of public sets do.
+    None where the folder has no such file.
+
+    Raises:
+        DataError: no such file or folder, or several files of that name.
+    """
+    originals, stem = Path(originals), Path(source).stem
+    if originals.is_file():
+        return originals
+    names = (stem, re.sub(rf"(_LRBI)?_?x{scale}$", "", stem))
+    found = [path for path in find_pictures(originals) if path.parent == originals and path.stem in names]
+    if len(found) > 1:
+        raise DataError(f"{originals} holds {found[0].name} and {found[1].name}: which is the original of {source}?")
+    return found[0] if found else None
+
+
+def read_original(path: str | Path) -> Picture:
+    """Raises `DataError` for an animation, and as `read_picture`."""
+    opened = read_picture(path)
+    if not isinstance(opened, Picture):
+        raise DataError(f"{path} is an animation: an original must be one picture")
+    return opened
+
+
+def _rgb8(picture: Picture) -> np.ndarray:
+    """(H, W, 3) uint8; grey as three equal channels, transparent pixels laid over white."""
+    color = as_depth(picture.color, 8)
+    if picture.alpha is not None and picture.is_transparent:
+        color = _over_white(color, as_depth(picture.alpha, 8))
+    return np.broadcast_to(color, (*color.shape[:2], 3)) if color.shape[2] == 1 else color
+
+
+def _over_white(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    out = np.empty_like(color)
+    for top in range(0, len(color), ROWS):
+        weight = alpha[top : top + ROWS, :, None].astype(np.float32) / 255
+        out[top : top + ROWS] = (color[top : top + ROWS] * weight + 255 * (1 - weight)).round()
+    return out
