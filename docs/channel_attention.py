@@ -79,7 +79,9 @@ def main() -> None:
     rows = measure(network, torch.from_numpy(to_batch(picture, 3)), args.core, args.halos)
     print()
     print(markdown_table(["against the whole picture", "most, levels", "mean", "pixels that differ", "change"], rows))
-    size = f"{network.config.title}, radius {network.convolution_radius}, {args.side}x{args.side}, windows of {args.core}"
+    size = (
+        f"{network.config.title}, radius {network.convolution_radius}, {args.side}x{args.side}, windows of {args.core}"
+    )
     print(f"\n{measurement_conditions(threads=args.threads, precision='fp32', size=size).sentence()}")
 
 
