@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from aethernet.data.picture import tiff
-from aethernet.data.picture.animation import animation_of, is_animated
+from aethernet.data.picture.animation import animation_of, frame_count
 from aethernet.data.picture.color import space_of
 from aethernet.data.picture.decoding import (
     check_size,
@@ -54,7 +54,7 @@ def _read(data: bytes, most_pixels: int) -> Picture | Animation:
             raise DataError("not a picture of a known format: PNG, JPEG, WebP, TIFF, AVIF, GIF, BMP, JPEG 2000, PPM")
         check_size(*tiff.size_of(data), most_pixels)
         return from_samples(tiff.decode(data), metadata_of_tiff(tiff.tags_of(data)), "TIFF")
-    if is_animated(image):
+    if frame_count(image) > 1:
         return animation_of(image, data)
     refuse_pages(image)
     mode = image.mode
