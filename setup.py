@@ -14,8 +14,9 @@ ROOT = Path(__file__).parent
 TRAIN = ["torchvision>=0.23", "scipy>=1.8,<2", "lmdb>=1.3", "requests>=2.27", "tensorboard>=2.12"]
 PLOT = ["matplotlib>=3.6", "adjustText>=1.3"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.6.2", "onnxruntime>=1.23"]
+LARGE = ["pyvips[binary]>=3.0"]  # reads pictures by rows: LGPL, its wheel brings libvips
 BENCH = [*EXPORT, *PLOT, "openvino>=2024.0", "spandrel>=0.4.2"]
-TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH]
+TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH, *LARGE]
 DEV = [*TEST, "ruff==0.17.*", "mypy", "pytest-cov>=6", "coverage>=7.10", "playwright>=1.40"]
 
 setup(
@@ -55,6 +56,14 @@ setup(
         "tifffile>=2022.7.28",  # comes with scikit-image; 16-bit TIFF, which Pillow does not write
         "tqdm>=4.62",
     ],
-    extras_require={"train": TRAIN, "plot": PLOT, "export": EXPORT, "bench": BENCH, "test": TEST, "dev": DEV},
+    extras_require={
+        "train": TRAIN,
+        "plot": PLOT,
+        "export": EXPORT,
+        "large": LARGE,
+        "bench": BENCH,
+        "test": TEST,
+        "dev": DEV,
+    },
     entry_points={"console_scripts": ["aethernet = aethernet.cli:main"]},
 )

@@ -171,7 +171,7 @@ def test_figures_are_those_of_verify(made):
     records = {record["file"]: record["checks"][0] for record in report["files"]}
     for row in verified.rows:
         check, figures = records[row.label], row.check.figures
-        # `verify` holds files against the fused network, a release against the unfused one: 1e-6 of the range apart.
+        # `verify` compares files with the fused network, a release with the unfused one: 1e-6 of the range apart.
         assert check["figures"]["psnr"] == pytest.approx(figures.psnr, abs=1e-4)
         assert check["figures"]["worst_drop"] == pytest.approx(figures.worst_drop, abs=1e-4)
         assert (check["integers"], check["convolutions"]) == (row.check.integers, row.check.convolutions)

@@ -50,7 +50,12 @@ class Check:
 
 MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
 """Distribution -> the module that it brings, where the names differ in more than dashes."""
-PURPOSES = {"plot": "plots", "export": "ONNX export", "bench": "measurements"}
+PURPOSES = {
+    "plot": "plots",
+    "export": "ONNX export",
+    "large": "pictures larger than memory",
+    "bench": "measurements",
+}
 """The extras that training can do without. The larger ones repeat the packages of the smaller."""
 
 

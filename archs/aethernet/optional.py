@@ -6,9 +6,12 @@ from types import ModuleType
 from aethernet.errors import MissingDependencyError
 
 
-def optional_package(name: str, purpose: str) -> ModuleType:
-    """Imports a package of the `bench` extra, or raises `MissingDependencyError` with the command that installs it."""
+def optional_package(name: str, purpose: str, package: str = "") -> ModuleType:
+    """Imports a module of an extra, or raises `MissingDependencyError` with the command that installs it.
+
+    `package` is what pip knows it by, where that is another name.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingDependencyError(f"{purpose} needs {name}: pip install {name} ({error})") from error
+        raise MissingDependencyError(f"{purpose} needs {name}: pip install {package or name} ({error})") from error

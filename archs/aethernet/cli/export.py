@@ -1,4 +1,4 @@
-"""`aethernet export`: weights in, ONNX files out, each held against the network it comes from where pictures are given."""
+"""`aethernet export`: weights in, ONNX files out, each compared with the network it comes from where pictures are given."""
 
 import argparse
 from dataclasses import dataclass

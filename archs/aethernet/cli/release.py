@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             f"passed ({record.budget}; {runtimes})" if record.passed else f"FAILED, not in the bundle: {record.problem}"
         )
         print(f"{record.file:<{width}}  {record.bytes / 1e6:6.2f} MB  {verdict}")
-    print(f"\n{len(report.held)} of {len(report.files)} files passed on {len(report.pictures)} pictures")
+    print(f"\n{len(report.kept)} of {len(report.files)} files passed on {len(report.pictures)} pictures")
     print(f"report: {released.folder / 'report.html'}")
     if not report.passed:
         kept = released.folder.name != args.out.resolve().name

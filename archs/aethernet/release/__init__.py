@@ -5,7 +5,7 @@ The walk of `aethernet release WEIGHTS`:
 2.  networks.py     the float weights, shown to fuse exactly, and the network on int8 grids: calibrated or fine-tuned
 3.  origin.py       licence, data and training: the experiment (experiment.py), or the header of the weights
 4.  products.py     which files these networks give
-5.  flow.py         float16's range, every file written, held against the network (verify), kept or not
+5.  flow.py         float16's range, every file written, compared with the network (verify), kept or not
 6.  latency.py      what passed is timed (bench)
 7.  records.py      all of it as data, report.json
 8.  bundle_card.py, page.py    for people: README.md (card.py), report.html (chart.py, crops.py, template/)

@@ -123,11 +123,11 @@ def _check(weights: str | Path, checkpoint: Checkpoint, precisions: Sequence[str
         )
     if settings.data and quantized and not settings.against:
         raise UsageError(
-            f"{weights} is of stage {stage}: --data holds the files against the float weights that it comes from, so name "
+            f"{weights} is of stage {stage}: --data compares the files with the float weights that it comes from, so name "
             "them with --against WEIGHTS"
         )
     if settings.against and not quantized:
-        raise UsageError("--against is for weights on int8 grids; files of float weights are held against these")
+        raise UsageError("--against is for weights on int8 grids; files of float weights are compared with these")
     if settings.against:
         differences = checkpoint.config.differences(read_checkpoint(settings.against).config)
         if differences:

@@ -149,7 +149,7 @@ def enlarge(
                 if progress is not None:
                     progress((number + 1) * len(plan.columns), plan.count, "windows")
                 yield padded.cropped(strip, first)
-        except EngineOutOfMemory as error:
+        except (EngineOutOfMemory, MemoryError) as error:
             windows = _smaller(windows, height, width, report, error)
         except UnusableOutputError as error:
             other = safer()
@@ -217,7 +217,7 @@ def _gather(
                             )
             report.passes, report.change = passes, means.change
             return means, windows
-        except EngineOutOfMemory as error:
+        except (EngineOutOfMemory, MemoryError) as error:
             windows = _smaller(windows, height, width, report, error)
 
 
@@ -225,7 +225,9 @@ def _smaller(windows: Windows, height: int, width: int, report: Report, error: B
     try:
         windows = windows.halved(height, width)
     except ValueError as reason:
-        raise EngineOutOfMemory(f"{error}; smaller windows are not possible: {reason}") from error
+        raise EngineOutOfMemory(
+            f"{str(error) or 'out of memory'}; smaller windows are not possible: {reason}"
+        ) from error
     rows, columns = windows.plan(height, width).window
     report.notes.append(f"out of memory: goes on with windows of {columns}x{rows}")
     return windows

@@ -18,6 +18,8 @@ OVERHEAD = 2.0
 UNKNOWN = 16_384
 """Bytes for each input pixel of a model that cannot be looked into: as four times our `tiny`."""
 PROBED_SIDE = 64
+USED = 2**29
+"""Of a process that has PyTorch loaded, about."""
 
 
 class LiveBytes(TorchDispatchMode):
@@ -73,8 +75,24 @@ def bytes_per_pixel(model: Model) -> int:
     return int(OVERHEAD * live.peak / side**2)
 
 
-def free_memory(device: str = "cpu") -> int | None:
-    """Bytes that are free on a device; None where the system does not tell."""
+def available_memory(limit: int | None = None) -> int | None:
+    """Bytes of main memory that pictures may take: what a limit of this process leaves, or a share of what is free."""
+    free = free_memory("cpu", limit)
+    return free if free is None or limit is not None else int(SHARE * free)
+
+
+def used_memory() -> int:
+    """Bytes of main memory that this process holds; a guess where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return USED
+
+
+def free_memory(device: str = "cpu", limit: int | None = None) -> int | None:
+    """Bytes that are free on a device; None where the system does not tell.
+
+    `limit` are the bytes of main memory that this process may hold in all.
+    """
     if device.startswith("cuda"):
         return torch.cuda.mem_get_info(device)[0]
     free = []
@@ -89,4 +107,6 @@ def free_memory(device: str = "cpu") -> int | None:
         )
     if not free and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         free.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    if limit is not None:
+        free.append(limit - used_memory())
     return max(0, min(free)) if free else None

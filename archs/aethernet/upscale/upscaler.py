@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from aethernet.data.picture.animation_writing import write_animation
 from aethernet.data.picture.bleed import bleed
 from aethernet.data.picture.formats import Output, output_format
 from aethernet.data.picture.picture import Animation, Frame, Picture
-from aethernet.data.picture.reading import read_picture
+from aethernet.data.picture.rows import FileRows
+from aethernet.data.picture.strips import Strips
+from aethernet.data.picture.strips_writing import write_strips
 from aethernet.data.picture.writing import write_picture
 from aethernet.errors import DataError, OutputError, UsageError
 from aethernet.progress import Progress
@@ -22,7 +24,8 @@ from aethernet.runtimes.session import Session
 from aethernet.upscale.engine import AUTO, Choice, choose_engine, with_fp32
 from aethernet.upscale.enlarge import ArraySource, Report, Source, Windows, enlarge
 from aethernet.upscale.halo import Halo, find_halo
-from aethernet.upscale.memory import SHARE, bytes_per_pixel, free_memory
+from aethernet.upscale.large import check_encoder, read_within, result_fits, source_of, with_opaque
+from aethernet.upscale.memory import SHARE, available_memory, bytes_per_pixel, free_memory
 
 DEFAULT_SCALE = 4
 BEST_FIRST = ("large", "medium", "small", "tiny")
@@ -57,6 +60,8 @@ class Upscaler:
             attentions make windows exact; two come close (`report.change` says how close).
         threads: of ONNX Runtime and OpenVINO; PyTorch has its own (`torch.set_num_threads`).
         pixels: input pixels of the work ahead, if known; `auto` weighs an export with it.
+        memory: bytes of main memory that this process is to stay within; by default half of what is free may be added.
+            Pictures that do not fit are read, enlarged and written by rows, with the same result.
 
     Attributes:
         report: what became of the last picture.
@@ -85,6 +90,7 @@ class Upscaler:
         passes: int = 2,
         threads: int | None = None,
         pixels: int | None = None,
+        memory: int | None = None,
     ) -> None:
         if tile != AUTO and not is_whole(tile, 1):
             raise UsageError(f"tile must be {AUTO} or a number of pixels, not {tile!r}")
@@ -92,6 +98,8 @@ class Upscaler:
             raise UsageError(f"halo must be a number of pixels, not {halo!r}")
         if not is_whole(passes, 1):
             raise UsageError(f"passes must be 1 or more, not {passes!r}")
+        if memory is not None and not is_whole(memory, 1):
+            raise UsageError(f"memory must be a number of bytes, not {memory!r}")
         self.model = find_model(model, scale)
         self.scale = self.model.scale
         self.choice: Choice = choose_engine(
@@ -99,6 +107,7 @@ class Upscaler:
         )
         self.halo: Halo = find_halo(self.model, self.choice.session, halo)
         self.report = Report()
+        self.memory = memory
         self._passes = passes
         self._side = None if tile == AUTO else int(tile)
         if self._side is not None and self._side <= 2 * self.halo.pixels:
@@ -181,7 +190,7 @@ class Upscaler:
             DataError: no usable picture, or a format that cannot hold the result.
             OutputError: the target exists, or cannot be written.
         """
-        opened = read_picture(path)
+        opened = self.read(path)
         saving = saving or Saving(format=_format_of(target))
         output = self.output(opened, saving)
         if target is None:
@@ -195,39 +204,65 @@ class Upscaler:
         saving = replace(saving, format=output.format, depth=output.depth)
         return notes + self.save(self.enlarged(opened, progress), opened, target, saving)
 
-    def output(self, opened: Picture | Animation, saving: Saving) -> Output:
+    def read(self, path: str | Path | bytes) -> Picture | Animation | FileRows:
+        """A picture file, a path or its content; by rows, where memory is too short for the whole. Raises as `file`."""
+        return read_within(path, available_memory(self.memory))
+
+    def output(self, opened: Picture | Animation | FileRows, saving: Saving) -> Output:
         """The format that a result will have; raises `DataError` where there is none that can hold it."""
         width, height = (side * self.scale for side in opened.size)
         if isinstance(opened, Animation):
             return output_format(
                 (width, height), source=opened.format, frames=opened.frames, format=saving.format, depth=8
             )
-        return output_format(
+        output = output_format(
             (width, height), source=opened.format, source_depth=opened.depth, alpha=opened.is_transparent,
             format=saving.format, depth=saving.depth,
         )  # fmt: skip
+        return check_encoder(output, (width, height), saving.format != "same", available_memory(self.memory))
 
-    def enlarged(self, opened: Picture | Animation, progress: Progress | None = None) -> "Picture | Iterator[Frame]":
-        """A picture enlarged, or the frames of an animation one after the other."""
-        if isinstance(opened, Picture):
+    def enlarged(
+        self, opened: Picture | Animation | FileRows, progress: Progress | None = None
+    ) -> "Picture | Strips | Iterator[Frame]":
+        """A picture enlarged; as strips, computed when they are taken, where memory is too short for the result; or the
+        frames of an animation one after the other."""
+        if isinstance(opened, Animation):
+            return self._frames(opened, progress)
+        if isinstance(opened, Picture) and result_fits(opened, self.scale, available_memory(self.memory)):
             return self.picture(opened, progress)
-        return self._frames(opened, progress)
+        return self.strips(opened, progress)
+
+    def strips(self, opened: Picture | FileRows, progress: Progress | None = None) -> Strips:
+        """As `picture`, its rows computed when they are taken."""
+        source = source_of(opened)
+        height, width, channels = source.shape
+        rows, has_alpha = self.rows(source, progress), channels in (2, 4)
+        if not has_alpha and (opened.has_alpha if isinstance(opened, FileRows) else opened.alpha is not None):
+            rows, channels = with_opaque(rows), channels + 1
+        return Strips(
+            rows, height * self.scale, width * self.scale, channels, source.dtype,
+            has_alpha, opened.depth, opened.format, opened.metadata, opened.notices,
+        )  # fmt: skip
 
     def save(
         self,
-        result: "Picture | Iterator[Frame]",
-        opened: Picture | Animation,
+        result: "Picture | Strips | Iterator[Frame]",
+        opened: Picture | Animation | FileRows,
         target: str | Path | IO[bytes],
         saving: Saving,
     ) -> list[str]:
         """Writes what `enlarged` gave."""
         try:
             if isinstance(opened, Animation):
-                assert not isinstance(result, Picture)
+                assert not isinstance(result, Picture | Strips)
                 notes = write_animation(target, opened, result, format=saving.format, quality=saving.quality)
             else:
-                assert isinstance(result, Picture)
-                notes = write_picture(target, result, format=saving.format, quality=saving.quality, depth=saving.depth)
+                assert isinstance(result, Picture | Strips)
+                how: dict[str, Any] = {"format": saving.format, "quality": saving.quality, "depth": saving.depth}
+                if isinstance(result, Strips):
+                    notes = write_strips(target, result, **how)
+                else:
+                    notes = write_picture(target, result, **how)
         except OSError as error:
             raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
         return list(notes)
@@ -254,7 +289,7 @@ class Upscaler:
         if self._side is not None or self.model.size is not None:
             return alone
         pictures = channels if self.model.in_channels == 1 else 1 + (channels in (2, 4))
-        free = free_memory(self.choice.session.device)
+        free = free_memory(self.choice.session.device, self.memory)
         most = None if free is None else max(1, int(SHARE * free / self._bytes_per_pixel / pictures))
         return with_pixels(alone, height, width, self.choice.preferred_pixels, most)
 

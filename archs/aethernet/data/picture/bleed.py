@@ -1,9 +1,22 @@
-"""Colour under transparent pixels: `bleed` spreads the visible one there, so that enlarging mixes nothing else into edges."""
+"""Colour under transparent pixels: `bleed` and `Bled` spread the visible one there, so that enlarging mixes nothing else into edges."""
+
+from typing import Protocol
 
 import numpy as np
 
 ROWS = 512
 """Of full size that are worked on at once, so that only they are held as floats."""
+COARSE = 8
+"""The part of the size that `Bled` holds; `ROWS` is a multiple."""
+
+
+class Rows(Protocol):
+    """A picture whose rows can be read, again and again."""
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+
+    def rows(self, first: int, last: int) -> np.ndarray: ...
 
 
 def bleed(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
@@ -27,14 +40,64 @@ def bleed(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     coarse = _fill(mean, weight)
     for top in range(0, len(color), ROWS):
         rows = slice(top, top + ROWS)
-        empty = alpha[rows] == 0
-        if not empty.any():
-            continue
-        spread = _doubled(coarse[top // 2 : (top + ROWS + 1) // 2])[: empty.shape[0], : empty.shape[1]]
-        if color.dtype.kind == "u":
-            spread = spread.round()
-        filled[rows][empty] = spread[empty].astype(color.dtype)
+        _put(filled[rows], alpha[rows], coarse[top // 2 : (top + ROWS + 1) // 2])
     return filled
+
+
+class Bled:
+    """A picture with alpha whose rows come with the colours that `bleed` gives.
+
+    Only a pyramid from an eighth of the size upwards is held, a fortieth of the picture's floats; what lies below is
+    computed anew for the rows that are asked for.
+
+    Args:
+        picture: gives rows (h, W, C) with alpha last, again and again; `shape` and `dtype` are the whole's.
+    """
+
+    def __init__(self, picture: Rows) -> None:
+        self.picture, self.shape, self.dtype = picture, picture.shape, picture.dtype
+        height, width, channels = picture.shape
+        coarse_shape = -(-height // COARSE), -(-width // COARSE)
+        mean, weight = np.empty((*coarse_shape, channels - 1), np.float32), np.empty(coarse_shape, np.float32)
+        for top in range(0, height, ROWS):
+            levels = self._levels(picture.rows(top, min(top + ROWS, height)))
+            place = slice(top // COARSE, top // COARSE + len(levels[-1][1]))
+            mean[place], weight[place] = levels[-1]
+        self._coarse = _fill(mean, weight) if weight.any() else None
+
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """(last - first, W, C)."""
+        if self._coarse is None:  # nothing is visible
+            return self.picture.rows(first, last)
+        start, stop = first // COARSE * COARSE, min(-(-last // COARSE) * COARSE, self.shape[0])
+        samples = self.picture.rows(start, stop)
+        if samples[:, :, -1].all():
+            return samples[first - start : last - start]
+        spread = self._coarse[start // COARSE : -(-stop // COARSE)]
+        for mean, weight in reversed(self._levels(samples)[:-1]):
+            spread = np.where(weight[:, :, None] > 0, mean, _doubled(spread)[: mean.shape[0], : mean.shape[1]])
+        samples = samples.copy()
+        _put(samples[:, :, :-1], samples[:, :, -1], spread)
+        return samples[first - start : last - start]
+
+    @staticmethod
+    def _levels(samples: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Means and weights of a half, a quarter and an eighth of the size."""
+        levels = [_halved(samples[:, :, :-1], samples[:, :, -1])]
+        while 2 ** len(levels) < COARSE:
+            levels.append(_halved(*levels[-1]))
+        return levels
+
+
+def _put(color: np.ndarray, alpha: np.ndarray, spread: np.ndarray) -> None:
+    """Colours of half the size into the empty pixels of (h, W, C)."""
+    empty = alpha == 0
+    if not empty.any():
+        return
+    full = _doubled(spread)[: empty.shape[0], : empty.shape[1]]
+    if color.dtype.kind == "u":
+        full = full.round()
+    color[empty] = full[empty].astype(color.dtype)
 
 
 def _fill(mean: np.ndarray, weight: np.ndarray) -> np.ndarray:

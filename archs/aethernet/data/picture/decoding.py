@@ -48,7 +48,7 @@ def file_bytes(source: str | Path | bytes, most_pixels: int) -> bytes:
             raise DataError(f"the file has more than {most >> 20:,} MB, which no picture of {most_pixels:,} pixels has")
     if not data:
         raise DataError("the file is empty")
-    if _is_cut_off(data):
+    if is_cut_off(data):
         raise DataError("the file is cut off: its end is missing")
     return data
 
@@ -181,11 +181,11 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _is_cut_off(data: bytes) -> bool:
+def is_cut_off(data: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end. Decoders fill the rest with grey and only warn."""
     if data[:2] == b"\xff\xd8":
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")  # end of image, start of (the last) scan
-    return data[:8] == png.SIGNATURE and b"IEND" not in data
+    return data[:8] == png.SIGNATURE and data.rfind(b"IEND") < 0
 
 
 def _grey_16(image: Image.Image) -> np.ndarray:

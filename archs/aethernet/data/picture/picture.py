@@ -99,16 +99,20 @@ def from_samples(samples: np.ndarray, metadata: Metadata, format: str, notices: 
     if channels not in (1, 2, 3, 4):
         raise DataError(f"it has {channels} channels: 1 to 4 can be used")
     colors = 1 if channels <= 2 else 3
-    if space_of(metadata.icc) not in (("grey", "RGB") if colors == 1 else ("RGB",)):  # grey with one of RGB is common
-        metadata = replace(metadata, icc=None)  # of another space than the pixels: nobody can use it
     return Picture(
         color=_own(samples[:, :, :colors]),
         alpha=_own(samples[:, :, colors]) if colors < channels else None,
         depth=8 * samples.dtype.itemsize,
         format=format,
-        metadata=metadata,
+        metadata=with_usable_profile(metadata, channels),
         notices=notices,
     )
+
+
+def with_usable_profile(metadata: Metadata, channels: int) -> Metadata:
+    """Without the profile, where it is of another space than the pixels: nobody can use it."""
+    usable = ("grey", "RGB") if channels <= 2 else ("RGB",)  # grey with one of RGB is common
+    return metadata if space_of(metadata.icc) in usable else replace(metadata, icc=None)
 
 
 def _own(img: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""The chunks of a PNG file: those that say what its pixels mean, read, dropped and put in; and pixels of 16 bits."""
+"""The chunks of a PNG file: those that say what its pixels mean, read, dropped and put in; and pixels in strips of rows."""
 
 import struct
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
@@ -15,6 +15,8 @@ COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """The header's number for grey, grey with alpha, RGB, RGBA, by channels."""
 
 GREY_ALPHA = COLOR_TYPES[2]
+
+CHANNELS = {number: channels for channels, number in COLOR_TYPES.items()}
 
 HEADER = 33  # signature and IHDR, which comes first
 STRIP = 2**22  # bytes of pixels that are packed at once
@@ -64,25 +66,38 @@ def with_chunks(data: bytes, added: Collection[tuple[bytes, bytes]]) -> Iterator
     yield memoryview(data)[HEADER:]
 
 
-def encode_16(samples: np.ndarray, added: Collection[tuple[bytes, bytes]], compression: int) -> Iterator[bytes]:
-    """(H, W, 1 to 4) uint16, alpha last, as a file in parts, with (type, content) before the pixels.
+def encode(
+    strips: Iterable[np.ndarray],
+    shape: tuple[int, int, int],
+    depth: int,
+    added: Collection[tuple[bytes, bytes]],
+    compression: int,
+) -> Iterator[bytes]:
+    """Strips (h, W, 1 to 4) of uint8 or uint16, alpha last, as a file in parts, with (type, content) before the pixels.
 
-    Pillow writes no 16 bits in colour, OpenCV none in grey with alpha.
+    Pillow writes no 16 bits in colour, OpenCV none in grey with alpha, and neither writes rows as they come.
+
+    Args:
+        shape: height, width and channels of the whole.
+        depth: 8 or 16.
     """
-    height, width, channels = samples.shape
+    height, width, channels = shape
     yield SIGNATURE
-    yield _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, COLOR_TYPES[channels], 0, 0, 0))
+    yield _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, COLOR_TYPES[channels], 0, 0, 0))
     yield from (_chunk(kind, content) for kind, content in added)
     packer = zlib.compressobj(compression)
-    rows = max(1, STRIP // (2 * width * channels))
-    for top in range(0, height, rows):
-        part = samples[top : top + rows].astype(">u2").view(np.uint8).reshape(-1, 2 * width * channels)
-        filtered = np.empty((part.shape[0], part.shape[1] + 1), np.uint8)
-        filtered[:, 0] = SUB
-        filtered[:, 1:] = part
-        filtered[:, 1 + 2 * channels :] -= part[:, : -2 * channels]
-        if packed := packer.compress(filtered.data):
-            yield _chunk(b"IDAT", packed)
+    pixel = channels * depth // 8
+    rows = max(1, STRIP // (width * pixel))
+    for strip in strips:
+        for top in range(0, len(strip), rows):
+            part = np.ascontiguousarray(strip[top : top + rows], dtype=">u2" if depth == 16 else np.uint8)
+            part = part.view(np.uint8).reshape(-1, width * pixel)
+            filtered = np.empty((part.shape[0], part.shape[1] + 1), np.uint8)
+            filtered[:, 0] = SUB
+            filtered[:, 1:] = part
+            filtered[:, 1 + pixel :] -= part[:, :-pixel]
+            if packed := packer.compress(filtered.data):
+                yield _chunk(b"IDAT", packed)
     yield _chunk(b"IDAT", packer.flush())
     yield _chunk(b"IEND", b"")
 

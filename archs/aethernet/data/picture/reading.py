@@ -45,7 +45,7 @@ def read_picture(source: str | Path | bytes, *, most_pixels: int = MOST_PIXELS) 
         return from_samples(tiff.decode(data), metadata_of_tiff(tiff.tags_of(data)), "TIFF")
     if is_animated(image):
         return animation_of(image, data)
-    _refuse_pages(image)
+    refuse_pages(image)
     mode, format = image.mode, "JPEG" if image.format == "MPO" else str(image.format)
     colorspace = space_of(image.info.get("icc_profile"))
     samples = decode_opened(image, data, managed=True)
@@ -67,7 +67,7 @@ def _grey_if_all_is(samples: np.ndarray) -> np.ndarray:
     return samples
 
 
-def _refuse_pages(image) -> None:
+def refuse_pages(image) -> None:
     """Pages that are small versions of another one (thumbnails, pyramids) do not count."""
     if image.format != "TIFF":
         return

@@ -22,8 +22,8 @@ ICC, XMP = 34675, 700
 WHITE_IS_ZERO = 0
 CONTIGUOUS = 1
 UNSIGNED = 1
-UNSPECIFIED, PREMULTIPLIED = 0, 1
-"""What the tag of extra samples says of a channel behind the colours: none of ours, alpha already multiplied in."""
+UNSPECIFIED, PREMULTIPLIED, UNASSOCIATED = 0, 1, 2
+"""What the tag of extra samples says of a channel behind the colours: none of ours, alpha already multiplied in, alpha."""
 
 DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
 """Tags of text: title, maker, model, software, date, artist, copyright."""

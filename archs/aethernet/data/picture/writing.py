@@ -12,8 +12,9 @@ from PIL import Image
 from aethernet.checks import is_whole
 from aethernet.data.picture import exif, png, tiff_writing
 from aethernet.data.picture.color import space_of, to_srgb
-from aethernet.data.picture.formats import output_format
+from aethernet.data.picture.formats import Output, output_format
 from aethernet.data.picture.picture import Metadata, Picture
+from aethernet.data.picture.strips import Strips
 from aethernet.errors import DataError, UsageError, one_line
 from aethernet.files import atomic_path
 
@@ -50,14 +51,7 @@ def write_picture(
         DataError: the format cannot hold the picture; `output_format` tells it beforehand, and what to take instead.
         OSError: the disk does not take it.
     """
-    output = output_format(
-        picture.size, source=picture.format, source_depth=picture.depth, alpha=picture.is_transparent,
-        format=format, depth=depth,
-    )  # fmt: skip
-    if format == "same" and output.notice and output.format == "png" and picture.format != "PNG":
-        raise DataError(f"{output.notice}: ask for it, format png")
-    if quality is not None and not (is_whole(quality, 1) and quality <= 100):
-        raise UsageError(f"quality must be a whole number from 1 to 100, not {quality!r}")
+    output = settled(picture, format, quality, depth)
     notices = [output.notice] if output.notice else []
     color = as_depth(picture.color, output.depth)
     alpha = None if picture.alpha is None or output.format == "jpg" else as_depth(picture.alpha, output.depth)
@@ -72,6 +66,19 @@ def write_picture(
     return tuple(notices)
 
 
+def settled(picture: Picture | Strips, format: str, quality: int | None, depth: int | str) -> Output:
+    """The format to write a picture in; raises as `write_picture` does."""
+    output = output_format(
+        picture.size, source=picture.format, source_depth=picture.depth, alpha=picture.is_transparent,
+        format=format, depth=depth,
+    )  # fmt: skip
+    if format == "same" and output.notice and output.format == "png" and picture.format != "PNG":
+        raise DataError(f"{output.notice}: ask for it, format png")
+    if quality is not None and not (is_whole(quality, 1) and quality <= 100):
+        raise UsageError(f"quality must be a whole number from 1 to 100, not {quality!r}")
+    return output
+
+
 def save_with_pillow(
     file: IO[bytes],
     image: Image.Image,
@@ -79,11 +86,15 @@ def save_with_pillow(
     format: str,
     quality: int | None,
     notices: list[str],
+    size: tuple[int, int] | None = None,
     **options: object,
 ) -> None:
-    """Writes 8 bits as JPEG, WebP or AVIF, and adds to `notices` what could not be kept. Raises `DataError`."""
+    """Writes 8 bits as JPEG, WebP or AVIF, and adds to `notices` what could not be kept. Raises `DataError`.
+
+    `size` is what EXIF says, by default the image's.
+    """
     image, icc = _in_space_of(image, metadata.icc, format)
-    block = None if metadata.exif is None else exif.PREFIX + exif.resized(metadata.exif, *image.size)
+    block = None if metadata.exif is None else exif.PREFIX + exif.resized(metadata.exif, *(size or image.size))
     packet = metadata.xmp
     if format == "jpg":
         if block and len(block) > SEGMENT:
@@ -131,7 +142,8 @@ def _png(color: np.ndarray, alpha: np.ndarray | None, metadata: Metadata) -> Ite
     """The file in parts."""
     added = png_chunks(metadata, (color.shape[1], color.shape[0]))
     if color.dtype == np.uint16:
-        return png.encode_16(color if alpha is None else np.dstack([color, alpha]), added, PNG_COMPRESSION)
+        samples = color if alpha is None else np.dstack([color, alpha])
+        return png.encode([samples], samples.shape, 16, added, PNG_COMPRESSION)
     buffer = io.BytesIO()
     pillow_image(color, alpha).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
     return png.with_chunks(buffer.getvalue(), added)
