@@ -1,11 +1,9 @@
 """`aethernet release`: one checkpoint in, a folder of verified files out."""
 
 import argparse
-import contextlib
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
+from aethernet.cli.interruption import ended_like_interrupted
 from aethernet.flags import add_flags, with_options
 from aethernet.release.settings import Settings
 
@@ -52,13 +50,3 @@ def run(args: argparse.Namespace) -> int:
     if not released.data_is_stated:
         print("the model card names no training data: give --data-note")
     return 0 if report.passed else 1
-
-
-@contextlib.contextmanager
-def ended_like_interrupted() -> Iterator[None]:
-    """A polite kill (SIGTERM) inside the block cleans up as Ctrl-C does."""
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)

@@ -8,9 +8,10 @@ import numpy as np
 
 from aethernet.data.bicubic import bicubic_upscale
 from aethernet.data.picture.color import space_of
+from aethernet.data.picture.depth import as_depth
 from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.data.picture.reading import read_picture
-from aethernet.data.picture.writing import as_depth, write_picture
+from aethernet.data.picture.writing import write_picture
 from aethernet.data.pictures import find_pictures
 from aethernet.errors import DataError, OutputError
 from aethernet.plots.detail import most_detailed
