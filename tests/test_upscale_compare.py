@@ -9,6 +9,7 @@ from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.data.picture.reading import read_picture
 from aethernet.data.pictures import write_png
 from aethernet.errors import DataError, OutputError
+from aethernet.files import atomic_path
 from aethernet.plots.panels import Row, fitted, framed, side_by_side
 from aethernet.quality.metrics import y_psnr, y_psnr_ssim
 from aethernet.upscale import compare
@@ -150,4 +151,8 @@ def test_a_run_writes_one_beside_each_result(tmp_path):
     assert comparing("other.png", tmp_path / "other.png", source, result) == [f"no original of it in {tmp_path / 'hr'}"]
     problems = compare.Comparing("net", tmp_path / "nowhere")("other.png", tmp_path / "third.png", source, result)
     assert len(problems) == 1 and problems[0].startswith("no comparison: ")
-    assert compare.Comparing("net", force=True)("photo.png", tmp_path / "photo.png", source, result) == []
+    with atomic_path(tmp_path / "photo_compare.png") as left:
+        left.write_bytes(b"half")
+        assert compare.Comparing("net", force=True)("photo.png", tmp_path / "photo.png", source, result) == []
+        assert not left.exists()
+        left.write_bytes(b"of another")

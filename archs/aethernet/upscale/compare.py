@@ -14,6 +14,7 @@ from aethernet.data.picture.reading import read_picture
 from aethernet.data.picture.writing import write_picture
 from aethernet.data.pictures import find_pictures
 from aethernet.errors import DataError, OutputError
+from aethernet.files import temporaries
 from aethernet.plots.detail import most_detailed
 from aethernet.plots.panels import Row, fitted, framed, magnified, side_by_side
 from aethernet.quality.metrics import y_psnr
@@ -144,6 +145,8 @@ class Comparing:
         path = comparison_path(target)
         if self._taken.setdefault(path, Path(target)) != Path(target):  # photo.png beside photo.jpg
             path = path.with_stem(f"{Path(target).stem}_{Path(target).suffix.removeprefix('.')}_compare")
+        for left in temporaries(path.parent, [path.name]):  # by a killed process, for the result is this one's to make
+            left.unlink(missing_ok=True)
         if path.exists() and not self._force:
             return [f"{path} exists and is kept; --force overwrites it"]
         scale, notes, original = result.size[0] // lr.size[0], [], None
