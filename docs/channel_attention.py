@@ -1,14 +1,15 @@
 """How much the windows of a network with channel attention differ from the whole picture, by passes and by halo.
 
-    python docs/channel_attention.py WEIGHTS PICTURE [--side 256 --core 128 --halos 16 32 64 96 --threads 1]
+    python docs/channel_attention.py WEIGHTS PICTURE [--side 256 --core 128 --halo 32 --halos 16 32 64 96 --passes 4
+        --strength 1 --threads 1]
 
-The middle of the picture, `side` pixels wide and high, is enlarged as a whole, then with the means of a pass over it, of two,
-and so on; then in windows that take `core` pixels each, with the means of the whole picture and several halos.
+The middle of the picture, `side` pixels wide and high, is enlarged as a whole, then with the means of a pass over its windows,
+of two, and so on, windows of `core` pixels with a `halo`; then in windows with exact means and several halos.
+`strength` multiplies both layers of every attention, which a short training leaves near their beginnings: a harder case.
 docs/upscale.md has the outcome.
 """
 
 import argparse
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,21 +18,25 @@ from torch import Tensor
 from aethernet.checkpoint.checkpoint import load_network
 from aethernet.conditions import measurement_conditions
 from aethernet.data.pictures import middle, read_rgb
+from aethernet.network.blocks import ChannelAttention
 from aethernet.network.network import AetherNet
 from aethernet.network.picture_means import PictureMeans
 from aethernet.quality.evaluation import to_batch
 from aethernet.tables import markdown_table
 from aethernet.upscale.tiles import Plan, spans
 
-SHOWN = (1, 2, 3, 4, 6, 8)
+
+def plan(side: int, core: int, halo: int) -> Plan:
+    """Windows with a halo where they meet; the picture's own edges need none."""
+    axis = spans(side, min(side, core + halo), halo)
+    return Plan(axis, axis)
 
 
-def windows(network: AetherNet, x: Tensor, core: int, halo: int) -> Tensor:
+def enlarged(network: AetherNet, x: Tensor, core: int, halo: int) -> Tensor:
     """The picture computed in windows, with the means that are applied, or each with its own."""
     side, scale = x.shape[-1], network.config.scale
-    plan = Plan(*[spans(side, min(side, core + halo), halo)] * 2)  # the picture's own edges need no halo
     out = torch.empty(1, 3, side * scale, side * scale)
-    for row, column in plan:
+    for row, column in plan(side, core, halo):
         part = network(x[:, :, row.start : row.stop, column.start : column.stop])
         top, left = (row.first - row.start) * scale, (column.first - column.start) * scale
         bottom, right = (row.last - row.start) * scale, (column.last - column.start) * scale
@@ -40,28 +45,50 @@ def windows(network: AetherNet, x: Tensor, core: int, halo: int) -> Tensor:
     return out
 
 
-def row(name: str, out: Tensor, whole: Tensor, change: float | None = None) -> list[str]:
+def gather(means: PictureMeans, x: Tensor, windows: Plan) -> None:
+    """One pass."""
+    with means.gathering():
+        for row, column in windows:
+            window = x[:, :, row.start : row.stop, column.start : column.stop]
+            rows, columns = (
+                slice(row.first - row.start, row.last - row.start),
+                slice(column.first - column.start, column.last - column.start),
+            )
+            means.gather(window, rows, columns)
+
+
+def line(name: str, out: Tensor, whole: Tensor, change: float | None = None) -> list[str]:
     levels = (out.clamp(0, 1) - whole.clamp(0, 1)).abs() * 255
     changed = ((out.clamp(0, 1) * 255).round() != (whole.clamp(0, 1) * 255).round()).float().mean()
-    said = "" if change is None else f"{change:.1e}"
-    print(name, f"{levels.max():.2g}", f"{100 * changed:.2g}", said, flush=True)
-    return [name, f"{levels.max():.2g}", f"{levels.mean():.1e}", f"{100 * changed:.2g} %", said]
+    said = "" if change is None else f"{change:.0e}"
+    found = [name, f"{levels.max():.2g}", f"{levels.mean():.0e}", f"{100 * changed:.2g} %", said]
+    print(*found, flush=True)
+    return found
 
 
 @torch.inference_mode()
-def measure(network: AetherNet, x: Tensor, core: int, halos: Sequence[int]) -> list[list[str]]:
-    side = x.shape[-1]
-    means, whole = PictureMeans(network), network(x)
-    rows = [row(f"no pass, halo {halos[-1]}", windows(network, x, core, halos[-1]), whole)]
-    for number in range(1, means.count + 1):
-        with means.gathering():
-            means.gather(x, slice(0, side), slice(0, side))
-        if number in SHOWN or number == means.count:
-            with means.applied():
-                rows.append(row(f"{number} pass{'es' * (number > 1)}", network(x), whole, means.change))
-    with means.applied():
-        rows += [row(f"exact means, halo {halo}", windows(network, x, core, halo), whole) for halo in halos]
-    return rows
+def measure(network: AetherNet, x: Tensor, args: argparse.Namespace) -> list[list[str]]:
+    whole, means = network(x), PictureMeans(network)
+    lines = [line("each window's own means", enlarged(network, x, args.core, args.halo), whole)]
+    for number in range(1, min(args.passes, means.count) + 1):
+        gather(means, x, plan(args.side, args.core, args.halo))
+        with means.applied():
+            lines.append(line(f"means of {number} pass{'es' * (number > 1)}", network(x), whole, means.change))
+    exact = PictureMeans(network)
+    gather(exact, x, plan(args.side, args.side, 0))
+    with exact.applied():
+        lines += [
+            line(f"exact means, halo {halo}", enlarged(network, x, args.core, halo), whole) for halo in args.halos
+        ]
+    return lines
+
+
+@torch.no_grad()
+def strengthen(network: AetherNet, factor: float) -> None:
+    for module in network.modules():
+        if isinstance(module, ChannelAttention):
+            module.squeeze.weight.mul_(factor)
+            module.excite.weight.mul_(factor)
 
 
 def main() -> None:
@@ -70,15 +97,24 @@ def main() -> None:
     parser.add_argument("picture", metavar="PICTURE")
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--core", type=int, default=128)
+    parser.add_argument("--halo", type=int, default=32)
     parser.add_argument("--halos", type=int, nargs="+", default=[16, 32, 64, 96])
+    parser.add_argument("--passes", type=int, default=4)
+    parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     network = load_network(args.weights, stage="fused")
+    strengthen(network, args.strength)
     picture = middle(read_rgb(args.picture)[0], args.side, args.side)
-    rows = measure(network, torch.from_numpy(to_batch(picture, 3)), args.core, args.halos)
+    lines = measure(network, torch.from_numpy(to_batch(picture, 3)), args)
     print()
-    print(markdown_table(["against the whole picture", "most, levels", "mean", "pixels that differ", "change"], rows))
+    print(
+        markdown_table(
+            ["against the whole picture", "most, levels", "mean", "pixels that differ", "last change of a weight"],
+            lines,
+        )
+    )
     size = (
         f"{network.config.title}, radius {network.convolution_radius}, {args.side}x{args.side}, windows of {args.core}"
     )
