@@ -416,6 +416,20 @@ def test_pipes_carry_pictures_alone(pipe, upscale):
     assert code == 0 and Image.open(io.BytesIO(out)).format == "WEBP" and "in PyTorch on cpu" in said
 
 
+def test_comparisons_lie_beside_results(upscale):
+    write("in/a.png", "in/below/b.png", size=(20, 30))
+    write("hr/a.png", size=(40, 60))
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(
+        "in/c.gif", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")]
+    )
+    code, said = upscale("in", "-o", "out", "--original", "hr")
+    assert code == 0 and "no original of it in hr" in said and "no comparison: it is made of still pictures" in said
+    assert sorted(contents(Path("out"))) == ["a.png", "a_compare.png", "below/b.png", "below/b_compare.png", "c.gif"]
+    before = contents(Path("out"))
+    assert upscale("in", "-o", "out", "--compare")[0] == 0 and contents(Path("out")) == before
+    assert upscale("in/a.png", "--original", "nowhere")[0] == 1 and not Path("in/a_x2.png").exists()
+
+
 def test_pipes_refuse_what_has_no_name(pipe, monkeypatch):
     write("a.png")
     content = Path("a.png").read_bytes()
@@ -425,6 +439,7 @@ def test_pipes_refuse_what_has_no_name(pipe, monkeypatch):
         (("-", "-o", "folder"), "give a file in folder"),
         (("-", "-o", "a.png"), "a.png exists"),
         (("-", "--suffix", "x"), "leave them out"),
+        (("-", "--compare"), "leave them out"),
         (("-", "-o", "b.png", "--format", "jpg"), "two formats"),
     ):
         code, out, said = pipe(content, *args)

@@ -43,6 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--quality", type=percent, metavar="1-100", help="of JPEG, WebP (100: without loss) and AVIF")
     files.add_argument("--depth", choices=("8", "16", "same"), default="same", help="bits a sample (default: the source's)")  # fmt: skip
     files.add_argument("--suffix", metavar="TEXT", help="behind the names (default: _x4, by scale, for results beside their sources)")  # fmt: skip
+    files.add_argument("--compare", action="store_true", help="also write a picture of bicubic and the network side by side, as in photo_x4_compare.png")  # fmt: skip
+    files.add_argument("--original", type=Path, metavar="FILE|DIR", help="what was reduced, for the comparison, with PSNR")  # fmt: skip
     windows = parser.add_argument_group("windows, in which large pictures are computed")
     windows.add_argument("--tile", type=tile, default="auto", metavar="auto|N", help="pixels a side at most; the result is the same (default: by memory)")  # fmt: skip
     windows.add_argument("--halo", type=whole, metavar="N", help="pixels around a window (default: what the network sees)")  # fmt: skip
@@ -79,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
 def enlarge(args: argparse.Namespace) -> int:
     from aethernet.cli.progress import PictureBar, status
     from aethernet.tables import write_json
+    from aethernet.upscale.compare import Comparing
     from aethernet.upscale.folders import plan_tasks
     from aethernet.upscale.pipeline import settle, upscale_tasks
     from aethernet.upscale.processes import this_process
@@ -86,6 +89,8 @@ def enlarge(args: argparse.Namespace) -> int:
     from aethernet.upscale.upscaler import find_model
 
     start = time.time()
+    if args.original is not None and not args.original.exists():
+        raise UsageError(f"--original {args.original}: there is no such file or folder")
     process = this_process()
     voice = Voice(args.quiet or process.rank > 0)
     with status("looking for pictures", args.quiet):
@@ -100,10 +105,18 @@ def enlarge(args: argparse.Namespace) -> int:
             upscaler = open_upscaler(args, model, process, sum(task.pixels for task in rest))
         voice.say(sentence(upscaler))
         computing = time.time()
+        is_compared = args.compare or args.original is not None
+        beside = Comparing(model.label, args.original, force=args.force) if is_compared else None
         with PictureBar(rest, args.quiet or process.rank > 0) as bar:
             voice.write = bar.write
             for result in upscale_tasks(
-                upscaler, rest, saving=saving_of(args), since=since, process=process, progress=bar.picture
+                upscaler,
+                rest,
+                saving=saving_of(args),
+                since=since,
+                process=process,
+                progress=bar.picture,
+                beside=beside,
             ):
                 bar.finished(result.task)
                 voice.tell(upscaler, result, len(tasks) <= NAMED)
@@ -159,8 +172,8 @@ def through_a_pipe(args: argparse.Namespace) -> int:
 
     if len(args.inputs) > 1:
         raise UsageError("- stands for one picture: give no other input")
-    if args.suffix is not None or args.json is not None:
-        raise UsageError("--suffix and --json are for files: leave them out with -")
+    if args.suffix is not None or args.json is not None or args.compare or args.original is not None:
+        raise UsageError("--suffix, --json, --compare and --original are for files: leave them out with -")
     target = None if args.out in (None, PIPE) else Path(args.out)
     saving = saving_of(args)
     if target is not None:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from aethernet.data.picture.picture import Animation, Picture
@@ -36,6 +37,8 @@ POLL = 0.5
 """Seconds between two looks at what other processes are at."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
+Beside = Callable[[Path, Path, Picture, Picture], list[str]]
+"""Called with the paths of a source and its result and with both pictures; returns what the user should know."""
 Outcome = Literal["enlarged", "present", "elsewhere", "failed", "left"]
 
 
@@ -90,6 +93,7 @@ def upscale_tasks(
     since: float | None = None,
     process: Process | None = None,
     progress: Callable[[Task], Progress] | None = None,
+    beside: Beside | None = None,
 ) -> Iterator[Result]:
     """Enlarges pictures; gives a result for each, in the order in which they are finished, and raises for none.
 
@@ -102,10 +106,11 @@ def upscale_tasks(
         since: results that are older, as `time.time()` counts, are made again; by default none that exist.
         process: which of several processes this one is.
         progress: makes the callback for one picture.
+        beside: makes more of each still picture that is in memory as a whole, before its result is written.
     """
     waiting = (process or Process()).in_order(tasks)
     with Claims() as claims:
-        pipeline = Pipeline(upscaler, saving or Saving(), claims, since, progress)
+        pipeline = Pipeline(upscaler, saving or Saving(), claims, since, progress, beside)
         while waiting:
             yield from pipeline.run(waiting)
             waiting, pipeline.elsewhere = pipeline.elsewhere, []
@@ -138,10 +143,11 @@ class Pipeline:
         claims: Claims,
         since: float | None = None,
         progress: Callable[[Task], Progress] | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.elsewhere: list[Task] = []
         self._upscaler, self._saving, self._claims = upscaler, saving, claims
-        self._since, self._progress = since, progress
+        self._since, self._progress, self._beside = since, progress, beside
         # A CPU that computes has no time for more; a GPU is faster than one reader.
         self._workers = 1 if upscaler.choice.session.device == "cpu" else min(READERS_FOR_A_GPU, cores())
         free = free_memory()
@@ -230,17 +236,22 @@ class Pipeline:
         enlarged = self._upscaler.enlarged(opened, progress)
         if isinstance(enlarged, Picture):
             result = Result(task, "enlarged", "", tuple(notes), time.perf_counter() - start, self._upscaler.report)
-            self._writing[self._writers.submit(self._write, result, enlarged, saving)] = WRITING * _bytes(enlarged)
+            source = opened if isinstance(opened, Picture) else None
+            writing = self._writers.submit(self._write, result, source, enlarged, saving)
+            self._writing[writing] = WRITING * _bytes(enlarged)
             return None
+        if self._beside:
+            notes.append("no comparison: it is made of still pictures whose result fits into memory")
         notes += self._upscaler.save(enlarged, opened, task.target, saving)
         self._claims.release(task.target)
         return Result(task, "enlarged", "", tuple(notes), time.perf_counter() - start, self._upscaler.report)
 
-    def _write(self, result: Result, picture: Picture, saving: Saving) -> Result:
+    def _write(self, result: Result, source: Picture | None, picture: Picture, saving: Saving) -> Result:
         task = result.task
         try:
+            more = self._beside(task.source, task.target, source, picture) if self._beside and source else []
             notes = self._upscaler.save(picture, picture, task.target, saving)
-            return replace(result, notes=tuple(dict.fromkeys([*result.notes, *notes])))
+            return replace(result, notes=tuple(dict.fromkeys([*result.notes, *notes, *more])))
         except Exception as error:
             return self._failed(task, error)
         finally:
