@@ -88,7 +88,7 @@ def test_a_file_over_budget_is_not_left(folder, tmp_path, capsys):
     assert (tmp_path / "aether_custom_x2_int8_ort.onnx").read_bytes() == b"older"
 
 
-def test_weights_of_stage_int8_are_held_against_the_float_ones(folder, tmp_path):
+def test_weights_of_stage_int8_are_compared_with_the_float_ones(folder, tmp_path):
     base = ["--data", "pictures", "--against", "float.pth", "--max-drop", "3", "--target", "openvino"]
     assert export(folder, "int8.pth", tmp_path, *base) == 0
     assert names(tmp_path) == ["aether_custom_x2_int8_openvino.onnx"]

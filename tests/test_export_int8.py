@@ -2,6 +2,7 @@
 
 import copy
 from collections import Counter
+from typing import get_args
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from helpers.onnx_files import decibel, onnx, properties, run, session
 from aethernet import AetherNet, aether_custom
 from aethernet.errors import StageError, UsageError
 from aethernet.export.onnx import export_onnx
-from aethernet.export.qdq import TARGETS
+from aethernet.export.qdq import TARGETS, TargetName
 from aethernet.quantization.fake import RoundedConv2d
 from aethernet.quantization.ranges import set_ranges
 
@@ -105,6 +106,10 @@ def test_openvino_equals_the_reference(tmp_path, fields):
     for count, height, width in SIZES:
         x = picture(count, 3, height, width)
         assert decibel(compiled(x.numpy())[0], integers(x).numpy()) >= 50
+
+
+def test_the_targets_are_those_of_their_type():
+    assert tuple(TARGETS) == get_args(TargetName)
 
 
 def test_the_file_says_what_it_is(tmp_path, monkeypatch):

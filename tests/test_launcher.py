@@ -3,15 +3,18 @@
 import os
 import pickle
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.networks import randomise
 from helpers.training import (
     PATIENCE,
     environment,
@@ -22,12 +25,16 @@ from helpers.training import (
     write_options,
     write_pairs,
 )
+from PIL import Image
 
-from aethernet import cli
+from aethernet import AetherConfig, AetherNet, cli, write_checkpoint
+from aethernet.data.bicubic import bicubic_downsample
+from aethernet.data.embedded import embedded_pictures
 from aethernet.errors import MissingDependencyError, OptionError
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.basicsr.data.samples import SeededSamples
 from aethernet.integrations.basicsr.pipeline import launcher, option_file
+from aethernet.quality.scores import measure_quality
 
 # Refusals, before BasicSR is imported
 
@@ -169,6 +176,37 @@ def test_training_and_testing_stay_below_the_current_folder(tmp_path):
     assert result.returncode == 1, "a second run of this name would move the first one away"
     assert "aethernet train: error: " in result.stderr
     assert sorted(home.rglob("*")) == before
+
+
+@needs_basicsr
+def test_turned_pictures_measure_alike_in_testing_and_in_bench(tmp_path):
+    """Square pictures stored lying on their side: who does not turn them measures another picture of the same size."""
+    config = AetherConfig(scale=2, width=8, depths=(1, 1), kernel_size=5, norm_freeze_iter=20)
+    write_checkpoint(tmp_path / "net.pth", randomise(AetherNet(config)))
+    upright = embedded_pictures("val")["chelsea"][:96, 100:196]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    opt = tiny_options(tmp_path, name="turned", **{"path:pretrain_network_g": str(tmp_path / "net.pth")})
+    plain, opt["datasets"] = opt["datasets"]["val"], {}
+    sets = {"upright.png": {}, "lying.png": {"exif": exif}, "lying.webp": {"exif": exif, "lossless": True}}
+    if int(cv2.__version__.split(".")[0]) < 5:
+        del sets["lying.webp"]  # which earlier ones do not turn
+    for number, (name, how) in enumerate(sets.items(), start=1):
+        folders = tmp_path / name / "HR", tmp_path / name / "LR"
+        for folder, img in zip(folders, (upright, bicubic_downsample(upright, 2)), strict=True):
+            folder.mkdir(parents=True)
+            stored = np.rot90(img) if "exif" in how else img
+            Image.fromarray(np.ascontiguousarray(stored)).save(folder / f"a{Path(name).suffix}", **how)
+        roots = {"dataroot_gt": str(folders[0]), "dataroot_lq": str(folders[1])}
+        opt["datasets"][f"test_{number}"] = {**plain, **roots, "name": Path(name).stem + str(number)}
+    run_aethernet("test", "-opt", write_options(opt, tmp_path / "turned.yml"), cwd=tmp_path)
+    (log,) = tmp_path.glob("results/turned/*.log")
+    tested = [float(found) for found in re.findall(r"# psnr: ([\d.]+)", log.read_text())]
+
+    hr, lr = ([tmp_path / name / kind for name in sets] for kind in ("HR", "LR"))
+    measured = [score.mean.psnr for score in measure_quality([str(tmp_path / "net.pth")], hr, lr=lr).scores]
+    assert len(tested) == len(sets) and len(set(tested)) == 1
+    assert measured == pytest.approx(tested, abs=1e-3)  # BasicSR prints four places, of Y in float32
 
 
 @needs_basicsr

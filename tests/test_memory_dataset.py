@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.training import needs_basicsr, tiny_options, write_pairs
+from helpers.training import needs_basicsr, preflight_problems, tiny_options, write_pairs
 
 from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.synthetic import synthetic_picture
@@ -20,7 +20,6 @@ pytestmark = needs_basicsr
 
 if importlib.util.find_spec("basicsr") is not None:
     compat.apply()
-    from aethernet.integrations.basicsr import preflight
 
 FLIPS = {"use_hflip": True, "use_rot": True}
 
@@ -209,18 +208,6 @@ def memory_options(place, **changes) -> dict:
     return opt
 
 
-def problems(place, opt) -> str:
-    for name, section in opt["datasets"].items():  # as BasicSR enters them
-        section |= {"phase": name, "scale": opt["scale"]}
-    opt = {**opt, "auto_resume": False, "dist": False, "rank": 0, "world_size": 1, "is_train": True}
-    opt["path"] = {**opt["path"], "experiments_root": str(place / "experiments" / "tiny"), "training_states": "x"}
-    try:
-        preflight.check(opt, place, is_train=True)
-    except OptionError as error:
-        return str(error)
-    return ""
-
-
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -239,16 +226,18 @@ def problems(place, opt) -> str:
 )
 def test_the_check_before_training(place, changes, expected):
     opt = memory_options(place, **changes)
-    found = problems(place, opt)
+    found = preflight_problems(place, opt)
     assert (expected in found) if expected else not found
 
 
 def test_the_check_counts_usable_pictures_and_compares_pairs(place):
     write(place / "gt" / "small.png", synthetic_picture(0, 12))
-    assert "more than the 6 pictures" in problems(place, memory_options(place, batch_size_per_gpu=7))
+    assert "more than the 6 pictures" in preflight_problems(place, memory_options(place, batch_size_per_gpu=7))
     (place / "gt" / "small.png").unlink()
     write(place / "gt" / "00.png", synthetic_picture(0, 40))
-    assert "00.png is 16x16 and its HR picture 40x40" in problems(place, memory_options(place, dataroot_lq="lq"))
+    assert "00.png is 16x16 and its HR picture 40x40" in preflight_problems(
+        place, memory_options(place, dataroot_lq="lq")
+    )
 
 
 # Which patches

@@ -30,6 +30,7 @@ LAYERS = (
             "conditions",
             "errors",
             "files",
+            "flags",
             "machine",
             "optional",
             "progress",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
+from helpers.training import needs_basicsr, preflight_problems, run_aethernet, tiny_options, write_options, write_pairs
 
-from aethernet.errors import CheckpointError, ConfigError, OptionError
+from aethernet.errors import CheckpointError, ConfigError
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.peers import build_trainable, build_with_weights
 from aethernet.runtimes.models import resolve_model
@@ -17,7 +17,6 @@ pytestmark = needs_basicsr
 
 if importlib.util.find_spec("basicsr") is not None:
     compat.apply()
-    from aethernet.integrations.basicsr import preflight
 
 needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
 
@@ -70,16 +69,6 @@ def random_weights(network: torch.nn.Module) -> None:
 def peer_options(place: Path, network: object, **changes) -> dict:
     write_pairs(place)
     return tiny_options(place, network_g={"type": "aether_peer", "network": network}, **changes)
-
-
-def problems(place: Path, opt: dict) -> str:
-    opt = {**opt, "auto_resume": False, "dist": False, "rank": 0, "world_size": 1, "is_train": True}
-    opt["path"] = {**opt["path"], "experiments_root": str(place / "experiments"), "training_states": "x"}
-    try:
-        preflight.check(opt, place, is_train=True)
-    except OptionError as error:
-        return str(error)
-    return ""
 
 
 @needs_spandrel
@@ -189,14 +178,14 @@ def test_checkpoints_that_do_not_fit(tmp_path):
     ],
 )
 def test_the_check_before_training(place, network, expected):
-    found = problems(place, peer_options(place, network))
+    found = preflight_problems(place, peer_options(place, network))
     assert re.search(expected, found) if expected else not found
 
 
 def test_the_check_names_unknown_and_missing_arguments(place):
     opt = peer_options(place, COMPACT)
     opt["network_g"] = {"type": "aether_peer", "upscale": 2}
-    found = problems(place, opt)
+    found = preflight_problems(place, opt)
     assert "network_g: upscale: aether_peer has no such argument" in found
     assert "network_g: network: is missing" in found
 

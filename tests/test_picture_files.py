@@ -11,6 +11,7 @@ import tifffile
 from helpers import picture_files as make
 from PIL import Image, features
 
+from aethernet.data.picture.depth import as_depth
 from aethernet.data.picture.formats import FORMATS, output_format
 from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.data.picture.reading import read_picture
@@ -215,6 +216,22 @@ def test_ink_becomes_colour_through_its_profile():
     assert cyan[0] < 60 and 90 < cyan[1] < 160 and 140 < cyan[2] < 220  # what CIELAB (45, -20, -40) looks like
 
 
+def test_what_is_left_out_is_told():
+    first, second = (Image.new("RGB", (8, 8), color) for color in ("red", "blue"))
+    phone = read_picture(make.encoded(first, "MPO", save_all=True, append_images=[second]))
+    assert phone.format == "JPEG" and phone.size == (8, 8)
+    assert phone.notices == ("the further pictures in the file (a gain map, another view) left out",)
+    deep = make.tiff(samples("RGBA", 16), photometric="separated", extrasamples=None)
+    assert read_picture(deep).notices == ("CMYK made RGB without a profile", "its 16 bits made 8")
+
+
+def test_what_the_sources_format_cannot_hold_is_written_under_another_name_only():
+    with pytest.raises(DataError, match=r"^BMP is not written, the result is a PNG: ask for it, format png$"):
+        write_picture(io.BytesIO(), read_picture(make.encoded(Image.new("L", (3, 3)), "BMP")))
+    with pytest.raises(DataError, match=r"^JPEG holds 8 bits a sample, the result is a PNG: ask for it, format png$"):
+        write_picture(io.BytesIO(), Picture(samples("RGB", 8), format="JPEG"), depth=16)
+
+
 def test_a_damaged_profile_of_inks_is_passed_over():
     profile = make.cmyk_profile()[:200].ljust(300, b"\xff")
     picture = read_picture(make.encoded(Image.new("CMYK", (3, 3)), "TIFF", icc_profile=profile))
@@ -300,6 +317,12 @@ def test_floats_are_written_to_the_nearest_level():
         write_picture(file, Picture(color, depth=depth))
         expected = np.rint(color.clip(0, 1).astype(np.float64) * (2**depth - 1))
         np.testing.assert_allclose(read_picture(file.getvalue()).color, expected, atol=0.5)
+
+
+def test_every_level_of_16_bits_becomes_the_nearest_of_8():
+    levels = np.arange(65536, dtype=np.uint16)[:, None]
+    np.testing.assert_array_equal(as_depth(levels, 8), np.rint(levels / 257))
+    np.testing.assert_array_equal(as_depth(as_depth(levels, 8), 16), np.rint(levels / 257) * 257)
 
 
 def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path, monkeypatch):

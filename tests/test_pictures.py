@@ -83,7 +83,9 @@ def test_pixels_are_those_of_basicsr(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turned_pictures_are_those_of_basicsr(tmp_path, monkeypatch, kind, orientation):
-    """In AVIF OpenCV turns nothing, where all viewers do."""
+    """In AVIF OpenCV turns nothing, where all viewers do, and in WebP since 5.0."""
+    if kind == "WEBP" and int(cv2.__version__.split(".")[0]) < 5:
+        pytest.skip(f"OpenCV {cv2.__version__} does not turn WebP")
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(photograph()), kind, exif=exif)

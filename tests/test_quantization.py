@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import itertools
+from typing import get_args
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from aethernet.quantization.fake import (
 )
 from aethernet.quantization.integer import IntegerConv2d, Levels
 from aethernet.quantization.ranges import Magnitudes, set_ranges
-from aethernet.quantization.settings import PRESETS, QuantizationConfig
+from aethernet.quantization.settings import PRESETS, Preset, QuantizationConfig
 
 GATED = {"width": 12, "depths": [2, 1], "kernel_size": 5}
 NETWORKS = {
@@ -323,6 +324,10 @@ def test_weights_of_other_grids_do_not_load():
     other = aether_custom(4, **GATED, stage="qat", quantization="quality")
     with pytest.raises(CheckpointError, match="quantization: first: 'int8' in the weights, 'float' here"):
         other.load_state_dict(calibrated(GATED).state_dict())
+
+
+def test_the_presets_are_those_of_their_type():
+    assert tuple(PRESETS) == get_args(Preset)
 
 
 def test_the_order_of_the_steps():

@@ -117,6 +117,10 @@ def test_where_comparisons_and_originals_lie(tmp_path):
     assert original_of("anything.png", tmp_path / "baby.png", 4) == tmp_path / "baby.png"
     with pytest.raises(DataError, match=r"bird\.bmp and bird\.png"):
         original_of("bird.png", tmp_path, 4)
+    for folder in ("a", "b"):
+        write_png(tmp_path / folder / "same.png", noise(8, 8))
+    assert original_of("lr/b/same.jpg", tmp_path, 4) == tmp_path / "b" / "same.png"
+    assert original_of("lr/c/same.jpg", tmp_path, 4) is None
     with pytest.raises(DataError, match="is not a folder"):
         original_of("bird.png", tmp_path / "nowhere", 4)
 
@@ -131,3 +135,19 @@ def test_panels():
     assert fitted(large, 384).shape == (299, 384, 3) and fitted(small, 384).shape == (190, 380, 3)
     assert fitted(noise(1, 5000), 384).shape == (1, 384, 3)
     assert (framed(small, 2, 2, 2, 2)[2, 2] != 0).any() and not small.any()
+
+
+def test_a_run_writes_one_beside_each_result(tmp_path):
+    hr, lr = noise(40, 60), noise(20, 30)
+    write_png(tmp_path / "hr" / "photo.png", hr)
+    comparing = compare.Comparing("net", tmp_path / "hr")
+    source, result = Picture(lr), Picture(hr)
+    assert comparing("photo.png", tmp_path / "photo.png", source, result) == []
+    assert comparing("photo.jpg", tmp_path / "photo.jpg", source, result) == []
+    written = [read_picture(tmp_path / name).color for name in ("photo_compare.png", "photo_jpg_compare.png")]
+    assert np.array_equal(*written) and np.array_equal(written[0], comparison(lr, hr, hr, name="net"))
+    assert "exists and is kept" in comparing("photo.jpg", tmp_path / "photo.jpg", source, result)[0]
+    assert comparing("other.png", tmp_path / "other.png", source, result) == [f"no original of it in {tmp_path / 'hr'}"]
+    problems = compare.Comparing("net", tmp_path / "nowhere")("other.png", tmp_path / "third.png", source, result)
+    assert len(problems) == 1 and problems[0].startswith("no comparison: ")
+    assert compare.Comparing("net", force=True)("photo.png", tmp_path / "photo.png", source, result) == []

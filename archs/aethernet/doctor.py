@@ -25,7 +25,7 @@ from packaging.version import InvalidVersion
 import aethernet
 from aethernet import machine
 from aethernet.data import opencv
-from aethernet.errors import AetherError, EnvironmentProblem
+from aethernet.errors import AetherError, EnvironmentProblem, one_line
 from aethernet.export.saturation import saturation
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.frameworks import FRAMEWORKS
@@ -146,7 +146,9 @@ def check_torchvision() -> Check:
     if isinstance(module, str):
         return Check("torchvision", "error", module, f"{install} --force-reinstall")
     if problem:
-        found = f"{module.__version__}, without its compiled part; imports with compat ({_first_line(problem)})"
+        found = (
+            f"{module.__version__}, without its compiled part; imports with compat ({problem.strip().splitlines()[0]})"
+        )
         remedy = (
             "nothing to do for training; for torchvision's own operators (nms): "
             f"{install} --force-reinstall, from the index that this torch came from"
@@ -174,7 +176,7 @@ def check_opencv(versions: SpecifierSet) -> Check:
     try:
         module = opencv.opencv("training")
     except EnvironmentProblem as problem:
-        reason = _first_line(str(problem.__cause__))
+        reason = one_line(problem.__cause__ or problem)
         library = re.search(r"lib(GL|gthread|glib)", reason)
         return Check(
             "opencv-python", "error", reason, f"{opencv.REINSTALL} {OPENCV_LIBRARIES if library else ''}".strip()
@@ -298,7 +300,7 @@ def _import(name: str) -> ModuleType | str:
     try:
         return importlib.import_module(name)
     except Exception as error:
-        return f"{type(error).__name__}: {_first_line(str(error))}"
+        return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _origin(folder: Path) -> str:
@@ -337,7 +339,3 @@ def _distribution_version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return UNKNOWN_VERSION
-
-
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0]

@@ -3,10 +3,15 @@
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+TOKEN = 12  # hexadecimal digits that tell temporary files apart
+TEMPORARY = re.compile(rf"(\..*\.)[0-9a-f]{{{TOKEN}}}((?:\.[^.]*)?)", re.DOTALL)
+LONGEST_NAME = 255  # bytes, on every common file system
 
 
 @contextlib.contextmanager
@@ -17,7 +22,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
+    temporary = path.with_name(_temporary_name(path, secrets.token_hex(TOKEN // 2)))
     # Made by open(), not by mkstemp: the file gets the rights that the user's umask gives to any new file. Kept, since
     # safetensors puts a file of its own in its place, which nobody else may read.
     temporary.touch(exist_ok=False)
@@ -31,6 +36,26 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporaries(folder: Path, names: Iterable[str]) -> list[Path]:
+    """What `atomic_path` made for files of these names in `folder`: left where its process was killed, or in use."""
+    wanted = {_temporary_name(Path(name), "") for name in names}
+    found = []
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            parts = TEMPORARY.fullmatch(entry.name)
+            if parts and parts[1] + parts[2] in wanted:
+                found.append(Path(entry.path))
+    return found
+
+
+def _temporary_name(path: Path, token: str) -> str:
+    """Hidden, of the same ending; of a long stem the checksum, since names end at 255 bytes."""
+    stem = path.stem
+    if len(os.fsencode(path.name)) > LONGEST_NAME - TOKEN - 2:
+        stem = hashlib.sha256(os.fsencode(stem)).hexdigest()[: 2 * TOKEN]
+    return f".{stem}.{token}{path.suffix}"
 
 
 def sha256(path: Path) -> str:

@@ -8,7 +8,8 @@ from aethernet.export.half_range import HalfReport, LayerRange
 from aethernet.release import products
 from aethernet.release.crops import CropCollector
 from aethernet.release.records import EngineLine, FileRecord, Mean, Report, SpeedRecord
-from aethernet.release.tensorrt import Shapes, engine_lines
+from aethernet.release.settings import Settings
+from aethernet.release.tensorrt import engine_lines
 from aethernet.verify.agreement import Agreement
 from aethernet.verify.gate import ONNXRUNTIME, Check
 
@@ -38,12 +39,12 @@ def sample_report(failed: tuple[products.Product, ...] = (), name: str = "net_x2
         remarks = [product.remark] if product.remark else []
         files.append(FileRecord(f"{name}{product.suffix}", product.precision, product.purpose, 1000 * (number + 1),
                                 f"{number:064x}", "a budget", checks, remarks, passed))  # fmt: skip
-    held = [product for product in PRODUCTS if product not in failed]
+    kept = [product for product in PRODUCTS if product not in failed]
     speed = [
         SpeedRecord(f"{name}{product.suffix}", ONNXRUNTIME, product.precision, Timing(10.0 - n, 9.0, 11.0, 1 - n / 10, 7))
-        for n, product in enumerate((products.FP32, products.FP16, products.INT8_ORT)) if product in held
+        for n, product in enumerate((products.FP32, products.FP16, products.INT8_ORT)) if product in kept
     ]  # fmt: skip
-    lines: list[EngineLine] = engine_lines(name, held, 3, Shapes())
+    lines: list[EngineLine] = engine_lines(name, kept, 3, Settings().shapes)
     conditions = measurement_conditions(
         threads=1, precision="as the files", size="whole pictures", command="aethernet release x"
     )

@@ -20,6 +20,7 @@ import yaml
 
 import aethernet
 from aethernet import cli
+from aethernet.errors import OptionError
 
 ARCHS = Path(aethernet.__file__).parents[1]
 
@@ -103,6 +104,21 @@ def tiny_options(directory: Path, **changes) -> dict:
             section = section[name]
         section[key] = value
     return opt
+
+
+def preflight_problems(place: Path, opt: dict) -> str:
+    """What the check before a training says of options, with what BasicSR's parser would enter; nothing for sound ones."""
+    from aethernet.integrations.basicsr import preflight
+
+    for name, section in opt["datasets"].items():
+        section |= {"phase": name, "scale": opt["scale"]}
+    opt = {**opt, "auto_resume": False, "dist": False, "rank": 0, "world_size": 1, "is_train": True}
+    opt["path"] = {**opt["path"], "experiments_root": str(place / "experiments" / "tiny"), "training_states": "x"}
+    try:
+        preflight.check(opt, place, is_train=True)
+    except OptionError as error:
+        return str(error)
+    return ""
 
 
 def write_options(opt: dict, path: Path) -> Path:

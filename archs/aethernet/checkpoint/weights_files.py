@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from aethernet.errors import CheckpointError
+from aethernet.errors import CheckpointError, one_line
 
 DIGEST = "tensors_sha256"
 """Name of the header's entry that holds `tensors_digest` of a `.safetensors`."""
@@ -103,8 +103,9 @@ def _read_pickle(path: Path, head: bytes) -> dict:
             "not loaded, because they can run code: save the network's state_dict() alone"
         ) from error
     except BROKEN_PICKLE as error:
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise CheckpointError(f"{path} cannot be read ({reason}): it is damaged or incomplete, {AGAIN}") from error
+        raise CheckpointError(
+            f"{path} cannot be read ({one_line(error)}): it is damaged or incomplete, {AGAIN}"
+        ) from error
     if not isinstance(content, dict):
         raise CheckpointError(
             f"{path} holds a {type(content).__name__}, not a dictionary of weights: give what training wrote"

@@ -13,6 +13,7 @@ from aethernet.errors import AetherError
 from aethernet.version import __version__
 
 COMMANDS = (
+    "upscale",
     "train",
     "test",
     "fuse",

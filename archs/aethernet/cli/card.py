@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from aethernet.cli.arguments import note, with_options
+from aethernet.flags import add_flags, note, with_options
+from aethernet.release.settings import CardSettings
 
 HELP = "write a trained network as .safetensors, in both float forms or in int8, with a model card of measured figures"
 
@@ -15,23 +16,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--sets", nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures: Set5 Set14 B100"
     )
     parser.add_argument(
-        "--data-note",
-        type=note,
-        required=True,
-        metavar="TEXT|FILE",
-        help="the training data and what its licence allows",
-    )
-    parser.add_argument("--datasets", nargs="+", default=(), metavar="NAME", help="names of the training data for hubs")
-    parser.add_argument(
-        "--license", dest="license_id", metavar="ID", help="of the weights (default: other, research use)"
-    )
-    parser.add_argument(
-        "--against", metavar="WEIGHTS", help="for weights of stage qat: the float weights that they came from"
-    )
-    parser.add_argument("--experiment", type=Path, metavar="DIR", help="its folder, if the checkpoint lies elsewhere")
-    parser.add_argument("--name", help="name of the files (default: such as aether_tiny_x4)")
-    parser.add_argument("--commit", default="", help="of the sources that trained it (default: of this checkout)")
-    parser.add_argument("--force", action="store_true", help="overwrite existing files")
+        "--data-note", type=note, required=True, metavar="TEXT|FILE", help="the training data and what its licence allows"
+    )  # fmt: skip
+    add_flags(parser, CardSettings)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +27,9 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.release.weights import publish
 
     with ProgressBars() as bars:
-        published = with_options(publish, args, progress=bars.titled)
+        published = publish(
+            args.checkpoint, args.out, args.sets, args.data_note, with_options(CardSettings, args), bars.titled
+        )
     print(quality_markdown(published.quality, pictures=False), end="\n\n")
     for path in (*published.weights, published.card):
         print(f"{path} ({path.stat().st_size:,} bytes)")

@@ -1,13 +1,12 @@
-"""`aethernet export`: weights in, ONNX files out, each held against the network it comes from where pictures are given."""
+"""`aethernet export`: weights in, ONNX files out, each compared with the network it comes from where pictures are given."""
 
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aethernet.cli.arguments import positive, size, with_options
-from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
-from aethernet.verify.budget import MAX_DROP
+from aethernet.flags import add_flags, with_options
+from aethernet.release.settings import ExportSettings
 
 if TYPE_CHECKING:
     from aethernet.export.half_range import HalfReport
@@ -28,54 +27,17 @@ class Records:
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", help="weights of any stage: .pth, .safetensors, or packaged ones")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="the folder to write to")
-    parser.add_argument("--key", help="entry of a BasicSR checkpoint (default: params_ema, else params)")
-    parser.add_argument("--name", help="what the file names begin with (default: aether_VARIANT_xSCALE)")
-    parser.add_argument("--force", action="store_true", help="overwrite existing files")
-    files = parser.add_argument_group("what to write")
-    files.add_argument(
-        "--precision",
-        nargs="+",
-        metavar="P",
-        help="fp32, fp16, int8 (default: fp32 and fp16 of float weights, int8 of weights on int8 grids)",
-    )
-    files.add_argument("--target", nargs="+", metavar="T", help="of int8: ort, openvino, tensorrt (default: ort)")
-    files.add_argument("--opset", type=int, help="operator set, 17 to 22 (default: 17, and 21 for int8)")
-    files.add_argument("--static", type=size, metavar="HxW", help="the only input size (default: any)")
-    files.add_argument("--batch", type=positive, metavar="N", help="the only number of pictures (default: any)")
-    files.add_argument(
-        "--pixels", default="float", metavar="FORM", help="float, or bytes in and out: uint8_nchw, uint8_nhwc"
-    )
-    proof = parser.add_argument_group("pictures, to calibrate and to verify on")
-    proof.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="folders of high-resolution pictures")
-    proof.add_argument("--against", metavar="WEIGHTS", help="the float weights that weights on int8 grids come from")
-    proof.add_argument(
-        "--max-drop", type=float, metavar="DB", help=f"PSNR that a file may lose (default: {MAX_DROP} dB)"
-    )
-    proof.add_argument("--threads", type=positive, help="threads of the verification (default: all)")
-    proof.add_argument("--json", type=Path, metavar="FILE", help="also write the records to this file")
-    proof.add_argument(
-        "-n", "--number", type=positive, metavar="N",
-        help=f"pictures to calibrate on (default: {CALIBRATION_PICTURES})",
-    )  # fmt: skip
-    proof.add_argument(
-        "--percentile", type=float, metavar="P", help=f"as in `aethernet calibrate` (default: {PERCENTILE})"
-    )
-    proof.add_argument(
-        "--preset", help="as in `aethernet calibrate` (default: that of the target, ort for several targets)"
-    )
+    add_flags(parser, ExportSettings)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints what was found; the exit code is 1 when a file is not good enough and left out."""
     from aethernet.cli.progress import ProgressBars
-    from aethernet.errors import UsageError
     from aethernet.export.saturation import on_every_x86
-    from aethernet.release.onnx import ExportSettings, export_files
+    from aethernet.release.onnx import export_files
     from aethernet.tables import write_json
     from aethernet.verify.report import verification_markdown
 
-    if args.json and not args.data:
-        raise UsageError("--json writes what pictures show: give them with --data DIR, or leave it out")
     with ProgressBars() as bars:
         found = export_files(args.weights, args.out, with_options(ExportSettings, args), bars.titled)
     if args.json:

@@ -1,8 +1,15 @@
 """Progress bars of commands."""
 
+import contextlib
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aethernet.progress import Progress
+
+BETWEEN_LINES = 30.0  # seconds
 
 
 class ProgressBars:
@@ -33,3 +40,82 @@ class ProgressBars:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+class PictureBar:
+    """One bar over many pictures, in megapixels of their sources; in files of messages a line now and then."""
+
+    def __init__(self, tasks: Sequence[Any], quiet: bool = False) -> None:
+        from tqdm import tqdm
+
+        self._sizes = {task.target: task.pixels / 1e6 for task in tasks}
+        self._count, self._finished, self._done = len(self._sizes), 0, 0.0
+        self._lines = not quiet and not sys.stderr.isatty()
+        self._began = self._said = time.monotonic()
+        self._bar = tqdm(
+            total=max(sum(self._sizes.values()), 1e-6), unit="MP", delay=1, leave=False, disable=quiet or self._lines,
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} MP, {rate_noinv_fmt}, {remaining} left{postfix}",
+        )  # fmt: skip
+        self._title("")
+
+    def picture(self, task: Any) -> Progress:
+        """The callback of one picture."""
+        size, passes = self._sizes[task.target], 0
+        self._title(task.source.name)
+
+        def step(done: int, total: int, what: str) -> None:
+            # Each pass over the picture for the means of channel attention is a part of the work, as computing it is.
+            nonlocal passes
+            phase = re.search(r"pass (\d+) of (\d+)", what)
+            before = int(phase[1]) - 1 if phase else passes
+            passes = int(phase[2]) if phase else passes
+            self._bar.set_postfix_str(f"{what} {done}/{total}" if total > 1 else "", refresh=False)
+            self._show(self._done + size * (before + done / total) / (passes + 1))
+
+        return step
+
+    def finished(self, task: Any) -> None:
+        """Whatever became of it."""
+        self._finished += 1
+        self._done += self._sizes[task.target]
+        self._title(task.source.name)
+        self._show(self._done)
+
+    def write(self, text: str) -> None:
+        """A line above the bar."""
+        self._bar.write(text, file=sys.stderr)
+
+    def _title(self, name: str) -> None:
+        shown = name if len(name) <= 24 else f"{name[:21]}..."
+        self._bar.set_description_str(f"{self._finished}/{self._count} {shown}".strip(), refresh=False)
+
+    def _show(self, done: float) -> None:
+        self._bar.update(max(0.0, done - self._bar.n))
+        now = time.monotonic()
+        if self._lines and done and now - self._said > BETWEEN_LINES:
+            self._said, total = now, sum(self._sizes.values())
+            rate = done / (now - self._began)
+            left = max(0.0, total - done) / rate / 60
+            self.write(
+                f"{self._finished} of {self._count} pictures, {done:.1f} of {total:.1f} megapixels, {rate:.2g} a second, "
+                f"{left:.0f} min left"
+            )
+
+    def __enter__(self) -> "PictureBar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+
+@contextlib.contextmanager
+def status(text: str, quiet: bool = False) -> Iterator[None]:
+    """What is being done, on a terminal alone, and no longer than it lasts."""
+    shown = not quiet and sys.stderr.isatty()
+    if shown:
+        print(f"{text} ...", end="\r", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print(" " * (len(text) + 4), end="\r", file=sys.stderr, flush=True)

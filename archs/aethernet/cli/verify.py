@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from aethernet.cli.arguments import with_options
+from aethernet.flags import with_options
 from aethernet.verify.budget import MAX_DROP
 
 HELP = "Hold files (weights of any stage, ONNX) against the network they come from, on real pictures."

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from aethernet.data.picture import orientation
-from aethernet.data.picture.decoding import OPENCV_PIXELS, decode, file_bytes, open_header, orientation_of
+from aethernet.data.picture.decoding import OPENCV_PIXELS, decode, file_bytes, memory_named, open_header, orientation_of
+from aethernet.data.picture.depth import ROWS, as_depth
 from aethernet.errors import DataError
 from aethernet.files import atomic_path
 
@@ -64,7 +65,8 @@ def read_rgb(path: str | Path) -> tuple[np.ndarray, list[str]]:
         DataError: the file cannot be read, is cut off, or holds samples that are neither 8 nor 16 bits wide.
         MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
-    return _to_rgb8(decode(file_bytes(path, MOST_PIXELS), MOST_PIXELS))
+    with memory_named():
+        return _to_rgb8(decode(file_bytes(path, MOST_PIXELS), MOST_PIXELS))
 
 
 def write_png(path: str | Path, img: np.ndarray) -> None:
@@ -82,6 +84,8 @@ def png_bytes(img: np.ndarray, compression: int = PNG_COMPRESSION) -> bytes:
 
 def picture_size(path: Path) -> tuple[int, int] | None:
     """Width and height as `read_rgb` will give them, from the header; None where Pillow cannot tell.
+
+    EXIF behind the pixels of a PNG, where few programs put it, is not seen.
 
     Raises:
         OSError: not a readable picture.
@@ -107,7 +111,7 @@ def _to_rgb8(img: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """(H, W[, 1 to 4]) in the order RGB, uint8 or uint16 -> (H, W, 3) RGB uint8, and what was done."""
     notices = []
     if img.dtype == np.uint16:
-        img = (img / 257).round().astype(np.uint8)
+        img = as_depth(img, 8)
         notices.append("16-bit made 8-bit")
     if img.dtype != np.uint8:
         raise DataError(f"it holds {img.dtype} samples: convert it to 8 or 16 bits a channel")
@@ -116,8 +120,7 @@ def _to_rgb8(img: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if channels in (2, 4):
         img, alpha = img[:, :, :-1], img[:, :, -1:]
         if (alpha < 255).any():
-            weight = alpha.astype(np.float32) / 255
-            img = (img * weight + 255 * (1 - weight)).round().astype(np.uint8)
+            img = _over_white(img, alpha)
             notices.append("transparency laid over white")
         else:
             notices.append("opaque alpha channel dropped")
@@ -127,3 +130,13 @@ def _to_rgb8(img: np.ndarray) -> tuple[np.ndarray, list[str]]:
     elif channels not in (3, 4):
         raise DataError(f"it has {channels} channels: 1 to 4 can be used")
     return np.ascontiguousarray(img), notices
+
+
+def _over_white(img: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """(H, W, C) and (H, W, 1) uint8, some rows at a time, so that only they are held as floats."""
+    blended = np.empty_like(img)
+    for top in range(0, len(img), ROWS):
+        rows = slice(top, top + ROWS)
+        weight = alpha[rows].astype(np.float32) / 255
+        blended[rows] = (img[rows] * weight + 255 * (1 - weight)).round()
+    return blended

@@ -17,9 +17,11 @@ from aethernet.demo.int8 import MAX_DROP, quantize_and_release
 from aethernet.demo.options import EXPERIMENT, test_options, train_options, write_yaml
 from aethernet.files import atomic_path
 from aethernet.progress import Titled
+from aethernet.upscale.compare import comparison_path
 
 CROP_SIZE, CROP_STEP = 144, 96
 """Pixels of a training sub-image: decoding whole photographs would cost more than training."""
+ENLARGED = "coffee.png"
 SAME_PSNR = 1e-3
 """dB between figures of the same function, computed in another order."""
 
@@ -105,11 +107,8 @@ def run_demo(
     conditions = table.write(rows)
     files |= {"release": release.folder, "report": release.folder / "report.html"}
     step(1, 1, "")
-    step = progress("upscale a picture")
-    step(0, 1, "")
     best = fused if fused.exists() else trained
-    files["upscaled"] = pictures.enlarged(best, data / "embedded" / "val", scale, out / "upscaled")
-    step(1, 1, "")
+    files["upscaled"] = upscale_picture(out, data / "embedded" / "val", best, scale, progress)
     return DemoResult(rows, list(held_out), conditions, files, [*problems(rows), *release.problems])
 
 
@@ -148,6 +147,17 @@ def prepare_data(out: Path, scale: int, progress: Titled) -> Path:
         progress=progress,
     )  # fmt: skip
     return out / "data"
+
+
+def upscale_picture(out: Path, pictures: Path, weights: Path, scale: int, progress: Titled) -> Path:
+    """Enlarges a reduced photograph; returns the comparison beside the result."""
+    reduced, original = pictures / "LR_bicubic" / f"X{scale}" / ENLARGED, pictures / "HR" / ENLARGED
+    target = out / "upscaled" / ENLARGED
+    run_command(
+        out, "upscale a picture", "upscale", str(reduced), "-o", str(target), "--model", str(weights),
+        "--original", str(original), progress=progress,
+    )  # fmt: skip
+    return comparison_path(target)
 
 
 def tested_figures(results: Path) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The demo's pictures: the training curve, a comparison of crops, and a photograph that was enlarged."""
+"""The demo's two pictures: the training curve and a comparison of crops."""
 
 import logging
 from pathlib import Path
@@ -13,13 +13,10 @@ from aethernet.errors import DataError
 from aethernet.files import atomic_path
 from aethernet.plots.panels import Row, magnified, side_by_side
 from aethernet.quality.evaluation import network_upscaler
-from aethernet.upscale import Saving, Upscaler
-from aethernet.upscale.compare import comparison_path, read_original, write_comparison
 
 # Where to look in the validation pictures: (picture, top, left) of a crop in high-resolution pixels, on fine detail.
 CROPS = (("chelsea", 84, 150), ("rocket", 130, 280), ("coffee", 120, 330))
 CROP, MAGNIFIED = 96, 3
-ENLARGED = "coffee"
 SMOOTHING = 9  # points of the loss in one mean
 INK, ACCENT, MUTED = "#1b1f24", "#0b62a8", "#8a929b"
 
@@ -70,19 +67,6 @@ def comparison(weights: Path, held_out: dict[str, np.ndarray], scale: int, path:
         rows.append(Row(crops, name))
     write_png(path, side_by_side(("LR", "bicubic", "AetherNet tiny", "HR"), rows))
     return path
-
-
-def enlarged(weights: Path, data: Path, scale: int, folder: Path) -> Path:
-    """Enlarges a reduced validation picture as `aethernet upscale` does; returns the comparison beside the result."""
-    upscaler = Upscaler(weights, "torch")
-    source = read_original(data / "LR_bicubic" / f"X{scale}" / f"{ENLARGED}.png")
-    target = folder / f"{ENLARGED}_x{scale}.png"
-    result = upscaler.picture(source)
-    folder.mkdir(parents=True, exist_ok=True)
-    upscaler.save(result, source, target, Saving())
-    original = read_original(data / "HR" / f"{ENLARGED}.png")
-    write_comparison(comparison_path(target), source, result, original, name="AetherNet tiny")
-    return comparison_path(target)
 
 
 def _pyplot():

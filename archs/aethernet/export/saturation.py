@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aethernet.errors import CheckpointError
+from aethernet.errors import CheckpointError, one_line
 from aethernet.optional import optional_package
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def saturation(path: str | Path) -> Saturation:
     try:
         model = onnx.load(str(path))
     except Exception as error:  # protobuf's errors have no common base
-        raise CheckpointError(f"{path} is not an ONNX file: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"{path} is not an ONNX file: {one_line(error)}") from error
     if not model.graph.node:
         raise CheckpointError(f"{path} holds no graph: the file is empty or cut off")
     found = [(node, extreme_pair(levels)) for node, levels in _Graph(model.graph, str(path)).paired_weights()]

@@ -5,7 +5,7 @@ The walk of `aethernet release WEIGHTS`:
 2.  networks.py     the float weights, shown to fuse exactly, and the network on int8 grids: calibrated or fine-tuned
 3.  origin.py       licence, data and training: the experiment (experiment.py), or the header of the weights
 4.  products.py     which files these networks give
-5.  flow.py         float16's range, every file written, held against the network (verify), kept or not
+5.  flow.py         float16's range, every file written, compared with the network (verify), kept or not
 6.  latency.py      what passed is timed (bench)
 7.  records.py      all of it as data, report.json
 8.  bundle_card.py, page.py    for people: README.md (card.py), report.html (chart.py, crops.py, template/)
@@ -16,6 +16,8 @@ The walk of `aethernet release WEIGHTS`:
 (weights.py), `aethernet verify` the gate inside step 5.
 """
 
-from aethernet.release.bundle import Released, Settings, release
+import lazy_loader
 
-__all__ = ["Released", "Settings", "release"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"bundle": ["Released", "release"], "settings": ["Settings"]}
+)

@@ -4,17 +4,16 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from aethernet.checkpoint.checkpoint import Checkpoint
 from aethernet.conditions import measurement_conditions, own_command
-from aethernet.errors import UsageError
 from aethernet.export.onnx import require_exporter
 from aethernet.files import atomic_path
 from aethernet.progress import Progress, Titled
 from aethernet.quality.sets import PictureFolders
-from aethernet.quantization.settings import CALIBRATION_PICTURES, Preset, QuantizationConfig
+from aethernet.quantization.settings import CALIBRATION_PICTURES
 from aethernet.release import folder as places
 from aethernet.release.bundle_card import bundle_card
 from aethernet.release.crops import BICUBIC, CropCollector
@@ -26,60 +25,14 @@ from aethernet.release.origin import Origin, read_origin
 from aethernet.release.page import page_html
 from aethernet.release.products import BUNDLE, INT8, INT8_ORT, QAT, Product
 from aethernet.release.records import KIND, Mean, Report, SpeedRecord
-from aethernet.release.tensorrt import Shapes, engine_lines
+from aethernet.release.settings import Settings
+from aethernet.release.tensorrt import engine_lines
 from aethernet.tables import write_json
-from aethernet.verify.budget import MAX_DROP, budget, drop_budget
+from aethernet.verify.budget import budget
 
 logger = logging.getLogger(__name__)
 
 TIMED_THREADS = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What may be chosen.
-
-    Args:
-        name: of the files; by default that of packaged weights, or such as `aether_tiny_x4`.
-        key: entry of a BasicSR checkpoint.
-        qat: a checkpoint of stage qat or int8, or the name of packaged ones, made of the weights; by default they are
-            calibrated.
-        calibration: folders of pictures to calibrate on, at most CALIBRATION_PICTURES of them; by default those that the
-            gate looks at.
-        preset: what is int8 after calibration: `ort`, `openvino`, `tensorrt` or `quality`.
-        max_drop: the PSNR in dB that an int8 file may lose, mean over pictures.
-        pictures: how many the gate looks at, spread evenly; None for all.
-        threads: of the gate; None for all.
-        size: height and width of the low-resolution picture that is timed, with one thread, in so many `rounds`.
-        shapes: for TensorRT.
-        data_note, license_id, datasets, experiment: for the model card, before what the weights' own header says.
-    """
-
-    name: str | None = None
-    key: str | None = None
-    qat: str | Path | None = None
-    calibration: Sequence[Path] = ()
-    preset: Preset = "ort"
-    max_drop: float = MAX_DROP
-    pictures: int | None = None
-    threads: int | None = None
-    size: tuple[int, int] = (128, 128)
-    rounds: int = 7
-    shapes: Shapes = field(default_factory=Shapes)
-    data_note: str | None = None
-    license_id: str | None = None
-    datasets: Sequence[str] = ()
-    experiment: Path | None = None
-
-    def __post_init__(self) -> None:
-        drop_budget(self.max_drop)
-        if self.name is not None and not self.name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-            raise UsageError(f"a name is made of letters, digits, dots, dashes and underscores, not {self.name!r}")
-        if self.qat is not None and self.calibration:
-            raise UsageError("--qat brings its own ranges: leave out --calibration")
-        if min(*self.size, self.rounds) < 1:
-            raise UsageError(f"size {self.size} in {self.rounds} rounds: all must be at least 1")
-        QuantizationConfig.read(self.preset)
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,14 @@ def _summary(report: Report) -> str:
     missing = [f"{record.file} ({record.problem})" for record in report.files if not record.passed]
     failed = f" Not in this bundle, for they failed their gate: {'; '.join(missing)}." if missing else ""
     return (
-        f"Any size; {report.parameters:,} parameters when fused. {tiles} Every file was held against the training network "
+        f"Any size; {report.parameters:,} parameters when fused. {tiles} Every file was compared with the training network "
         f"on {len(report.pictures)} pictures; `report.html` shows it, `SHA256SUMS` has the checksums.{failed}"
     )
 
 
 def _files(report: Report) -> str:
-    rows = [[record.file, record.precision, record.purpose, megabytes(record.bytes)] for record in report.held]
-    remarks = [f"- `{record.file}`: {remark}" for record in report.held for remark in record.remarks]
+    rows = [[record.file, record.precision, record.purpose, megabytes(record.bytes)] for record in report.kept]
+    remarks = [f"- `{record.file}`: {remark}" for record in report.kept for remark in record.remarks]
     return "\n\n".join([markdown_table(["file", "precision", "for", "size"], rows), "\n".join(remarks)]).strip()
 
 
@@ -58,7 +58,7 @@ def _figures(report: Report) -> str:
         ["bicubic", "-", f"{report.bicubic.psnr:.2f}", f"{report.bicubic.ssim:.4f}", *["-"] * 4],
         ["training network", "PyTorch", f"{report.network.psnr:.2f}", f"{report.network.ssim:.4f}", *["-"] * 4],
     ]
-    rows += [row for record in report.held for row in _checks(record)]
+    rows += [row for record in report.kept for row in _checks(record)]
     text = (
         f"{len(report.pictures)} pictures, reduced by MATLAB-like bicubic, whole, a border of {report.scale} pixels left "
         "out. Agreement is the PSNR between the outputs of the file and of the training network."

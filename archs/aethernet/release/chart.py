@@ -12,8 +12,8 @@ LEAST_SPAN = 0.1
 """dB: less would make a mountain of nothing."""
 COLORS = {"float16": "#a3703a", "int8": "#2f7a5a"}
 MARKERS = "oDs^vPX"
-WIDTH, ROW, ROOM = 7.5, 0.32, 0.9
-"""Inches: the width, a picture's row, and what the axis takes."""
+WIDTH, ROW, AXIS, LEGEND = 5.0, 0.32, 0.6, 0.7
+"""Inches: the width, which a phone can show, a picture's row, what the axis takes, and what the legend."""
 SPREAD = 0.15
 """Of a row, between two files."""
 
@@ -33,7 +33,9 @@ def drops_svg(report: Report) -> bytes:
         return b""
     order = np.argsort(-np.max(list(drops.values()), axis=0))[:MOST_PICTURES]
     rows = np.arange(len(order))
-    figure = new_figure(WIDTH, ROW * len(order) + ROOM)
+    height = ROW * len(order) + AXIS + LEGEND
+    figure = new_figure(WIDTH, height)
+    figure.get_layout_engine().set(rect=(0, LEGEND / height, 1, 1 - LEGEND / height))  # type: ignore[union-attr, call-arg]
     axes = figure.add_subplot()
     for number, ((name, precision), marker) in enumerate(zip(drops, MARKERS, strict=False)):
         apart = SPREAD * (number - (len(drops) - 1) / 2)  # figures of one picture are often the same
@@ -47,7 +49,7 @@ def drops_svg(report: Report) -> bytes:
     axes.set_xlim(min(low, -LEAST_SPAN / 10), max(high, LEAST_SPAN / 2))
     axes.set_yticks(rows, [_short(report.pictures[index]) for index in order])
     axes.set_ylim(len(order) - 0.5, -0.5)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8, labelcolor=INK)
+    figure.legend(loc="lower center", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
     out = io.BytesIO()
     figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""The way of every file out of the house: written from its network, held against it on pictures, judged."""
+"""The way of every file out of the house: written from its network, compared with it on pictures, judged."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ class Gate:
     """How files are judged.
 
     Attributes:
-        network: what they are held against, as it is.
+        network: what they are compared with, as it is.
         pictures: of high resolution, and `inputs` made of such, which float16 is tried on.
         budget: of a precision.
         look: sees every picture and what the network, bicubic and the int8 file for ONNX Runtime made of it.

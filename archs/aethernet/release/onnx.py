@@ -7,54 +7,19 @@ from pathlib import Path
 
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
 from aethernet.errors import OutputError, StageError, UsageError
-from aethernet.export.form import Form, Pixels
+from aethernet.export.form import Form
 from aethernet.export.half_range import HalfReport
-from aethernet.export.onnx import Precision, require_exporter
+from aethernet.export.onnx import require_exporter
 from aethernet.export.qdq import TargetName
 from aethernet.progress import Titled
-from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE, Preset
+from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
 from aethernet.release.flow import Gate, make_files
 from aethernet.release.folder import folder_inside
 from aethernet.release.networks import Networks, calibrated, calibration_inputs
 from aethernet.release.products import onnx_products
+from aethernet.release.settings import ExportSettings
 from aethernet.verify.budget import MAX_DROP, drop_budget
 from aethernet.verify.verification import VerificationReport, pictures_of, verification_report
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportSettings:
-    """What may be chosen; None for what is not given.
-
-    Args:
-        name: what file names begin with, by default `aether_VARIANT_xSCALE`.
-        key: entry of a BasicSR checkpoint.
-        force: write over files that exist.
-        precision: of `fp32`, `fp16`, `int8`; by default what the weights' stage gives.
-        target: of `ort`, `openvino` and `tensorrt`, for int8; by default ort.
-        opset, static, batch, pixels: as in `export_onnx`.
-        data: folders of high-resolution pictures, to calibrate and to verify on.
-        against: the float weights that weights on int8 grids come from.
-        max_drop: the PSNR in dB that a file may lose on the mean.
-        threads: of the verification.
-        number, percentile, preset: of calibration; the preset by default that of the target, ort for several.
-    """
-
-    name: str | None = None
-    key: str | None = None
-    force: bool = False
-    precision: Sequence[Precision] | None = None
-    target: Sequence[TargetName] | None = None
-    opset: int | None = None
-    static: tuple[int, int] | None = None
-    batch: int | None = None
-    pixels: Pixels = "float"
-    data: Sequence[Path] | None = None
-    against: str | None = None
-    max_drop: float | None = None
-    threads: int | None = None
-    number: int | None = None
-    percentile: float | None = None
-    preset: Preset | None = None
 
 
 @dataclass(frozen=True)
@@ -156,16 +121,16 @@ def _check(weights: str | Path, checkpoint: Checkpoint, precisions: Sequence[str
         )
     if settings.data and quantized and not settings.against:
         raise UsageError(
-            f"{weights} is of stage {stage}: --data holds the files against the float weights that it comes from, so name "
+            f"{weights} is of stage {stage}: --data compares the files with the float weights that it comes from, so name "
             "them with --against WEIGHTS"
         )
     if settings.against and not quantized:
-        raise UsageError("--against is for weights on int8 grids; files of float weights are held against these")
+        raise UsageError("--against is for weights on int8 grids; files of float weights are compared with these")
     if settings.against:
         differences = checkpoint.config.differences(read_checkpoint(settings.against).config)
         if differences:
             raise UsageError(f"{weights} does not come from {settings.against}: {'; '.join(differences)}")
-    for option in ("against", "max_drop", "number"):
+    for option in ("against", "max_drop", "json", "number"):
         if getattr(settings, option) is not None and not settings.data:
             flag = option.replace("_", "-")
             raise UsageError(f"--{flag} says how to use pictures: give them with --data DIR, or leave it out")

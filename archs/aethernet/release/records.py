@@ -92,10 +92,10 @@ class Report:
     speed_conditions: Conditions
 
     @property
-    def held(self) -> list[FileRecord]:
+    def kept(self) -> list[FileRecord]:
         """The files that are in the bundle."""
         return [record for record in self.files if record.passed]
 
     def find(self, suffix: str) -> FileRecord | None:
         """The file in the bundle with this ending, if it passed."""
-        return next((record for record in self.held if record.file == f"{self.name}{suffix}"), None)
+        return next((record for record in self.kept if record.file == f"{self.name}{suffix}"), None)

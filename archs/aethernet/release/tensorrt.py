@@ -2,9 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from aethernet.errors import UsageError
 from aethernet.export.onnx import INPUT_NAME
 from aethernet.release.products import FP16, FP32, INT8_TENSORRT, Product
 from aethernet.release.records import EngineLine
@@ -19,35 +17,25 @@ NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Shapes:
-    """Heights and widths of low-resolution inputs that an engine is built for."""
+def engine_lines(
+    name: str, products: Sequence[Product], in_channels: int, shapes: Sequence[tuple[int, int]]
+) -> list[EngineLine]:
+    """One line for each file of `products` that TensorRT is meant to read.
 
-    least: tuple[int, int] = (16, 16)
-    best: tuple[int, int] = (540, 960)
-    most: tuple[int, int] = (1080, 1920)
-
-    def __post_init__(self) -> None:
-        for axis in (0, 1):
-            if not self.least[axis] <= self.best[axis] <= self.most[axis]:
-                raise UsageError(
-                    f"TensorRT's shapes must grow from least to most: {self.least}, {self.best}, {self.most} do not"
-                )
-
-
-def engine_lines(name: str, products: Sequence[Product], in_channels: int, shapes: Shapes) -> list[EngineLine]:
-    """One line for each file of `products` that TensorRT is meant to read."""
+    Args:
+        shapes: the least, the best and the largest height and width of low-resolution inputs.
+    """
     lines = []
     for product in products:
         if product not in FLAGS:
             continue
         file = f"{name}{product.suffix}"
-        sizes = {"min": shapes.least, "opt": shapes.best, "max": shapes.most}
+        sizes = zip(("min", "opt", "max"), shapes, strict=True)
         arguments = [
             "trtexec",
             f"--onnx={file}",
             f"--saveEngine={file.removesuffix('.onnx')}.engine",
-            *(f"--{kind}Shapes={INPUT_NAME}:1x{in_channels}x{h}x{w}" for kind, (h, w) in sizes.items()),
+            *(f"--{kind}Shapes={INPUT_NAME}:1x{in_channels}x{h}x{w}" for kind, (h, w) in sizes),
             TYPED,
             *FLAGS[product],
         ]

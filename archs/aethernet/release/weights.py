@@ -21,6 +21,7 @@ from aethernet.release.networks import Networks, is_fine_tuned, prove_fusion
 from aethernet.release.origin import read_origin
 from aethernet.release.products import FUSED, INT8, TRAINING
 from aethernet.release.records import FileRecord, Mean
+from aethernet.release.settings import CardSettings
 from aethernet.tables import markdown_table, short_count
 
 COUNTED_SIZE = (128, 128)
@@ -40,15 +41,8 @@ def publish(
     checkpoint: Path,
     out: Path,
     sets: Sequence[str | Path],
-    *,
     data_note: str,
-    against: str | None = None,
-    experiment: Path | None = None,
-    name: str | None = None,
-    license_id: str | None = None,
-    datasets: Sequence[str] = (),
-    commit: str = "",
-    force: bool = False,
+    settings: CardSettings,
     progress: Titled = lambda _: lambda *_: None,
 ) -> Published:
     """Measures a trained network and writes it with its model card.
@@ -61,34 +55,27 @@ def publish(
         out: the folder to write.
         sets: folders of high-resolution pictures, such as Set5, Set14, B100.
         data_note: what the network was trained on, and what its licence allows.
-        against: for stage qat, the float weights that it came from, whose figures stand beside its own.
-        experiment: its folder, if the checkpoint does not lie in it.
-        name: of the files; by default that of the variant with its scale, such as `aether_tiny_x4`.
-        license_id: of the weights, as model hubs name them.
-        datasets: names of the training data for the card's front matter, which hubs read.
-        commit: of the sources that trained it; by default that of this checkout.
-        force: write over files that exist.
 
     Raises:
         AetherError: files that exist, weights of another stage, no option file, unusable pictures.
     """
     source = read_checkpoint(checkpoint)
-    networks = _networks(source, against)
+    networks = _networks(source, settings.against)
     int8 = networks.quantized is not None
-    name = name or f"{source.config.name}{pretrained.INT8 if int8 else ''}"
+    name = settings.name or f"{source.config.name}{pretrained.INT8 if int8 else ''}"
     products = [dataclasses.replace(INT8, suffix=pretrained.SUFFIX)] if int8 else [TRAINING, FUSED]
     paths, card = [out / f"{name}{product.suffix}" for product in products], out / f"{name}.md"
     existing = [path.name for path in (*paths, card) if path.exists()]
-    if existing and not force:
+    if existing and not settings.force:
         raise OutputError(f"{out} holds {', '.join(existing)} already: give another -o, or --force to overwrite")
     origin = read_origin(
-        source.path, data_note=data_note, license_id=license_id, datasets=datasets, commit=commit,
-        experiment=experiment or source.path.resolve().parents[1],
+        source.path, data_note=data_note, license_id=settings.license_id, datasets=settings.datasets,
+        experiment=settings.experiment or source.path.resolve().parents[1], commit=settings.commit,
     )  # fmt: skip
     prove_fusion(source, progress("proving"))
     with tempfile.TemporaryDirectory() as scratch:  # what is measured is the file that is given away
         made = make_files(Path(scratch), name, networks, products, None, header=origin.header(name), titled=progress)
-        models = [BICUBIC, *([against] if against else []), str(Path(scratch, paths[0].name))]
+        models = [BICUBIC, *([settings.against] if settings.against else []), str(Path(scratch, paths[0].name))]
         quality = measure_quality(models, sets, progress=progress)
         for path in paths:
             with atomic_path(path) as temporary:

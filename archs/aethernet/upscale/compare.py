@@ -8,9 +8,10 @@ import numpy as np
 
 from aethernet.data.bicubic import bicubic_upscale
 from aethernet.data.picture.color import space_of
+from aethernet.data.picture.depth import as_depth
 from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.data.picture.reading import read_picture
-from aethernet.data.picture.writing import as_depth, write_picture
+from aethernet.data.picture.writing import write_picture
 from aethernet.data.pictures import find_pictures
 from aethernet.errors import DataError, OutputError
 from aethernet.plots.detail import most_detailed
@@ -125,26 +126,66 @@ def write_comparison(
         raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
+class Comparing:
+    """Writes a comparison beside each result of a run: `photo_x4_compare.png` beside `photo_x4.jpg`. For several threads.
+
+    Args:
+        name: of the model.
+        originals: a file, or a folder; see `original_of`.
+        force: overwrite comparisons that exist.
+    """
+
+    def __init__(self, name: str, originals: str | Path | None = None, *, force: bool = False) -> None:
+        self._name, self._originals, self._force = name, originals, force
+        self._taken: dict[Path, Path] = {}
+
+    def __call__(self, source: str | Path, target: str | Path, lr: Picture, result: Picture) -> list[str]:
+        """What the user should know of it; a comparison that fails is told, and no error."""
+        path = comparison_path(target)
+        if self._taken.setdefault(path, Path(target)) != Path(target):  # photo.png beside photo.jpg
+            path = path.with_stem(f"{Path(target).stem}_{Path(target).suffix.removeprefix('.')}_compare")
+        if path.exists() and not self._force:
+            return [f"{path} exists and is kept; --force overwrites it"]
+        scale, notes, original = result.size[0] // lr.size[0], [], None
+        try:
+            if self._originals is not None:
+                found = original_of(source, self._originals, scale)
+                original = None if found is None else read_original(found)
+                notes = [] if found else [f"no original of it in {self._originals}"]
+            write_comparison(path, lr, result, original, name=self._name)
+        except (DataError, OutputError) as error:
+            return [f"no comparison: {error}"]
+        return notes
+
+
 def comparison_path(result: str | Path) -> Path:
-    """Where the comparison of a result belongs: `photo_x4_compare.png` beside `photo_x4.jpg`."""
+    """Where the comparison of a result belongs."""
     result = Path(result)
     return result.with_name(f"{result.stem}_compare.png")
 
 
 def original_of(source: str | Path, originals: str | Path, scale: int) -> Path | None:
-    """The original of a reduced picture: `originals` itself if it is a file, else the file of its name in that folder.
+    """The original of a reduced picture: `originals` itself if it is a file, else the file of its name below that folder.
 
-    Endings may differ, and the names of reduced pictures may end in x4, _x4 or _LRBI_x4, as those of public sets do.
-    None where the folder has no such file.
+    Endings may differ, and the names of reduced pictures may end in x4, _x4 or _LRBI_x4, as those of public sets do. Of
+    several the one in a folder of the same name counts. None where there is none.
 
     Raises:
         DataError: no such file or folder, or several files of that name.
     """
-    originals, stem = Path(originals), Path(source).stem
+    originals, source = Path(originals), Path(source)
     if originals.is_file():
         return originals
-    names = (stem, re.sub(rf"(_LRBI)?_?x{scale}$", "", stem))
-    found = [path for path in find_pictures(originals) if path.parent == originals and path.stem in names]
+    names = (source.stem, re.sub(rf"(_LRBI)?_?x{scale}$", "", source.stem))
+    found = [path for path in find_pictures(originals) if path.stem in names]
+    if len(found) > 1:
+        folders = source.absolute().parent.parts
+        places = [path.parent.relative_to(originals).parts for path in found]
+        found = [
+            path for path, place in zip(found, places, strict=True) if folders[len(folders) - len(place) :] == place
+        ]
+        deepest = max((len(path.parts) for path in found), default=0)
+        found = [path for path in found if len(path.parts) == deepest]
     if len(found) > 1:
         raise DataError(f"{originals} holds {found[0].name} and {found[1].name}: which is the original of {source}?")
     return found[0] if found else None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from aethernet.checkpoint import pretrained
-from aethernet.errors import AetherError, CheckpointError, EnvironmentProblem, MissingDependencyError, UsageError
+from aethernet.errors import AetherError, EnvironmentProblem, MissingDependencyError, OutputError, UsageError
 from aethernet.export.onnx import require_exporter
 from aethernet.export.saturation import saturation
 from aethernet.machine import cpu
@@ -205,7 +205,7 @@ def onnx_folder(model: Model) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CheckpointError(
+        raise OutputError(
             f"{folder}, for the ONNX file, cannot be made: {error.strerror}; set XDG_CACHE_HOME"
         ) from error
     return folder

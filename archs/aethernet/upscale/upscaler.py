@@ -48,7 +48,7 @@ class Upscaler:
 
     Args:
         model: packaged weights (`aether_tiny_x4`), a weights file of any stage, an ONNX file, or a network of others that
-            spandrel loads. By default the best one in the package for `scale`.
+            spandrel loads; or what `find_model` gave. By default the best one in the package for `scale`.
         engine: `auto`, `torch`, `onnxruntime` or `openvino`.
         scale: 4 by default; a model that is given has its own, and must agree.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
@@ -79,7 +79,7 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str | Path | None = None,
+        model: str | Path | Model | None = None,
         engine: str = AUTO,
         *,
         scale: int | None = None,
@@ -100,7 +100,7 @@ class Upscaler:
             raise UsageError(f"passes must be 1 or more, not {passes!r}")
         if memory is not None and not is_whole(memory, 1):
             raise UsageError(f"memory must be a number of bytes, not {memory!r}")
-        self.model = find_model(model, scale)
+        self.model = model if isinstance(model, Model) else find_model(model, scale)
         self.scale = self.model.scale
         self.choice: Choice = choose_engine(
             self.model, engine, device=device, precision=precision, threads=threads, pixels=pixels
@@ -266,7 +266,8 @@ class Upscaler:
                 else:
                     notes = write_picture(target, result, **how)
         except OSError as error:
-            raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+            name = target if isinstance(target, str | Path) else "the output"
+            raise OutputError(f"{name} cannot be written: {error.strerror or error}") from error
         return list(notes)
 
     def _frames(self, animation: Animation, progress: Progress | None) -> Iterator[Frame]:

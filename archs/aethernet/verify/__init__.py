@@ -1,1 +1,1 @@
-"""Files held against the network that they come from."""
+"""Files compared with the network that they come from."""

@@ -53,7 +53,7 @@ class Comparison:
     runs: tuple[Agreement, ...]
 
 
-def hold_against(
+def compare_with_reference(
     reference: BatchFunction,
     runs: Sequence[BatchFunction],
     pictures: PictureFolders,

@@ -1,4 +1,4 @@
-"""The gate: every file in every runtime that it is for, held against the network that it comes from, on real pictures."""
+"""The gate: every file in every runtime that it is for, compared with the network that it comes from, on real pictures."""
 
 import functools
 import logging
@@ -18,7 +18,7 @@ from aethernet.runtimes.openvino import OpenVinoSession, import_openvino
 from aethernet.runtimes.pytorch import TorchSession
 from aethernet.runtimes.session import BatchFunction, Session
 from aethernet.threads import fixed_threads
-from aethernet.verify.agreement import Agreement, Comparison, hold_against
+from aethernet.verify.agreement import Agreement, Comparison, compare_with_reference
 from aethernet.verify.budget import Budget
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def hold_files(
     look: Look | None = None,
     progress: Progress | None = None,
 ) -> Gated:
-    """Holds every file against the reference, as `hold_against` does; a file that a runtime refuses does not pass.
+    """Compares every file with the reference, as `compare_with_reference` does; a file that a runtime refuses does not pass.
 
     Args:
         others: more runs to be compared, such as bicubic's, without a gate.
@@ -124,7 +124,7 @@ def hold_files(
             look(title, hr, {name: outputs[index] for name, index in shown.items()})
 
     with fixed_threads(threads):
-        comparison = hold_against(
+        comparison = compare_with_reference(
             reference.run, runs, pictures, scale=scale, in_channels=in_channels, watch=watch, progress=progress
         )
         used = torch.get_num_threads()

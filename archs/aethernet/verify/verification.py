@@ -32,7 +32,7 @@ class Verified:
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """All files, and the network they were held against, whose own figures come first."""
+    """All files, and the network they were compared with, whose own figures come first."""
 
     reference: str
     psnr: float
@@ -75,7 +75,7 @@ def verify_files(
     reference, *models = [resolve_model(spec) for spec in (against, *files)]
     for model in (reference, *models):
         if not model.trained:
-            raise UsageError(f"{model.label} has random weights, so nothing can be held against them: give a file")
+            raise UsageError(f"{model.label} has random weights, so nothing can be compared with them: give a file")
         if (model.scale, model.in_channels) != (reference.scale, reference.in_channels):
             raise UsageError(
                 f"{model.label} is x{model.scale} with {model.in_channels} channels, {reference.label} is "

@@ -2,9 +2,9 @@
 
 import argparse
 
-from aethernet.cli.arguments import positive, with_options
 from aethernet.cli.bench.shared import publish
 from aethernet.cli.progress import ProgressBars
+from aethernet.flags import positive, with_options
 
 HELP = "Y-PSNR and SSIM on folders of pictures"
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from aethernet.cli.arguments import positive
+from aethernet.flags import positive
 
 
 def add_timing(parser: argparse.ArgumentParser) -> None:

@@ -2,9 +2,9 @@
 
 import argparse
 
-from aethernet.cli.arguments import size, with_options
 from aethernet.cli.bench.shared import add_timing, publish
 from aethernet.cli.progress import ProgressBars
+from aethernet.flags import size, with_options
 
 HELP = "time, memory and operation counts of models in several engines"
 MODEL_HELP = (

@@ -15,12 +15,12 @@ ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 """Pillow's names of the formats whose frames follow one another in time; those of others are pages or layers."""
 
 
-def is_animated(image: Image.Image) -> bool:
-    """Of an image that was just opened; raises `DataError` where its frames cannot be counted."""
+def frame_count(image: Image.Image) -> int:
+    """Of an image that was just opened, 1 where it is no animation; raises `DataError` where they cannot be counted."""
     if image.format not in ANIMATED:
-        return False
+        return 1
     try:
-        return getattr(image, "n_frames", 1) - _still(image) > 1
+        return max(1, getattr(image, "n_frames", 1) - _still(image))
     except Exception as error:  # GIF is walked through for it
         raise DataError(f"its frames cannot be counted: {one_line(error)}") from error
 

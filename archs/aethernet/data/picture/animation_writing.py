@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from aethernet.data.picture import png
+from aethernet.data.picture.depth import as_depth
 from aethernet.data.picture.formats import output_format
 from aethernet.data.picture.picture import Animation, Frame, Metadata
-from aethernet.data.picture.writing import as_depth, opened, pillow_image, png_chunks, save_with_pillow
+from aethernet.data.picture.writing import opened, pillow_image, png_chunks, save_with_pillow
 from aethernet.errors import DataError
 
 TRANSPARENT = 255  # the place in a GIF's palette that shows nothing

@@ -4,11 +4,15 @@ Pillow decodes what has 8 bits a sample and 16-bit grey; OpenCV 16-bit colour, o
 16-bit TIFF files that neither reads rightly.
 """
 
+import contextlib
 import functools
 import io
+import os
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -26,6 +30,7 @@ OPENCV_PIXELS = 2**30
 
 GREY_16 = ("I", "I;16", "I;16L", "I;16B")  # Pillow's modes of 16-bit grey, whose samples it keeps
 
+PART = 2**20  # bytes of a stream that are read at once
 _LIMIT = threading.Lock()
 
 
@@ -41,11 +46,11 @@ def file_bytes(source: str | Path | bytes, most_pixels: int) -> bytes:
         most = 8 * most_pixels + (64 << 20)  # 16-bit RGBA uncompressed, and whatever goes with it
         try:
             with open(source, "rb") as file:
-                data = file.read(most + 1)  # /dev/zero has no end
+                if os.fstat(file.fileno()).st_size > most:
+                    raise _too_long(most, most_pixels)
+                data = file.read() if os.path.isfile(source) else _read_stream(file, most, most_pixels)
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror or error}") from error
-        if len(data) > most:
-            raise DataError(f"the file has more than {most >> 20:,} MB, which no picture of {most_pixels:,} pixels has")
     if not data:
         raise DataError("the file is empty")
     if is_cut_off(data):
@@ -83,19 +88,27 @@ def open_picture(data: bytes, most_pixels: int) -> Image.Image | None:
     return image
 
 
+@contextlib.contextmanager
+def memory_named() -> Iterator[None]:
+    """Turns a lack of memory into a `DataError`."""
+    try:
+        yield
+    except MemoryError as error:
+        raise DataError("there is not enough memory for a picture of this size") from error
+
+
 def check_size(width: int, height: int, most_pixels: int) -> None:
     """Raises `DataError` for more than `most_pixels` pixels, before memory is taken for them."""
     if width * height > most_pixels:
         raise DataError(f"it declares {width:,} x {height:,} pixels, more than the {most_pixels:,} that are allowed")
 
 
-def decode(data: bytes, most_pixels: int = OPENCV_PIXELS, *, managed: bool = False) -> np.ndarray:
+def decode(data: bytes, most_pixels: int = OPENCV_PIXELS) -> np.ndarray:
     """The pixels of a file.
 
     Args:
         data: the whole file; of several frames or pages the first counts.
         most_pixels: the most that the file may declare.
-        managed: CMYK becomes RGB through the file's colour profile, into sRGB; else, and where there is none, plainly.
 
     Returns:
         (H, W[, 1 to 4]) in the order grey or RGB, then alpha; upright; uint8, uint16, or whatever else OpenCV finds.
@@ -105,11 +118,14 @@ def decode(data: bytes, most_pixels: int = OPENCV_PIXELS, *, managed: bool = Fal
         MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
     image = open_picture(data, most_pixels)
-    return _decode_unknown(data, most_pixels) if image is None else decode_opened(image, data, managed=managed)
+    return _decode_unknown(data, most_pixels) if image is None else decode_opened(image, data)
 
 
 def decode_opened(image: Image.Image, data: bytes, *, managed: bool = False) -> np.ndarray:
-    """As `decode`, of a file that `open_picture` has opened."""
+    """As `decode`, of a file that `open_picture` has opened.
+
+    With `managed`, CMYK becomes sRGB through the file's colour profile; else, and where there is none, RGB plainly.
+    """
     bits = 8 if image.mode == "CMYK" else sample_bits(image, data)  # nobody decodes 16 bits of ink
     try:
         if bits == 16 and image.format == "PNG" and image.mode not in GREY_16:
@@ -121,10 +137,12 @@ def decode_opened(image: Image.Image, data: bytes, *, managed: bool = False) -> 
             return orientation.upright(_grey_16(image), turn)
         if bits <= 8:
             return orientation.upright(samples(image, managed=managed), turn)
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # damaged files make Pillow raise anything
         raise DataError(f"Pillow cannot decode it: {one_line(error)}") from error
+    if bits > 16:
+        raise DataError(f"it holds samples of {bits} bits: convert it to 8 or 16 bits a channel")
     if image.format == "TIFF":
         return _tiff_16(image, data)
     img = _decode_with_opencv(data)
@@ -172,6 +190,20 @@ def samples(image: Image.Image, *, managed: bool = False) -> np.ndarray:
     if image.mode == "CMYK" and managed:
         return np.asarray(to_srgb(image, image.info.get("icc_profile")))
     return np.asarray(image.convert("L" if image.mode == "1" else "RGB"))
+
+
+def _read_stream(file: IO[bytes], most: int, most_pixels: int) -> bytes:
+    """All of a pipe or a device, in parts, for /dev/zero has no end."""
+    data = bytearray()
+    while part := file.read(PART):
+        data += part
+        if len(data) > most:
+            raise _too_long(most, most_pixels)
+    return bytes(data)
+
+
+def _too_long(most: int, most_pixels: int) -> DataError:
+    return DataError(f"the file has more than {most >> 20:,} MB, which no picture of {most_pixels:,} pixels has")
 
 
 @functools.cache
@@ -230,5 +262,5 @@ def _decode_with_opencv(data: bytes) -> np.ndarray:
     if img is None:
         raise DataError("not a picture that Pillow or OpenCV can decode")
     if img.ndim == 3 and img.shape[2] in (3, 4):
-        img = img[:, :, [2, 1, 0, 3][: img.shape[2]]]  # from BGR
+        img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB if img.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
     return img

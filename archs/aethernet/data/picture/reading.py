@@ -6,15 +6,22 @@ from pathlib import Path
 import numpy as np
 
 from aethernet.data.picture import tiff
-from aethernet.data.picture.animation import animation_of, is_animated
+from aethernet.data.picture.animation import animation_of, frame_count
 from aethernet.data.picture.color import space_of
-from aethernet.data.picture.decoding import check_size, decode_opened, file_bytes, open_picture
+from aethernet.data.picture.decoding import (
+    check_size,
+    decode_opened,
+    file_bytes,
+    memory_named,
+    open_picture,
+    sample_bits,
+)
 from aethernet.data.picture.metadata import metadata_of, metadata_of_tiff
 from aethernet.data.picture.picture import Animation, Picture, from_samples
 from aethernet.errors import DataError, one_line
 
 MOST_PIXELS = 2**28
-"""16,384 x 16,384: about 2 GB while an 8-bit colour picture of that size is read."""
+"""16,384 x 16,384: 3 GB while colour of 8 bits is read, 5 GB of 16 bits."""
 
 REDUCED = 1  # the bit of TIFF's tag NewSubfileType of a page that is a smaller version of another
 
@@ -28,34 +35,43 @@ def read_picture(source: str | Path | bytes, *, most_pixels: int = MOST_PIXELS) 
 
     Args:
         source: a path, or the content of a file.
-        most_pixels: what declares more is refused before memory is taken for it, about 8 bytes a pixel for 8 bits in
-            colour, 20 for 16. Of an animation, one frame counts.
+        most_pixels: what declares more is refused before memory is taken for it: while reading, 10 to 18 bytes a pixel
+            of 8 bits in colour, by format, 17 of 16 bits. Of an animation, one frame counts.
 
     Raises:
         DataError: the file cannot be read, is no picture, damaged, cut off or too large, holds several pages, or samples
             that are neither 8 nor 16 bits wide.
         MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
-    data = file_bytes(source, most_pixels)
+    with memory_named():
+        return _read(file_bytes(source, most_pixels), most_pixels)
+
+
+def _read(data: bytes, most_pixels: int) -> Picture | Animation:
     image = open_picture(data, most_pixels)
     if image is None:
         if not tiff.is_tiff(data):
             raise DataError("not a picture of a known format: PNG, JPEG, WebP, TIFF, AVIF, GIF, BMP, JPEG 2000, PPM")
         check_size(*tiff.size_of(data), most_pixels)
         return from_samples(tiff.decode(data), metadata_of_tiff(tiff.tags_of(data)), "TIFF")
-    if is_animated(image):
+    if frame_count(image) > 1:
         return animation_of(image, data)
     refuse_pages(image)
-    mode, format = image.mode, "JPEG" if image.format == "MPO" else str(image.format)
-    colorspace = space_of(image.info.get("icc_profile"))
+    mode = image.mode
+    is_managed = space_of(image.info.get("icc_profile")) == "CMYK"
     samples = decode_opened(image, data, managed=True)
     metadata = metadata_of(image, data)  # after the pixels: a PNG may hold it behind them
     notices = []
     if mode == "CMYK":
         metadata = dataclasses.replace(metadata, icc=None)
-        notices.append(f"CMYK made RGB {'through its colour profile' if colorspace == 'CMYK' else 'without a profile'}")
+        notices.append(f"CMYK made RGB {'through its colour profile' if is_managed else 'without a profile'}")
+        if sample_bits(image, data) > 8:
+            notices.append("its 16 bits made 8")
     elif mode in ("P", "PA") and metadata.icc is None:
         samples = _grey_if_all_is(samples)
+    if image.format == "MPO":
+        notices.append("the further pictures in the file (a gain map, another view) left out")
+    format = "JPEG" if image.format == "MPO" else str(image.format)
     return from_samples(samples, metadata, format, tuple(notices))
 
 

@@ -8,12 +8,12 @@ from typing import IO
 import numpy as np
 
 from aethernet.data.picture import jpeg, png, tiff_writing
+from aethernet.data.picture.depth import as_depth
 from aethernet.data.picture.formats import Output
 from aethernet.data.picture.picture import NOTHING
 from aethernet.data.picture.strips import Strips, regrouped
 from aethernet.data.picture.writing import (
     PNG_COMPRESSION,
-    as_depth,
     opened,
     pillow_image,
     png_chunks,

@@ -60,6 +60,7 @@ def write_strips(
         planarconfig="contig" if channels > 1 else None,
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
         compression="zlib",
+        compressionargs={"level": COMPRESSION},
         predictor=True,
         rowsperstrip=rows,
         resolution=metadata.dpi,

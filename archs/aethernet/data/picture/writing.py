@@ -12,7 +12,8 @@ from PIL import Image
 from aethernet.checks import is_whole
 from aethernet.data.picture import exif, png, tiff_writing
 from aethernet.data.picture.color import space_of, to_srgb
-from aethernet.data.picture.formats import Output, output_format
+from aethernet.data.picture.depth import as_depth
+from aethernet.data.picture.formats import NAMES, Output, output_format
 from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.data.picture.strips import Strips
 from aethernet.errors import DataError, UsageError, one_line
@@ -20,7 +21,8 @@ from aethernet.files import atomic_path
 
 PNG_COMPRESSION = 1  # level 3 takes nearly twice the time of a large photograph and saves nothing of it
 QUALITY = {"jpg": 95, "webp": 95, "avif": 90}
-LOSSLESS = 100  # the quality from which WebP is written without loss
+LOSSLESS = 100  # the quality at which WebP is written without loss
+EFFORT = 75  # what its encoder's quality then means: more takes far longer for little
 
 SEGMENT = 65_533  # the most bytes that a JPEG holds of EXIF, and with their prefix of XMP
 XMP_PREFIX = 29
@@ -72,8 +74,8 @@ def settled(picture: Picture | Strips, format: str, quality: int | None, depth: 
         picture.size, source=picture.format, source_depth=picture.depth, alpha=picture.is_transparent,
         format=format, depth=depth,
     )  # fmt: skip
-    if format == "same" and output.notice and output.format == "png" and picture.format != "PNG":
-        raise DataError(f"{output.notice}: ask for it, format png")
+    if format == "same" and output.format != NAMES.get(picture.format):
+        raise DataError(f"{output.notice}: ask for it, format {output.format}")
     if quality is not None and not (is_whole(quality, 1) and quality <= 100):
         raise UsageError(f"quality must be a whole number from 1 to 100, not {quality!r}")
     return output
@@ -109,6 +111,7 @@ def save_with_pillow(
         how["subsampling"] = 0  # full resolution of colour, which is what was enlarged
     if format == "webp":
         how |= {"lossless": quality == LOSSLESS, "exact": True}  # colours under transparent pixels stay
+        how["quality"] = EFFORT if quality == LOSSLESS else quality
     if format == "avif":
         how["subsampling"] = "4:4:4"
     for key, value in (("icc_profile", icc), ("exif", block), ("xmp", packet), ("dpi", metadata.dpi)):
@@ -161,18 +164,6 @@ def png_chunks(metadata: Metadata, size: tuple[int, int]) -> list[tuple[bytes, b
     if metadata.xmp is not None:
         added.append(png.xmp(metadata.xmp))
     return added
-
-
-def as_depth(samples: np.ndarray, depth: int) -> np.ndarray:
-    """Samples of any type as uint8 or uint16, to the nearest."""
-    if samples.dtype == {8: np.uint8, 16: np.uint16}[depth]:
-        return samples
-    if samples.dtype == np.uint8:
-        return samples.astype(np.uint16) * 257
-    if samples.dtype == np.uint16:
-        return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    most = 2**depth - 1
-    return (samples.clip(0, 1) * np.float32(most) + np.float32(0.5)).astype(np.uint8 if depth == 8 else np.uint16)
 
 
 @contextlib.contextmanager

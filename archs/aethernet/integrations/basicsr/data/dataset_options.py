@@ -20,6 +20,17 @@ def integer(opt: Mapping, name: str, *, owner: str, minimum: int, default: int |
     return whole_number(f"{owner}: {name}", value, minimum, OptionError)
 
 
+def patch_size(opt: Mapping, scale: int, *, owner: str, minimum: int) -> int:
+    """`gt_size`, the side of the square GT patch in pixels: a multiple of the scale."""
+    size = integer(opt, "gt_size", owner=owner, minimum=minimum)
+    if size % scale:
+        lower = size - size % scale
+        raise OptionError(
+            f"{owner}: gt_size {size} is not a multiple of scale {scale}: take {lower} or {lower + scale}"
+        )
+    return size
+
+
 def phase(opt: Mapping) -> str:
     """`train`, `val` or `test`, which BasicSR enters."""
     one_of("phase", opt.get("phase"), PHASES, OptionError)

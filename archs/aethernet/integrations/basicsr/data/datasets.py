@@ -19,10 +19,9 @@ from torch.utils.data import Dataset
 
 from aethernet.data.bicubic import bicubic_downsample
 from aethernet.data.synthetic import synthetic_picture
-from aethernet.errors import OptionError
 from aethernet.integrations import registry
 from aethernet.integrations.basicsr import compat
-from aethernet.integrations.basicsr.data.dataset_options import integer, phase
+from aethernet.integrations.basicsr.data.dataset_options import integer, patch_size, phase
 from aethernet.integrations.basicsr.data.memory_dataset import AetherMemoryDataset
 
 VALIDATION_START = 10**9  # validation pictures follow here in the series, where no training set reaches
@@ -47,15 +46,10 @@ class AetherSyntheticDataset(Dataset):
         self.opt = opt
         owner = type(self).__name__
         self.scale = integer(opt, "scale", owner=owner, minimum=1)
-        self.gt_size = integer(opt, "gt_size", owner=owner, minimum=8)
+        self.gt_size = patch_size(opt, self.scale, owner=owner, minimum=8)
         self.num_images = integer(opt, "num_images", owner=owner, minimum=1, default=10_000)
         self.seed = integer(opt, "seed", owner=owner, minimum=0, default=0)
         self.is_train = phase(opt) == "train"
-        if self.gt_size % self.scale:
-            lower = self.gt_size - self.gt_size % self.scale
-            raise OptionError(
-                f"gt_size {self.gt_size} is not a multiple of scale {self.scale}: take {lower} or {lower + self.scale}"
-            )
 
     def __len__(self) -> int:
         return self.num_images

@@ -32,7 +32,7 @@ from torch.utils.data import Dataset
 from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.pictures import SUFFIXES, read_rgb
 from aethernet.errors import DataError, OptionError
-from aethernet.integrations.basicsr.data.dataset_options import integer, phase
+from aethernet.integrations.basicsr.data.dataset_options import integer, patch_size, phase
 from aethernet.machine import cores
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
@@ -77,19 +77,18 @@ class AetherMemoryDataset(Dataset):
 
     def __init__(self, opt: dict) -> None:
         self.opt = opt
-        self.scale = integer(opt, "scale", owner=type(self).__name__, minimum=1)
+        owner = type(self).__name__
+        self.scale = integer(opt, "scale", owner=owner, minimum=1)
         self.is_train = phase(opt) == "train"
         if self.is_train:
-            self.gt_size = integer(opt, "gt_size", owner=type(self).__name__, minimum=self.scale)
-            if self.gt_size % self.scale:
-                raise OptionError(f"gt_size {self.gt_size} is not a multiple of scale {self.scale}")
+            self.gt_size = patch_size(opt, self.scale, owner=owner, minimum=self.scale)
         self.use_hflip, self.use_rot = bool(opt.get("use_hflip")), bool(opt.get("use_rot"))
-        self.crops = integer(opt, "crops", owner=type(self).__name__, minimum=1, default=1)
+        self.crops = integer(opt, "crops", owner=owner, minimum=1, default=1)
         files = paired_files(opt)
         with ThreadPoolExecutor(cores()) as pool:
             pairs = list(pool.map(self._read, *zip(*files, strict=True)))
         self.pairs = [pair for pair in pairs if not self.is_train or min(pair.gt.shape[1:]) >= self.gt_size]
-        name = opt.get("name", type(self).__name__)
+        name = opt.get("name", owner)
         if len(self.pairs) < len(pairs):
             logger.info(f"{name}: {len(pairs) - len(self.pairs)} of {len(pairs)} pictures are smaller than a patch of "
                         f"{self.gt_size}x{self.gt_size} and are skipped.")  # fmt: skip

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from basicsr.utils import check_resume
 
-from aethernet.errors import CheckpointError
+from aethernet.errors import CheckpointError, one_line
 from aethernet.integrations.basicsr.pipeline.distributed import get_dist_info
 
 logger = logging.getLogger(__name__)
@@ -97,8 +97,7 @@ def read_tensors(path: Path) -> dict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read ({reason}): it is damaged or incomplete") from error
+        raise CheckpointError(f"{path} cannot be read ({one_line(error)}): it is damaged or incomplete") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a dictionary")
     return content

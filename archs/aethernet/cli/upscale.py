@@ -1,0 +1,271 @@
+"""`aethernet upscale`: pictures and folders of pictures, enlarged. What it says goes to the standard error stream."""
+
+import argparse
+import io
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aethernet.cli.interruption import ended_like_interrupted
+from aethernet.errors import UsageError
+from aethernet.flags import positive
+
+if TYPE_CHECKING:
+    from aethernet.upscale.pipeline import Result
+    from aethernet.upscale.upscaler import Saving, Upscaler
+
+HELP = "Enlarge pictures: files, folders with all that is below them, patterns, or - for a pipe."
+
+PIPE = "-"
+ENGINES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+NAMED = 10
+"""Results up to this number are named one by one."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a picture, a folder, a pattern in quotes, or -")
+    parser.add_argument("-o", "--out", metavar="OUT", help="a folder, for a single picture also a file, or - (default: beside the input, as in photo_x4.jpg, photos_x4/)")  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="overwrite what exists; without it, folders skip and files refuse")  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="say nothing but what failed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what became of each picture to this file")
+    network = parser.add_argument_group("network")
+    network.add_argument("--model", metavar="NAME|FILE", help="packaged weights, .pth, .safetensors or .onnx (default: the best in the package)")  # fmt: skip
+    network.add_argument("--scale", type=positive, metavar="N", help="default: the model's own, or 4")
+    network.add_argument("--engine", choices=("auto", *ENGINES), default="auto", help="default: the fastest that is right here")  # fmt: skip
+    network.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:1")
+    network.add_argument("--precision", choices=("auto", "fp32", "fp16", "bf16"), default="auto", help="of networks in PyTorch")  # fmt: skip
+    network.add_argument("--threads", type=positive, metavar="N", help="of the processor (default: all)")
+    files = parser.add_argument_group("results")
+    files.add_argument("--format", choices=("png", "jpg", "webp", "tiff", "avif", "same"), default="same", help="default: the source's; PNG where that cannot hold the result")  # fmt: skip
+    files.add_argument("--quality", type=percent, metavar="1-100", help="of JPEG, WebP (100: without loss) and AVIF")
+    files.add_argument("--depth", choices=("8", "16", "same"), default="same", help="bits a sample (default: the source's)")  # fmt: skip
+    files.add_argument("--suffix", metavar="TEXT", help="behind the names (default: _x4, by scale, for results beside their sources)")  # fmt: skip
+    files.add_argument("--compare", action="store_true", help="also write a picture of bicubic and the network side by side, as in photo_x4_compare.png")  # fmt: skip
+    files.add_argument("--original", type=Path, metavar="FILE|DIR", help="what was reduced, for the comparison, with PSNR")  # fmt: skip
+    windows = parser.add_argument_group("windows, in which large pictures are computed")
+    windows.add_argument("--tile", type=tile, default="auto", metavar="auto|N", help="pixels a side at most; the result is the same (default: by memory)")  # fmt: skip
+    windows.add_argument("--halo", type=whole, metavar="N", help="pixels around a window (default: what the network sees)")  # fmt: skip
+    windows.add_argument("--passes", type=positive, default=2, metavar="N", help="over a picture before channel attention computes it in windows; more are more exact (default: 2)")  # fmt: skip
+
+
+def percent(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def tile(text: str) -> int | str:
+    return text if text == "auto" else positive(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The exit code is 1 where any picture failed."""
+    from aethernet.machine import keep_freed_memory
+
+    keep_freed_memory()
+    if PIPE in args.inputs or args.out == PIPE:
+        return through_a_pipe(args)
+    with ended_like_interrupted():
+        return enlarge(args)
+
+
+def enlarge(args: argparse.Namespace) -> int:
+    from aethernet.cli.progress import PictureBar, status
+    from aethernet.tables import write_json
+    from aethernet.upscale.compare import Comparing
+    from aethernet.upscale.folders import plan_tasks
+    from aethernet.upscale.pipeline import settle, upscale_tasks
+    from aethernet.upscale.processes import this_process
+    from aethernet.upscale.summary import summarize
+    from aethernet.upscale.upscaler import find_model
+
+    start = time.time()
+    if args.original is not None and not args.original.exists():
+        raise UsageError(f"--original {args.original}: there is no such file or folder")
+    process = this_process()
+    voice = Voice(args.quiet or process.rank > 0)
+    with status("looking for pictures", args.quiet):
+        model = find_model(args.model, args.scale)
+        out = None if args.out is None else Path(args.out)
+        tasks = plan_tasks(args.inputs, model.scale, out, saving=saving_of(args), suffix=args.suffix, force=args.force)
+        since = start if args.force else None
+        results, rest = settle(tasks, since=since, process=process)
+    upscaler = None
+    if rest:
+        with status(f"opening {model.label}", args.quiet):
+            upscaler = open_upscaler(args, model, process, sum(task.pixels for task in rest))
+        voice.say(sentence(upscaler))
+        computing = time.time()
+        is_compared = args.compare or args.original is not None
+        beside = Comparing(model.label, args.original, force=args.force) if is_compared else None
+        with PictureBar(rest, args.quiet or process.rank > 0) as bar:
+            voice.write = bar.write
+            for result in upscale_tasks(
+                upscaler,
+                rest,
+                saving=saving_of(args),
+                since=since,
+                process=process,
+                progress=bar.picture,
+                beside=beside,
+            ):
+                bar.finished(result.task)
+                voice.tell(upscaler, result, len(tasks) <= NAMED)
+                results.append(result)
+        voice.write = print_error
+    summary = summarize(model.label, model.scale, upscaler, results, time.time() - computing if rest else 0.0)
+    if args.json:
+        path = args.json if process.rank == 0 else args.json.with_stem(f"{args.json.stem}_{process.rank}")
+        write_json(path, "upscale", summary)
+    voice.repeat()
+    prefix = f"process {process.rank}: " if process.count > 1 else ""
+    if not args.quiet and (len(tasks) > 1 or "present" in summary.counts):
+        print_error(f"{prefix}{summary.sentence()}")
+    failed = [result for result in results if result.outcome == "failed"]
+    for result in failed if process.rank == 0 else ():
+        print_error(f"aethernet upscale: {'' if len(failed) > 1 else 'error: '}{result.task.source}: {result.problem}")
+    if "left" in summary.counts:
+        print_error("aethernet upscale: error: the disk is full: make room and run it again, which does what is left")
+    return 1 if failed else 0
+
+
+def open_upscaler(args: argparse.Namespace, model: Any, process: Any, pixels: int) -> "Upscaler":
+    import torch
+
+    from aethernet.upscale.upscaler import Upscaler
+
+    threads = args.threads or process.threads
+    if threads:
+        torch.set_num_threads(threads)
+    device = args.device
+    if device == "auto" and model.network is not None and args.engine in ("auto", "torch"):
+        device = process.device(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    return Upscaler(
+        model, args.engine, device=device, precision=args.precision, tile=args.tile, halo=args.halo,
+        passes=args.passes, threads=threads, pixels=pixels,
+    )  # fmt: skip
+
+
+def saving_of(args: argparse.Namespace) -> "Saving":
+    from aethernet.upscale.upscaler import Saving
+
+    return Saving(args.format, args.quality, "same" if args.depth == "same" else int(args.depth))
+
+
+def through_a_pipe(args: argparse.Namespace) -> int:
+    """One picture from the standard input or a file, to the standard output or a file."""
+    from dataclasses import replace
+
+    from aethernet.data.picture.header import read_header
+    from aethernet.upscale.outputs import format_of
+    from aethernet.upscale.processes import Process
+    from aethernet.upscale.upscaler import find_model
+
+    if len(args.inputs) > 1:
+        raise UsageError("- stands for one picture: give no other input")
+    if args.suffix is not None or args.json is not None or args.compare or args.original is not None:
+        raise UsageError("--suffix, --json, --compare and --original are for files: leave them out with -")
+    target = None if args.out in (None, PIPE) else Path(args.out)
+    saving = saving_of(args)
+    if target is not None:
+        if target.is_dir():
+            raise UsageError(f"what comes through a pipe has no name: give a file in {target}")
+        kind = format_of(target)
+        if saving.format not in ("same", kind):
+            raise UsageError(f"-o {target} and --format {saving.format} are two formats: leave one of them out")
+        saving = replace(saving, format=kind)
+    elif sys.stdout.isatty():
+        raise UsageError("the picture would go to the terminal: send it to a file or a program, or give -o FILE")
+    source = sys.stdin.buffer.read() if args.inputs[0] == PIPE else args.inputs[0]
+    model = find_model(args.model, args.scale)
+    header = read_header(io.BytesIO(source) if isinstance(source, bytes) else Path(source))
+    upscaler = open_upscaler(args, model, Process(), 0 if header is None else header.pixels)
+    voice = Voice(args.quiet)
+    voice.say(sentence(upscaler))
+    stream = sys.stdout.buffer
+    notes = upscaler.file(source, target or stream, saving=saving, force=args.force)
+    try:
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
+        print_error(f"aethernet upscale: error: the output cannot be written: {error.strerror}")
+        return 1
+    for note in [*notes, *upscaler.report.notes, *window_notes(upscaler, upscaler.report).values()]:
+        voice.say(note)
+    return 0
+
+
+def sentence(upscaler: "Upscaler") -> str:
+    """As `aether_tiny_x4 in PyTorch on cpu, fp32: as asked for`."""
+    choice = upscaler.choice
+    where = f"{ENGINES[choice.session.engine]} on {choice.session.device}"
+    return f"{upscaler.model.label} in {where}, {choice.precision}: {choice.reason}"
+
+
+def window_notes(upscaler: "Upscaler", report: Any) -> dict[str, str]:
+    """What is to be said of the windows of one picture, by kind."""
+    from aethernet.upscale.upscaler import COSTLY
+
+    notes: dict[str, str] = {}
+    plan, halo = report.plan, upscaler.halo
+    if plan is None or plan.count == 1:
+        return notes
+    if plan.cost > COSTLY:
+        rows, columns = plan.window
+        notes["cost"] = (
+            f"windows of {columns}x{rows} pixels overlap by {halo.pixels} on each side, which is "
+            f"{100 * (plan.cost - 1):.0f} % more to compute than the picture"
+        )
+    if not halo.exact:
+        notes["halo"] = f"windows overlap by {halo.pixels} pixels on each side, {halo.origin}"
+    if report.passes:
+        notes["attention"] = (
+            f"channel attention in windows: means of the whole picture from {report.passes} "
+            f"pass{'es' if report.passes > 1 else ''}, of which the last changed a weight by {report.change:.1g} at most"
+        )
+    return notes
+
+
+class Voice:
+    """Says things of pictures; what is true of many is said once, and counted."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet, self.write = quiet, print_error
+        self.counts: Counter[str] = Counter()
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            self.write(text)
+
+    def tell(self, upscaler: "Upscaler", result: "Result", by_name: bool) -> None:
+        """What there is to say of a result that was just finished."""
+        task, report = result.task, result.report
+        notes = {note: note for note in [*result.notes, *(report.notes if report else [])]}
+        if report is not None:
+            notes |= window_notes(upscaler, report)
+        for kind, note in notes.items():
+            self.counts[kind] += 1
+            if self.counts[kind] == 1:
+                self.say(f"{task.source}: {note}")
+        if by_name and result.outcome == "enlarged":
+            self.say(str(task.target))
+
+    def repeat(self) -> None:
+        """How often things that were said once are true."""
+        words = {"cost": "windows that overlap much", "halo": "windows that are not exact", "attention": "channel attention in windows"}  # fmt: skip
+        for kind, count in self.counts.items():
+            if count > 1:
+                self.say(f"{words.get(kind, kind)}: {count} pictures")
+
+
+def print_error(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

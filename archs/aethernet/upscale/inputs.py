@@ -1,0 +1,126 @@
+"""The pictures that are meant by files, folders and patterns."""
+
+import glob
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aethernet.data.pictures import NOT_PILLOW, SUFFIXES
+from aethernet.errors import DataError
+
+ENDINGS = (SUFFIXES | {".apng", ".j2k", ".jfif", ".mpo"}) - NOT_PILLOW
+"""Of files in folders that are taken for pictures, in lower case."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One picture file.
+
+    Attributes:
+        place: its path below `root`, or its name.
+        root: the folder that it was found in, or that its pattern begins with; None for a file that was named itself.
+        is_folder: whether `root` was given as a folder.
+        problem: why it cannot be read, where that is known already; of a folder, too.
+    """
+
+    path: Path
+    place: Path
+    root: Path | None = None
+    is_folder: bool = False
+    problem: str = ""
+
+    @property
+    def named(self) -> bool:
+        return self.root is None
+
+
+def find_inputs(given: Iterable[str | Path], leave_out: Path | None = None) -> list[Input]:
+    """The pictures of files, of folders and all that is below them, and of patterns such as `photos/**/*.jpg`.
+
+    Folders give what has an ending of a picture, in alphabetical order, but nothing hidden. Links are followed, and every
+    folder is searched once. A file that is named is taken whatever its ending, also one that does not exist.
+
+    Args:
+        leave_out: a folder of results, in which nothing is searched where it lies in another one.
+
+    Raises:
+        DataError: a folder or a pattern without any picture.
+    """
+    found: dict[tuple[Path, Path | None], Input] = {}
+    for each in given:
+        for picture in _found(each, leave_out):
+            found.setdefault((picture.path, picture.root), picture)
+    return list(found.values())
+
+
+def _found(given: str | Path, leave_out: Path | None) -> Iterator[Input]:
+    path = Path(given)
+    if path.is_dir():
+        pictures = sorted(_walk(path, _strictly_in(leave_out, path)), key=lambda picture: picture.place.parts)
+        if not pictures:
+            raise DataError(f"no picture below {path}; known endings: {' '.join(sorted(ENDINGS))}")
+        yield from pictures
+    elif glob.has_magic(str(given)) and not os.path.lexists(path):
+        root = _fixed_part(path)
+        inside = _strictly_in(leave_out, root)
+        matches = [Path(match) for match in sorted(glob.glob(str(given), recursive=True))]
+        matches = [match for match in matches if match.is_file() and _strictly_in(match, inside) is None]
+        if not matches:
+            raise DataError(f"no file matches {given}")
+        yield from (Input(match, match.relative_to(root), root) for match in matches)
+    else:
+        yield Input(path, Path(path.name))
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folders of a pattern before its first special character."""
+    parts = []
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        parts.append(part)
+    return Path(*parts)
+
+
+def _strictly_in(path: Path | None, folder: Path | None) -> Path | None:
+    """The path, if it lies anywhere in the folder and is not that itself."""
+    if path is None or folder is None:
+        return None
+    place, around = path.resolve(), folder.resolve()
+    return path if place != around and place.is_relative_to(around) else None
+
+
+def _walk(root: Path, leave_out: Path | None) -> Iterator[Input]:
+    """Folders themselves come before those that links lead to, so that pictures have the names of where they lie."""
+    known = {_identity(leave_out)} if leave_out is not None and leave_out.is_dir() else set()
+    folders, links = deque([root]), deque[Path]()
+    while folders or links:
+        folder = (folders or links).popleft()
+        identity = _identity(folder)
+        if identity in known:
+            continue
+        known.add(identity)
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            yield Input(folder, folder.relative_to(root), root, True, f"cannot be read: {error.strerror or error}")
+            continue
+        for entry in entries:
+            path = folder / entry.name
+            if entry.name.startswith("."):
+                continue
+            if path.is_dir():
+                (links if entry.is_symlink() else folders).append(path)
+            elif path.suffix.lower() in ENDINGS and (path.is_file() or entry.is_symlink()):  # dead links are named
+                yield Input(path, path.relative_to(root), root, True)
+
+
+def _identity(folder: Path) -> tuple[int, int] | Path:
+    """What is the same for all names of a folder."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return folder
+    return (status.st_dev, status.st_ino) if status.st_ino else folder.resolve()

@@ -1,0 +1,463 @@
+"""`aethernet upscale`: where results go and what they are called, what is said, and nothing is ever overwritten unasked."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.training import environment
+from helpers.upscaling import SCALE, contents, write_network, write_picture_file
+from PIL import Image
+
+from aethernet import cli
+from aethernet.data.picture.picture import Picture
+from aethernet.data.picture.reading import read_picture
+from aethernet.errors import DataError, UsageError
+from aethernet.upscale import Saving, Upscaler
+from aethernet.upscale.folders import plan_tasks
+from aethernet.upscale.inputs import Input
+from aethernet.upscale.outputs import plan_outputs
+
+NOTHING = ""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_network(tmp_path_factory.mktemp("model") / "net.safetensors")
+
+
+@pytest.fixture
+def upscale(model, tmp_path, monkeypatch, capsys):
+    """The command in `tmp_path`; gives the exit code and what it said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("aethernet.machine.keep_freed_memory", lambda: None)  # this process goes on with other tests
+
+    def run(*args: object) -> tuple[int, str]:
+        code = cli.main(["upscale", *map(str, args), "--model", str(model), "--engine", "torch"])
+        captured = capsys.readouterr()
+        assert captured.out == NOTHING
+        return code, captured.err
+
+    return run
+
+
+def targets(inputs, out=None, scale=4, **options) -> dict[str, str]:
+    tasks = plan_tasks([str(each) for each in inputs], scale, out and Path(out), **options)
+    return {task.source.as_posix(): task.target.as_posix() for task in tasks}
+
+
+def write(*names: str, size: tuple[int, int] = (4, 3)) -> None:
+    for seed, name in enumerate(names):
+        write_picture_file(Path(name), seed, size)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+# where results go
+
+
+def test_the_result_of_a_file_lies_beside_it():
+    write("photo.jpg", "in/IMG.JPG", "other.jpeg", "old.bmp")
+    assert targets(["photo.jpg", "in/IMG.JPG", "other.jpeg", "old.bmp"]) == {
+        "photo.jpg": "photo_x4.jpg",
+        "in/IMG.JPG": "in/IMG_x4.JPG",
+        "other.jpeg": "other_x4.jpeg",
+        "old.bmp": "old_x4.png",
+    }
+    assert targets(["photo.jpg"], suffix="_large") == {"photo.jpg": "photo_large.jpg"}
+    assert targets(["photo.jpg"], saving=Saving("png"), suffix="") == {"photo.jpg": "photo.png"}
+
+
+def test_the_results_of_a_folder_lie_in_one_beside_it_in_the_same_places():
+    write("in/a.png", "in/b/c.jpg", "in/b/d/e.webp")
+    wanted = {"in/a.png": "in_x4/a.png", "in/b/c.jpg": "in_x4/b/c.jpg", "in/b/d/e.webp": "in_x4/b/d/e.webp"}
+    assert targets(["in"]) == targets(["in/"]) == targets(["./in"]) == wanted
+    assert targets(["in"], "out") == {name: name.replace("in/", "out/", 1) for name in wanted}
+    assert targets(["in"], "out", suffix="_big")["in/b/c.jpg"] == "out/b/c_big.jpg"
+
+
+def test_the_folder_where_one_stands_has_a_name(tmp_path, monkeypatch):
+    write("in/a.png")
+    monkeypatch.chdir("in")
+    assert targets(["."]) == {"a.png": (tmp_path / "in_x4/a.png").as_posix()}
+    with pytest.raises(UsageError, match="the results of / need a place"):
+        plan_outputs([Input(Path("/a.png"), Path("a.png"), Path("/"), True)], [None], 4)
+
+
+def test_several_folders_keep_their_names_in_another_one():
+    write("in/a.png", "more/a.png", "single.png")
+    assert targets(["in", "more", "single.png"], "out") == {
+        "in/a.png": "out/in/a.png",
+        "more/a.png": "out/more/a.png",
+        "single.png": "out/single.png",
+    }
+
+
+def test_patterns_keep_what_stands_below_their_fixed_part():
+    write("in/a.png", "in/b/c.png", "in/b/d.jpg", "in[1].png")
+    assert targets(["in/**/*.png"], "out") == {"in/a.png": "out/a.png", "in/b/c.png": "out/b/c.png"}
+    assert targets(["in/*/d.*"]) == {"in/b/d.jpg": "in/b/d_x4.jpg"}
+    assert targets(["in[1].png"]) == {"in[1].png": "in[1]_x4.png"}, "a file of that name is no pattern"
+    with pytest.raises(DataError, match=r"no file matches in/\*\.webp"):
+        targets(["in/*.webp"])
+
+
+def test_a_single_picture_may_go_to_a_file():
+    write("a.jpg", "b.jpg", "folder/a.png")
+    assert targets(["a.jpg"], "other/b.png") == {"a.jpg": "other/b.png"}
+    assert plan_tasks(["a.jpg"], 4, Path("b.webp"))[0].format == "webp"
+    for inputs in (["a.jpg", "b.jpg"], ["folder"]):
+        with pytest.raises(UsageError, match=r"give a folder"):
+            targets(inputs, "one.png")
+    with pytest.raises(UsageError, match=r"\.bmp is not written: give one of \.png"):
+        targets(["a.jpg"], "b.bmp")
+    with pytest.raises(UsageError, match="leave one of them out"):
+        targets(["a.jpg"], "b.png", saving=Saving("webp"))
+    with pytest.raises(UsageError, match="leave --suffix out"):
+        targets(["a.jpg"], "b.png", suffix="_big")
+    Path("folder.png").mkdir()
+    assert targets(["a.jpg"], "folder.png") == {"a.jpg": "folder.png/a.jpg"}
+
+
+def test_a_suffix_is_no_path():
+    write("a.png")
+    with pytest.raises(UsageError, match="part of a file's name"):
+        targets(["a.png"], suffix="/../b")
+
+
+# no name twice
+
+
+def test_two_pictures_never_share_a_name():
+    write("in/a.png", "in/a.jpg", "in/a.webp", "in/b.jpg", "in/b.tiff", "in/b_jpg.png")
+    found = targets(["in"], "out", saving=Saving("png"))
+    assert found["in/a.png"] == "out/a.png", "who keeps the ending keeps the name"
+    assert found["in/a.jpg"] == "out/a_jpg.png" and found["in/a.webp"] == "out/a_webp.png"
+    assert found["in/b.jpg"] == "out/b.png" and found["in/b.tiff"] == "out/b_tiff.png"
+    assert found["in/b_jpg.png"] == "out/b_jpg.png"
+    beside = targets(["in/a.png", "in/a.jpg"], saving=Saving("png"))
+    assert beside == {"in/a.png": "in/a_x4.png", "in/a.jpg": "in/a_jpg_x4.png"}
+
+
+def test_names_that_differ_in_capitals_or_accents_only_are_the_same():
+    """On file systems of Windows and macOS."""
+    composed, apart = unicodedata.normalize("NFC", "é.png"), unicodedata.normalize("NFD", "é.png")
+    write("in/one/A.png", "in/one/a.PNG", f"in/two/{composed}", f"in/two/{apart}")
+    if len(contents(Path("in"))) < 4:
+        pytest.skip("so is this one")
+    found = list(targets(["in"], "out").values())
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in found}) == 4
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_names_get_names_of_their_own(seed):
+    generator = np.random.default_rng(seed)
+    stems, endings = ["a", "A", "a_jpg", "a_png", "a_jpg_2"], ["png", "jpg", "JPG", "webp"]
+    for _ in range(12):
+        name = f"{generator.choice(stems)}.{generator.choice(endings)}"
+        write(f"in/{generator.choice(['', 'b', 'B'])}/{name}")
+    for out in (None, "out"):
+        found = targets(["in", "in"], out, saving=Saving(str(generator.choice(["same", "png", "jpg"]))))
+        assert len(found) == len(contents(Path("in")))
+        assert len({name.casefold() for name in found.values()}) == len(found)
+
+
+def test_a_picture_given_twice_is_taken_once():
+    write("in/a.png")
+    assert len(plan_tasks(["in/a.png", "in/a.png", "./in/a.png"], 4)) == 1
+    assert len(plan_tasks(["in", "in"], 4, Path("out"))) == 1
+
+
+def test_results_are_no_inputs():
+    """So that `*.jpg` can be given again."""
+    write("a.jpg", "a_x4.jpg", "b.jpg", "a_x4_x4.jpg")
+    assert targets(sorted(Path().glob("*.jpg"))) == {"a.jpg": "a_x4.jpg", "b.jpg": "b_x4.jpg"}
+    write("in/a.png", "in/out/a.png")
+    assert targets(["in"], "in/out") == {"in/a.png": "in/out/a.png"}
+    assert targets(["in/**/*.png"], "in/out") == {"in/a.png": "in/out/a.png"}
+
+
+def test_a_source_is_never_overwritten():
+    write("in/a.png", "in/a.jpg", "out/a.png")
+    for inputs, out in ((["in/a.png"], "in"), (["in"], "in"), (["in/a.png"], "in/a.png")):
+        with pytest.raises(UsageError, match=r"in/a\.\w+ would be overwritten by its own result"):
+            targets(inputs, out, force=True)
+    with pytest.raises(UsageError, match=r"would overwrite out/a\.png, which is given as well"):
+        targets(["in/a.png", "out/a.png"], "out", force=True)
+    os.symlink("in", "link")
+    with pytest.raises(UsageError, match="would be overwritten by its own result"):
+        targets(["in/a.png"], "link", force=True)
+
+
+# what there is to enlarge
+
+
+def test_folders_give_pictures_and_nothing_hidden():
+    write("in/a.png", "in/.b.png", "in/.c/d.png", "in/e/f.JPEG", "out/.hidden.png")
+    Path("in/Thumbs.db").write_bytes(b"x")
+    Path("in/readme.txt").write_text("x")
+    assert set(targets(["in"])) == {"in/a.png", "in/e/f.JPEG"}
+    assert set(targets(["out/.hidden.png"])) == {"out/.hidden.png"}, "unless it is named"
+    for empty in ("none", "out"):
+        Path(empty).mkdir(exist_ok=True)
+        with pytest.raises(DataError, match=rf"no picture below {empty}; known endings: \.apng"):
+            targets([empty])
+
+
+def test_links_are_followed_and_no_folder_is_searched_twice():
+    write("in/a.png", "in/real/b.png", "elsewhere/c.png")
+    os.symlink(Path("elsewhere").resolve(), "in/linked")
+    os.symlink("..", "in/real/loop")
+    os.symlink("real", "in/again")
+    os.symlink("a.png", "in/also.png")
+    os.symlink("nowhere.png", "in/dead.png")
+    os.symlink("itself.png", "in/itself.png")
+    assert set(targets(["in"])) == {
+        "in/a.png", "in/real/b.png", "in/linked/c.png", "in/also.png", "in/dead.png", "in/itself.png"
+    }  # fmt: skip
+
+
+# the command
+
+
+def test_it_makes_what_the_upscaler_makes(upscale, model):
+    write("a.png", "in/b/c.jpg", size=(23, 17))
+    code, said = upscale("a.png", "in")
+    assert code == 0
+    assert f"{model.name} in PyTorch on cpu, fp32: as asked for" in said
+    upscaler = Upscaler(model, "torch")
+    for source, target in (("a.png", "a_x2.png"), ("in/b/c.jpg", "in_x2/b/c.jpg")):
+        opened, result = read_picture(source), read_picture(target)
+        assert isinstance(opened, Picture) and isinstance(result, Picture)
+        made = upscaler.picture(opened).color
+        if target.endswith("png"):
+            np.testing.assert_array_equal(result.color, made)
+        else:
+            assert result.color.shape == made.shape == (SCALE * 17, SCALE * 23, 3)
+    assert "2 pictures: 2 enlarged" in said
+
+
+def test_what_exists_stays(upscale):
+    """A file that is named is an error, those of folders are passed over."""
+    write("a.png", "in/b.png", "in/c.png", "a_x2.png", "in_x2/b.png")
+    before = contents(Path())
+    code, said = upscale("a.png")
+    assert code == 1 and "a_x2.png exists: give another place, or --force to overwrite it" in said
+    code, said = upscale("in")
+    assert code == 0 and "2 pictures: 1 enlarged, 1 there already" in said
+    assert {name: content for name, content in contents(Path()).items() if name in before} == before
+    assert upscale("in", "--force")[0] == upscale("a.png", "--force")[0] == 0
+    now = contents(Path())
+    assert [name for name in before if now[name] != before[name]] == ["a_x2.png", "in_x2/b.png"]
+
+
+def test_one_bad_file_never_stops_the_others(upscale):
+    write("in/a.png", "in/z.png")
+    Path("in/empty.png").touch()
+    Path("in/half.png").write_bytes(Path("in/a.png").read_bytes()[:90])
+    Path("in/text.jpg").write_text("no picture")
+    os.symlink("nowhere", "in/dead.png")
+    code, said = upscale("in")
+    assert code == 1
+    assert set(contents(Path("in_x2"))) == {"a.png", "z.png"}
+    lines = said.splitlines()
+    assert "6 pictures: 2 enlarged, 4 failed" in lines[-5]
+    for line, problem in zip(
+        sorted(lines[-4:]),
+        ("dead.png: cannot be read: No such file", "empty.png: the file is empty", "half.png: the file is cut off", "text.jpg: not a picture"),
+        strict=True,
+    ):  # fmt: skip
+        assert line.startswith(f"aethernet upscale: in/{problem}")
+
+
+def test_a_single_bad_file_is_an_error(upscale):
+    Path("a.png").touch()
+    code, said = upscale("a.png")
+    assert code == 1 and said.splitlines()[-1] == "aethernet upscale: error: a.png: the file is empty"
+    assert upscale("missing.png")[0] == 1
+    assert set(contents(Path())) == {"a.png"}
+
+
+def test_places_where_nothing_can_be_written_are_named(upscale):
+    write("a.png", "in/b.png")
+    Path("taken").touch()
+    for args in (("a.png", "-o", "taken/deep"), ("in", "-o", "taken"), ("a.png", "-o", "taken/b.png")):
+        code, said = upscale(*args)
+        assert code == 1 and "taken" in said.splitlines()[-1] and "cannot be written" in said.splitlines()[-1], said
+
+
+def test_formats_that_cannot_hold_a_result_are_refused_before_work_starts(upscale):
+    write_picture_file(Path("in/wide.png"), size=(9000, 1))
+    write_picture_file(Path("in/clear.png"), mode="RGBA")
+    write("in/a.png")
+    code, said = upscale("in", "--format", "webp")
+    assert code == 1 and "wide.png: WebP holds at most 16,383 pixels a side" in said
+    assert set(contents(Path("in_x2"))) == {"clear.webp", "a.webp"}
+    code, said = upscale("in", "--format", "jpg", "-o", "jpg")
+    assert code == 1 and "clear.png: JPEG holds no transparency: use png" in said
+    assert set(contents(Path("jpg"))) == {"wide.jpg", "a.jpg"}
+
+
+def test_a_replaced_format_is_told_once(upscale):
+    write("in/a.bmp", "in/b.bmp", "in/c.png")
+    code, said = upscale("in")
+    assert code == 0 and set(contents(Path("in_x2"))) == {"a.png", "b.png", "c.png"}
+    assert said.count("a.bmp: BMP is not written, the result is a PNG") == 1
+    assert "BMP is not written, the result is a PNG: 2 pictures" in said and "b.bmp:" not in said
+
+
+def test_depth_quality_and_windows(upscale):
+    write("a.png", size=(64, 48))
+    assert upscale("a.png", "--depth", 16, "--tile", 20, "-o", "deep.png")[0] == 0
+    deep = read_picture("deep.png")
+    assert isinstance(deep, Picture) and deep.color.dtype == np.uint16
+    assert upscale("a.png", "-o", "low.jpg", "--quality", 5)[0] == upscale("a.png", "-o", "high.jpg")[0] == 0
+    assert Path("low.jpg").stat().st_size < Path("high.jpg").stat().st_size / 2
+    code, said = upscale("a.png", "-o", "whole.png")
+    assert code == 0 and "overlap" not in said
+    code, said = upscale("a.png", "-o", "tiled.png", "--tile", 20)
+    assert code == 0 and "a.png: windows of " in said and "% more to compute than the picture" in said
+    assert contents(Path())["tiled.png"] == contents(Path())["whole.png"]
+    code, said = upscale("a.png", "-o", "narrow.png", "--tile", 20, "--halo", 1)
+    assert code == 0 and "windows overlap by 1 pixels on each side, as given" in said
+
+
+def test_quiet_says_nothing_but_what_failed(upscale):
+    write("in/a.bmp")
+    assert upscale("in", "--quiet") == (0, NOTHING)
+    Path("in/empty.png").touch()
+    assert upscale("in", "--quiet") == (1, "aethernet upscale: error: in/empty.png: the file is empty\n")
+
+
+def test_records_of_all_pictures(upscale, model):
+    write("in/a.png", "in/b.png")
+    Path("in/c.png").touch()
+    upscale("in/b.png", "-o", "in_x2")
+    assert upscale("in", "--json", "run.json")[0] == 1
+    record = json.loads(Path("run.json").read_text())
+    assert (record["kind"], record["model"], record["engine"], record["scale"]) == (
+        "upscale", model.name, "torch", SCALE
+    )  # fmt: skip
+    assert record["counts"] == {"failed": 1, "present": 1, "enlarged": 1}
+    outcomes = {each["source"]: (each["outcome"], each["target"], each["problem"]) for each in record["pictures"]}
+    assert outcomes == {
+        "in/a.png": ("enlarged", "in_x2/a.png", ""),
+        "in/b.png": ("present", "in_x2/b.png", ""),
+        "in/c.png": ("failed", "in_x2/c.png", "the file is empty"),
+    }
+    assert record["megapixels"] == pytest.approx(12e-6)
+
+
+def test_nothing_to_do_opens_no_engine(upscale, monkeypatch):
+    write("in/a.png")
+    assert upscale("in")[0] == 0
+    monkeypatch.setattr("aethernet.upscale.upscaler.choose_engine", None)
+    code, said = upscale("in")
+    assert (code, said) == (0, "1 picture: 1 there already\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--quality", "0"), "whole number from 1 to 100"), (("--tile", "x"), "whole number of at least 1"),
+        (("--halo", "-1"), "halo"), (("--passes", "0"), "at least 1"), (("--depth", "12"), "invalid choice"),
+    ],
+)  # fmt: skip
+def test_wrong_options_are_refused(options, complaint, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["upscale", "a.png", *options])
+    assert complaint in capsys.readouterr().err
+
+
+# pipes
+
+
+class Stream(io.BytesIO):
+    def __init__(self, content: bytes = b"") -> None:
+        super().__init__(content)
+        self.buffer = self
+
+    def isatty(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def pipe(model, monkeypatch, capsys):
+    """The command between two pipes; gives the exit code, what came out, and what it said."""
+    monkeypatch.setattr("aethernet.machine.keep_freed_memory", lambda: None)
+
+    def run(content: bytes, *args: str) -> tuple[int, bytes, str]:
+        out = Stream()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", Stream(content))
+            patch.setattr(sys, "stdout", out)
+            code = cli.main(["upscale", *args, "--model", str(model), "--engine", "torch"])
+        return code, out.getvalue(), capsys.readouterr().err
+
+    return run
+
+
+def test_pipes_carry_pictures_alone(pipe, upscale):
+    write("a.png", size=(23, 17))
+    content = Path("a.png").read_bytes()
+    upscale("a.png", "-o", "made.png")
+    made = Path("made.png").read_bytes()
+    assert pipe(content, "-")[:2] == pipe(content, "-", "-o", "-")[:2] == pipe(b"", "a.png", "-o", "-")[:2] == (0, made)
+    assert pipe(content, "-", "-o", "b.png")[:2] == (0, b"") and Path("b.png").read_bytes() == made
+    code, out, said = pipe(content, "-", "--format", "webp")
+    assert code == 0 and Image.open(io.BytesIO(out)).format == "WEBP" and "in PyTorch on cpu" in said
+
+
+def test_comparisons_lie_beside_results(upscale):
+    write("in/a.png", "in/below/b.png", size=(20, 30))
+    write("hr/a.png", size=(40, 60))
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(
+        "in/c.gif", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")]
+    )
+    code, said = upscale("in", "-o", "out", "--original", "hr")
+    assert code == 0 and "no original of it in hr" in said and "no comparison: it is made of still pictures" in said
+    assert sorted(contents(Path("out"))) == ["a.png", "a_compare.png", "below/b.png", "below/b_compare.png", "c.gif"]
+    before = contents(Path("out"))
+    assert upscale("in", "-o", "out", "--compare")[0] == 0 and contents(Path("out")) == before
+    assert upscale("in/a.png", "--original", "nowhere")[0] == 1 and not Path("in/a_x2.png").exists()
+
+
+def test_pipes_refuse_what_has_no_name(pipe, monkeypatch):
+    write("a.png")
+    content = Path("a.png").read_bytes()
+    Path("folder").mkdir()
+    for args, complaint in (
+        (("-", "a.png"), "give no other input"),
+        (("-", "-o", "folder"), "give a file in folder"),
+        (("-", "-o", "a.png"), "a.png exists"),
+        (("-", "--suffix", "x"), "leave them out"),
+        (("-", "--compare"), "leave them out"),
+        (("-", "-o", "b.png", "--format", "jpg"), "two formats"),
+    ):
+        code, out, said = pipe(content, *args)
+        assert (code, out) == (1, b"") and complaint in said, said
+    assert pipe(b"no picture", "-")[:2] == (1, b"")
+    monkeypatch.setattr(Stream, "isatty", lambda self: True)
+    assert "would go to the terminal" in pipe(content, "-")[2]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs pipes of POSIX")
+def test_a_pipe_that_is_closed_is_one_line(model, tmp_path):
+    write("a.png", size=(200, 200))
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "aethernet", "upscale", "a.png", "-o", "-", "--model", str(model), "--quiet"]
+    process = subprocess.run(
+        command, cwd=tmp_path, env=environment(), stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert process.returncode == 1
+    assert process.stderr == "aethernet upscale: error: the output cannot be written: Broken pipe\n"
