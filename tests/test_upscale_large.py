@@ -1,5 +1,6 @@
 """Pictures that memory is too short for: read, enlarged and written by rows, they become what they become as a whole."""
 
+import argparse
 import io
 import itertools
 import subprocess
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from aethernet.cli.upscale import memory
 from aethernet.data.picture import bleed as bleeding
 from aethernet.data.picture import jpeg, strips_writing, tiff_writing
 from aethernet.data.picture import rows as row_reading
 from aethernet.data.picture.bleed import Bled, bleed
+from aethernet.data.picture.decoding import open_header
 from aethernet.data.picture.demand import reading_bytes
 from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.data.picture.reading import read_picture
@@ -22,6 +25,7 @@ from aethernet.data.picture.strips import Strips, regrouped
 from aethernet.data.picture.strips_writing import write_strips
 from aethernet.data.picture.writing import write_picture
 from aethernet.errors import DataError, MissingDependencyError, OutputError
+from aethernet.machine import kept_memory
 from aethernet.upscale import Saving, Upscaler, upscaler
 from aethernet.upscale.enlarge import ArraySource
 from aethernet.upscale.memory import available_memory, free_memory, used_memory
@@ -361,6 +365,29 @@ def test_a_limit_of_memory_counts_what_is_used():
     assert 0 <= free_memory("cpu", used + 2**30) <= 2**31
 
 
+def test_memory_that_was_freed_counts_as_free():
+    if not kept_memory():
+        pytest.skip("a C library that does not say what it keeps")
+    before = used_memory()
+    blocks = [np.ones(2**13) for _ in range(2**11)]  # 128 MB in pieces that glibc keeps
+    assert used_memory() - before > 2**26
+    del blocks
+    assert used_memory() - before < 2**26
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("4G", 2**32), ("1.5G", 3 * 2**29), (".5G", 2**29), ("800M", 800 * 2**20)]
+)
+def test_the_command_takes_sizes_of_memory(text, number):
+    assert memory(text) == number
+
+
+@pytest.mark.parametrize("text", ["4", "0G", "-1G", "4GB", "1e9", "G", ""])
+def test_what_is_no_size_of_memory_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="4G, 1.5G or 800M"):
+        memory(text)
+
+
 def test_windows_keep_to_the_limit(tmp_path):
     wide = Upscaler("aether_tiny_x2", "torch")
     narrow = Upscaler("aether_tiny_x2", "torch", memory=1)
@@ -463,5 +490,5 @@ def test_the_limit_of_memory_is_kept(tmp_path, format):
     strips = Strips((np.roll(block, top, 1) for top in range(70)), 7000, 7000, 3, block.dtype)
     write_strips(source, strips, format=format)
     assert int(run_alone(WITHIN, source, target)) < 1_200_000_000
-    with Image.open(target) as image:
+    with open_header(target) as image:
         assert image.size == (14_000, 14_000)
