@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from helpers.networks import picture, randomise
+from helpers.networks import PLAIN, picture, randomise
 
 import aethernet
 from aethernet import aether_custom
@@ -16,8 +16,6 @@ from aethernet.data.pictures import write_png
 from aethernet.errors import DataError, StageError
 from aethernet.quantization.fake import quantizers
 from aethernet.quantization.settings import QuantizationConfig
-
-PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
 
 
 @pytest.fixture

@@ -5,40 +5,27 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers.networks import picture
+from helpers.bundles import write_networks
+from helpers.networks import PLAIN, picture
 
 import aethernet
 from aethernet import aether_custom
 from aethernet.cli import main
-from aethernet.data.calibration import CalibrationInputs
-from aethernet.data.pictures import write_png
 
 onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
-
-PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Pictures, a float network, the same on int8 grids and converted, one beside another, and one too large for fp16."""
     root = tmp_path_factory.mktemp("export")
-    (root / "pictures").mkdir()
-    random = np.random.default_rng(0)
-    for index in range(3):
-        coarse = random.integers(60, 190, (6, 5 + index, 3)).repeat(6, axis=0).repeat(6, axis=1)
-        write_png(root / f"pictures/{index}.png", coarse.astype(np.uint8))
-    torch.manual_seed(0)
-    network = aether_custom(2, **PLAIN).eval()
-    other = aether_custom(2, **PLAIN).eval()
-    aethernet.write_checkpoint(root / "float.pth", network)
-    aethernet.write_checkpoint(root / "other.pth", other)
+    write_networks(root)
     aethernet.write_checkpoint(root / "x3.pth", aether_custom(3, **PLAIN))
-    both = {"params": other.state_dict(), "params_ema": network.state_dict()}
-    torch.save(both, root / "both.pth")
-    aethernet.calibrate(network, CalibrationInputs([root / "pictures"], 2, 3, 3))
-    aethernet.write_checkpoint(root / "qat.pth", network)
-    aethernet.write_checkpoint(root / "int8.pth", network.convert_to_quantized())
+    weights = {"params": "other.pth", "params_ema": "float.pth"}
+    torch.save(
+        {key: aethernet.load_network(root / name).state_dict() for key, name in weights.items()}, root / "both.pth"
+    )
     with torch.no_grad():
         large = aethernet.load_network(root / "float.pth")
         large.reconstruction.weight.mul_(1e6)

@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from helpers.networks import randomise
+from helpers.networks import PLAIN, randomise
 from helpers.onnx_files import onnx, onnxruntime, properties, run
 
 from aethernet import aether_custom
@@ -14,7 +14,6 @@ from aethernet.export.form import Form, Pixels
 from aethernet.export.onnx import export_onnx, file_suffix
 from aethernet.release.products import onnx_products
 
-FIELDS = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
 FORMS = {
     "free": Form(),
     "fixed": Form(static=(12, 10), batch=2),
@@ -27,7 +26,7 @@ FORMS = {
 def files(tmp_path_factory):
     """One network in every form."""
     torch.manual_seed(0)
-    network = randomise(aether_custom(2, **FIELDS))
+    network = randomise(aether_custom(2, **PLAIN))
     network.upsample.last_conv.weight.data *= 8  # far beyond [0, 1], so that bytes have to be clipped
     out = tmp_path_factory.mktemp("forms")
     paths = {}
@@ -93,7 +92,7 @@ def test_wrong_forms_say_what_is_allowed():
         ({"batch": True}, "batch must be a whole number of at least 1, not True"),
     ):
         with pytest.raises(UsageError, match=message):
-            export_onnx(aether_custom(2, **FIELDS), 2, **wrong)
+            export_onnx(aether_custom(2, **PLAIN), 2, **wrong)
 
 
 def test_the_names_of_a_whole_set():

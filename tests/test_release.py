@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.bundles import PRODUCTS, agreement
-from helpers.networks import picture, randomise
+from helpers.bundles import PRODUCTS, agreement, write_pictures
+from helpers.networks import PLAIN, picture, randomise
 from helpers.training import ARCHS, PATIENCE, environment, run_aethernet
 
 import aethernet
 from aethernet import aether_custom
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.cli import main
-from aethernet.data.pictures import write_png
 from aethernet.errors import CheckpointError, EngineError, StageError, UsageError
 from aethernet.release import Settings, bundle, flow, networks, products
 from aethernet.release.bundle import command_for_others
@@ -40,7 +39,6 @@ pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 MISSING = [name for name in ("openvino", "spandrel") if importlib.util.find_spec(name) is None]
 
-PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
 SUFFIXES = [product.suffix for product in PRODUCTS]
 QUICK = ["--size", "16x24", "--rounds", "2", "--threads", "1"]
 
@@ -49,10 +47,7 @@ QUICK = ["--size", "16x24", "--rounds", "2", "--threads", "1"]
 def made(tmp_path_factory):
     """A folder with pictures, weights, and a bundle that the command wrote; and what it printed."""
     root = tmp_path_factory.mktemp("release")
-    random = np.random.default_rng(0)
-    for index in range(3):
-        coarse = random.integers(60, 190, (6, 5 + index, 3)).repeat(6, axis=0).repeat(6, axis=1)
-        write_png(root / f"pictures/{index}.png", coarse.astype(np.uint8))
+    write_pictures(root / "pictures")
     torch.manual_seed(0)
     network = aether_custom(2, **PLAIN).eval()
     write_checkpoint(root / "net.safetensors", network, {"data": "Three squares.", "license": "cc0-1.0", "seed": "3"})
@@ -93,6 +88,15 @@ def _damage(path: Path) -> None:
     largest = np.full_like(onnx.numpy_helper.to_array(weight), 127)
     weight.CopyFrom(onnx.numpy_helper.from_array(largest, weight.name))
     onnx.save(model, path)
+
+
+def released(root: Path, *more: str) -> tuple[list[str], dict, str]:
+    """The files that failed, report.json and the page of a release, whose exit code says whether one failed."""
+    code = main([*arguments(root), *QUICK, *more])
+    report = json.loads((root / "out/report.json").read_text())
+    failed = [record["file"].removeprefix("aether_custom_x2") for record in report["files"] if not record["passed"]]
+    assert code == bool(failed)
+    return failed, report, (root / "out/report.html").read_text()
 
 
 def names(folder: Path) -> set[str]:
@@ -223,25 +227,15 @@ def test_the_card_knows_what_the_header_said(made):
 def test_a_file_that_fails_is_not_in_the_bundle(quick, capsys):
     root, harm = quick
     harm.append(products.FP16)
-    assert main([*arguments(root), *QUICK]) == 1
-    printed = capsys.readouterr().out
-    assert (
-        "8 of 9 files passed" in printed and printed.count("FAILED") == 1 and "lacks the files that failed" in printed
-    )
-    out = root / "out"
-    assert "aether_custom_x2_fp16.onnx" not in names(out) and "aether_custom_x2_fp32.onnx" in names(out)
-    assert "aether_custom_x2_fp16.onnx" not in (out / "SHA256SUMS").read_text()
-    report = json.loads((out / "report.json").read_text())
-    assert [record["file"] for record in report["files"] if not record["passed"]] == ["aether_custom_x2_fp16.onnx"]
-    assert (
-        "Not in this bundle, for they failed their gate: aether_custom_x2_fp16.onnx (agreement "
-        in (out / "README.md").read_text()
-    )
-    assert "FAILED" in (out / "report.html").read_text()
-
+    failed, _, page = released(root)
+    printed, out, file = capsys.readouterr().out, root / "out", "aether_custom_x2_fp16.onnx"
+    assert failed == ["_fp16.onnx"] and "FAILED" in page
+    assert "8 of 9 files passed" in printed and "lacks the files that failed" in printed
+    assert file not in names(out) and "aether_custom_x2_fp32.onnx" in names(out)
+    assert file not in (out / "SHA256SUMS").read_text()
+    assert f"Not in this bundle, for they failed their gate: {file} (agreement " in (out / "README.md").read_text()
     harm.clear()  # a bundle that lacks a file makes room for a whole one
-    assert main([*arguments(root), *QUICK]) == 0
-    assert "aether_custom_x2_fp16.onnx" in names(out)
+    assert not released(root)[0] and file in names(out)
 
 
 def test_files_that_only_vnni_computes_right_are_refused(made, tmp_path, capsys):
@@ -258,8 +252,8 @@ def test_files_that_only_vnni_computes_right_are_refused(made, tmp_path, capsys)
         "aether_custom_x2_int8_openvino.onnx",
     ]
     assert all("right only with VNNI: two products can leave int16 in 5 of 5 convolutions" in line for line in lines)
-    report = json.loads((tmp_path / "out/report.json").read_text())
-    remarks = next(record["remarks"] for record in report["files"] if record["file"].endswith("tensorrt.onnx"))
+    records = json.loads((tmp_path / "out/report.json").read_text())["files"]
+    remarks = next(record["remarks"] for record in records if record["file"].endswith("tensorrt.onnx"))
     assert any(remark.startswith("On x86 CPUs, which it is not for: right only with VNNI") for remark in remarks)
 
 
@@ -316,12 +310,10 @@ def test_a_running_release_can_be_stopped(made, tmp_path, number):
 def test_without_openvino_the_report_says_so(quick, monkeypatch):
     root, _ = quick
     monkeypatch.setattr(flow, "openvino_is_there", lambda: False)
-    assert main([*arguments(root), *QUICK]) == 0
-    report = json.loads((root / "out/report.json").read_text())
+    failed, report, page = released(root)
     record = next(record for record in report["files"] if record["file"].endswith("_int8_openvino.onnx"))
-    assert [check["runtime"] for check in record["checks"]] == [gate.ONNXRUNTIME]
-    assert flow.OPENVINO_MISSING in record["remarks"]
-    assert "its files were verified in ONNX Runtime only" in (root / "out/report.html").read_text()
+    assert not failed and [check["runtime"] for check in record["checks"]] == [gate.ONNXRUNTIME]
+    assert flow.OPENVINO_MISSING in record["remarks"] and "its files were verified in ONNX Runtime only" in page
 
 
 @pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra")
@@ -332,11 +324,9 @@ def test_a_file_that_a_runtime_refuses_fails(quick, monkeypatch):
         raise CheckpointError("OpenVINO refuses the exported graph: because")
 
     monkeypatch.setattr(gate, "OpenVinoSession", refuse)
-    assert main([*arguments(root), *QUICK]) == 1
-    report = json.loads((root / "out/report.json").read_text())
-    failed = [record["file"] for record in report["files"] if not record["passed"]]
-    assert failed == [f"aether_custom_x2{suffix}" for suffix in ("_fp32.onnx", "_fp16.onnx", "_int8_openvino.onnx")]
-    assert "OpenVINO refuses the exported graph: because" in (root / "out/report.html").read_text()
+    failed, _, page = released(root)
+    assert failed == ["_fp32.onnx", "_fp16.onnx", "_int8_openvino.onnx"]
+    assert "OpenVINO refuses the exported graph: because" in page
 
 
 def test_a_float16_file_that_overflows_fails(quick, monkeypatch):
@@ -348,10 +338,8 @@ def test_a_float16_file_that_overflows_fails(quick, monkeypatch):
         return replace(report, layers=[replace(report.layers[0], activation=7e4), *report.layers[1:]])
 
     monkeypatch.setattr(flow, "half_ranges", overflowing)
-    assert main([*arguments(root), *QUICK]) == 1
-    report = json.loads((root / "out/report.json").read_text())
-    assert [record["file"] for record in report["files"] if not record["passed"]] == ["aether_custom_x2_fp16.onnx"]
-    assert "fp16 overflows in 1 of" in (root / "out/report.html").read_text()
+    failed, report, page = released(root)
+    assert failed == ["_fp16.onnx"] and "fp16 overflows in 1 of" in page
     assert not any("fp16" in line["command"] for line in report["tensorrt"])
 
 
@@ -365,11 +353,9 @@ def test_a_file_that_breaks_while_it_runs_fails(quick, monkeypatch):
             return super().run(batch)
 
     monkeypatch.setattr(gate, "OnnxRuntimeSession", Breaking)
-    assert main([*arguments(root), *QUICK]) == 1
-    records = json.loads((root / "out/report.json").read_text())["files"]
-    assert [record["file"] for record in records if not record["passed"]] == ["aether_custom_x2_fp16.onnx"]
-    check = next(record for record in records if not record["passed"])["checks"][0]
-    assert check["figures"] is None and "too large" in check["problem"]
+    failed, report, _ = released(root)
+    check = next(record for record in report["files"] if not record["passed"])["checks"][0]
+    assert failed == ["_fp16.onnx"] and check["figures"] is None and "too large" in check["problem"]
 
 
 def test_a_tuned_checkpoint_is_taken_as_it_is(made, tmp_path):
@@ -404,18 +390,8 @@ def test_a_release_with_a_tuned_checkpoint(made, tmp_path):
     write_checkpoint(fused, network)
     qat = aethernet.calibrate(aethernet.load_network(fused), [picture(1, 1, 24, 20)])
     write_checkpoint(tmp_path / "qat.pth", qat)
-    base = [
-        "release",
-        str(fused),
-        "--data",
-        str(root / "pictures"),
-        "-o",
-        str(tmp_path / "out"),
-        "--max-drop",
-        "60",
-        *QUICK,
-    ]
-    assert main([*base, "--qat", str(tmp_path / "qat.pth"), "--name", "grey"]) == 0
+    base = ["release", str(fused), "--data", str(root / "pictures"), "-o", str(tmp_path / "out"), "--max-drop", "60"]
+    assert main([*base, *QUICK, "--qat", str(tmp_path / "qat.pth"), "--name", "grey"]) == 0
     out = tmp_path / "out"
     assert "grey.safetensors" not in names(out)  # the weights came fused
     assert "Calibrated, not fine-tuned (PTQ), in a file: qat.pth." in (out / "README.md").read_text()
@@ -461,10 +437,6 @@ def test_weights_that_cannot_be_released(made, tmp_path, capsys):
         network.shallow.weight[0, 0, 0, 0] = float("nan")
     write_checkpoint(tmp_path / "nan.pth", network)
     assert "holds numbers that are NaN or infinite, in shallow.weight" in refused(tmp_path / "nan.pth")
-    (tmp_path / "page.pth").write_text("<!doctype html>")
-    assert "is not a file of plain tensors" in refused(tmp_path / "page.pth")
-    (tmp_path / "cut.safetensors").write_bytes((root / "net.safetensors").read_bytes()[:-9])
-    assert "is not a readable safetensors file" in refused(tmp_path / "cut.safetensors")
 
 
 def test_a_wrong_fusion_is_never_released(made, monkeypatch):

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from helpers.networks import picture, randomise
+from helpers.networks import PLAIN, picture, randomise
 from torch.nn import functional as F
 
 import aethernet
@@ -20,8 +20,6 @@ from aethernet.quantization.integer import IntegerConv2d
 from aethernet.quantization.settings import PRESETS
 
 onnx = pytest.importorskip("onnx", reason="ONNX export is an extra")
-
-PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
 
 
 def pairs_in_int16(levels: np.ndarray, weight: np.ndarray) -> np.ndarray:

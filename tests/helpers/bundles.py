@@ -1,9 +1,16 @@
-"""A release report that was not measured, for tests of what is made of one."""
+"""Small networks and pictures as files to be exported, verified and released, and a report that was not measured."""
+
+from pathlib import Path
 
 import numpy as np
+import torch
 
+import aethernet
+from aethernet import aether_custom
 from aethernet.bench.timing import Timing
 from aethernet.conditions import measurement_conditions
+from aethernet.data.calibration import CalibrationInputs
+from aethernet.data.pictures import write_png
 from aethernet.export.half_range import HalfReport, LayerRange
 from aethernet.release import products
 from aethernet.release.crops import CropCollector
@@ -12,6 +19,7 @@ from aethernet.release.settings import Settings
 from aethernet.release.tensorrt import engine_lines
 from aethernet.verify.agreement import Agreement
 from aethernet.verify.gate import ONNXRUNTIME, Check
+from helpers.networks import PLAIN
 
 PRODUCTS = tuple(product for product in products.BUNDLE if product is not products.INT8)
 """The files of a network that was calibrated, or fine-tuned, here."""
@@ -19,6 +27,26 @@ HALF = HalfReport(
     [LayerRange("shallow", "Conv2d", 2.0, 0.5, 0.0), LayerRange("stages.0.<1>", "Conv2d", 16.0, 0.25, 0.0)], 3
 )
 PICTURES = ("set/<one>", "set/two", "set/three")
+
+
+def write_pictures(folder: Path) -> None:
+    """Three pictures of coarse squares."""
+    random = np.random.default_rng(0)
+    for index in range(3):
+        coarse = random.integers(60, 190, (6, 5 + index, 3)).repeat(6, axis=0).repeat(6, axis=1)
+        write_png(folder / f"{index}.png", coarse.astype(np.uint8))
+
+
+def write_networks(root: Path) -> None:
+    """`float.pth`, the same on int8 grids and converted, `other.pth` of other weights, and `pictures`."""
+    write_pictures(root / "pictures")
+    torch.manual_seed(0)
+    network = aether_custom(2, **PLAIN).eval()
+    aethernet.write_checkpoint(root / "float.pth", network)
+    aethernet.write_checkpoint(root / "other.pth", aether_custom(2, **PLAIN).eval())
+    aethernet.calibrate(network, CalibrationInputs([root / "pictures"], 2, 3, 3))
+    aethernet.write_checkpoint(root / "qat.pth", network)
+    aethernet.write_checkpoint(root / "int8.pth", network.convert_to_quantized())
 
 
 def agreement(drops: tuple[float, ...], error: float = 0.01, decibel: float = 50.0) -> Agreement:

@@ -6,6 +6,9 @@ from aethernet import AetherNet
 from aethernet.network.blocks import QuantFusion, ScaledConv2d
 from aethernet.network.norms import DeploymentNorm, LayerNorm2d
 
+PLAIN = {"width": 8, "depths": [1], "kernel_size": 3, "block": "plain", "norm_type": "none"}
+"""Fields of the smallest network that computes as those of the variants do."""
+
 
 @torch.no_grad()
 def randomise(network: AetherNet, seed: int = 0) -> AetherNet:

@@ -1,5 +1,6 @@
 """`aethernet release`: from one checkpoint to a folder of files that are proven, put in its place as a whole."""
 
+import copy
 import logging
 import os
 import sys
@@ -11,6 +12,7 @@ from aethernet.checkpoint.checkpoint import Checkpoint
 from aethernet.conditions import measurement_conditions, own_command
 from aethernet.export.onnx import require_exporter
 from aethernet.files import atomic_path
+from aethernet.network.calibration import calibrate
 from aethernet.progress import Progress, Titled
 from aethernet.quality.sets import PictureFolders
 from aethernet.quantization.settings import CALIBRATION_PICTURES
@@ -20,7 +22,7 @@ from aethernet.release.crops import BICUBIC, CropCollector
 from aethernet.release.flow import OPENVINO_MISSING, Gate, Made, make_files
 from aethernet.release.latency import measure_latency
 from aethernet.release.log import logged_to
-from aethernet.release.networks import Networks, calibrated, calibration_inputs, is_fine_tuned, read_float, read_tuned
+from aethernet.release.networks import Networks, calibration_inputs, is_fine_tuned, read_float, read_tuned
 from aethernet.release.origin import Origin, read_origin
 from aethernet.release.page import page_html
 from aethernet.release.products import BUNDLE, INT8, INT8_ORT, QAT, Product
@@ -155,7 +157,7 @@ def _networks(
     if not settings.calibration and settings.pictures is not None:
         number = min(number, settings.pictures)
     inputs = calibration_inputs(folders, network, number)
-    quantized = calibrated(network, inputs, settings.preset, progress)
+    quantized = calibrate(copy.deepcopy(network), inputs, quantization=settings.preset, progress=progress)
     same = "" if settings.calibration else ", where the figures are from, too (--calibration takes others)"
     return Networks(network, quantized), (
         f"Calibrated, not fine-tuned (PTQ), preset {settings.preset}, on {len(inputs)} pictures of "

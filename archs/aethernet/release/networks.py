@@ -13,12 +13,11 @@ from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.data.proof import proof_inputs
 from aethernet.errors import CheckpointError, StageError
-from aethernet.network.calibration import calibrate
 from aethernet.network.network import AetherNet
 from aethernet.network.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
 from aethernet.progress import Progress
 from aethernet.quantization.fake import quantizers
-from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE, Preset
+from aethernet.quantization.settings import CALIBRATION_PICTURES
 
 logger = logging.getLogger(__name__)
 
@@ -130,10 +129,3 @@ def calibration_inputs(
 ) -> CalibrationInputs:
     """Pictures of the folders as the network takes them."""
     return CalibrationInputs(folders, network.config.scale, network.config.in_channels, number)
-
-
-def calibrated(
-    network: AetherNet, inputs: CalibrationInputs, preset: Preset, progress: Progress, percentile: float = PERCENTILE
-) -> AetherNet:
-    """A copy of a float network on int8 grids, with ranges from pictures."""
-    return calibrate(copy.deepcopy(network), inputs, quantization=preset, percentile=percentile, progress=progress)

@@ -1,5 +1,6 @@
 """`aethernet export`: ONNX files alone, put into a folder one by one, each proven where there are pictures."""
 
+import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from aethernet.export.form import Form
 from aethernet.export.half_range import HalfReport
 from aethernet.export.onnx import require_exporter
 from aethernet.export.qdq import TargetName
+from aethernet.network.calibration import calibrate
 from aethernet.progress import Titled
 from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
 from aethernet.release.flow import Gate, make_files
 from aethernet.release.folder import folder_inside
-from aethernet.release.networks import Networks, calibrated, calibration_inputs
+from aethernet.release.networks import Networks, calibration_inputs
 from aethernet.release.products import onnx_products
 from aethernet.release.settings import ExportSettings
 from aethernet.verify.budget import MAX_DROP, drop_budget
@@ -93,12 +95,12 @@ def _networks(checkpoint: Checkpoint, settings: ExportSettings, int8: bool, prog
         return Networks(network)
     assert settings.data  # which `_check` has seen to
     targets: list[TargetName] = list(dict.fromkeys(settings.target or ["ort"]))
-    quantized = calibrated(
-        network,
+    quantized = calibrate(
+        copy.deepcopy(network),
         calibration_inputs(settings.data, network, settings.number or CALIBRATION_PICTURES),
-        settings.preset or (targets[0] if len(targets) == 1 else "ort"),
-        progress("calibrating"),
-        PERCENTILE if settings.percentile is None else settings.percentile,
+        quantization=settings.preset or (targets[0] if len(targets) == 1 else "ort"),
+        percentile=PERCENTILE if settings.percentile is None else settings.percentile,
+        progress=progress("calibrating"),
     )
     return Networks(network, quantized)
 

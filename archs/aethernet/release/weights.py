@@ -3,11 +3,11 @@
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aethernet.bench.complexity import WHOLE_PICTURE, Complexity, network_complexity
+from aethernet.bench.complexity import WHOLE_PICTURE, network_complexity
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import Checkpoint, load_network, read_checkpoint
 from aethernet.errors import OutputError, StageError, UsageError
@@ -88,9 +88,9 @@ def publish(
         summary=_summary(networks),
         scores={each.set_name: Mean(each.mean.psnr, each.mean.ssim) for each in quality.scores if each.model == own},
         before={
-            "Load it": (_int8_usage if int8 else _float_usage)(name, source.config, made.records),
+            "Load it": _usage(name, source.config, made.records),
             "Figures": _figures(name, source.config, quality, made.records[0].file),
-            "Size": _size(_complexity(networks)),
+            "Size": _size(networks),
         },
         after={"Files": _files(made.records)},
     )
@@ -131,40 +131,31 @@ def _summary(networks: Networks) -> str:
     )
 
 
-def _int8_usage(name: str, config: AetherConfig, files: Sequence[FileRecord]) -> str:
-    return f"""```python
-import aethernet
-from aether_arch import export_onnx
+def _usage(name: str, config: AetherConfig, files: Sequence[FileRecord]) -> str:
+    program = f"""import aethernet
 
-network = aethernet.load_network("{files[0].file}")  # a path; the reference, in integers
+network = aethernet.load_network("{files[-1].file}")  # a path; in eval mode"""
+    command, remark = f"aethernet bench quality {name} --sets SET5_PICTURES", ""
+    if config.quantized:
+        program = f"""from aether_arch import export_onnx
+{program}
 for target in ("ort", "openvino", "tensorrt"):
-    export_onnx(network, scale={config.scale}, precision="int8", target=target)
+    export_onnx(network, scale={config.scale}, precision="int8", target=target)"""
+        remark = " PyTorch only\nproves what the network computes; the ONNX files are fast."
+    else:
+        command += f"\naethernet fuse {files[0].file} -o OUT.safetensors"
+    text = f"""```python
+{program}
 ```
 
-Where this file lies in the package, its name does, without ending: `aethernet.load_network("{name}")`. PyTorch only
-proves what the network computes; the ONNX files are fast.
+What lies in the package is found by its name, without ending: `aethernet.load_network("{name}")`.{remark}
 
 ```
-aethernet bench quality {name} --sets SET5_PICTURES
+{command}
 ```"""
-
-
-def _float_usage(name: str, config: AetherConfig, files: Sequence[FileRecord]) -> str:
-    training, fused = (file.file for file in files)
-    return f"""```python
-import aethernet
-
-network = aethernet.load_network("{fused}")  # a path; in eval mode
-```
-
-Where these files lie in the package, their names do, without ending: `aethernet.load_network("{name}")`.
-
-```
-aethernet bench quality {name} --sets SET5_PICTURES
-aethernet fuse {training} -o OUT.safetensors
-```
-
-In an option file of `aethernet train`, `pretrain_network_g: {training}` starts from it."""
+    if config.quantized:
+        return text
+    return f"{text}\n\nIn an option file of `aethernet train`, `pretrain_network_g: {files[0].file}` starts from it."
 
 
 def _figures(name: str, config: AetherConfig, quality: QualityReport, file: str) -> str:
@@ -187,29 +178,19 @@ def _figures(name: str, config: AetherConfig, quality: QualityReport, file: str)
     )
 
 
-def _complexity(networks: Networks) -> dict[str, Complexity]:
-    """Of each form that is written, by what it is called; an int8 network is counted on its grids."""
-    forms = {"int8": networks.quantized} if networks.quantized is not None else {
-        "training form": networks.at("train"), "fused": networks.at("fused"),
-    }  # fmt: skip
-    return {
-        form: network_complexity(network, *COUNTED_SIZE, network.config.in_channels)
-        for form, network in forms.items()
-        if network is not None
-    }
-
-
-def _size(complexity: Mapping[str, Complexity]) -> str:
-    height, width = COUNTED_SIZE
-    header = ["form", "parameters", f"MACs, {height}x{width} input", "receptive radius"]
-    return markdown_table(header, [
-        [form, f"{each.parameters:,}", short_count(each.macs), _radius(each)] for form, each in complexity.items()
-    ])  # fmt: skip
-
-
-def _radius(complexity: Complexity) -> str:
-    radius = complexity.receptive_radius
-    return str(radius) if radius in (None, WHOLE_PICTURE) else f"{radius} input pixels"
+def _size(networks: Networks) -> str:
+    """Of each form that is written; an int8 network is counted on its grids."""
+    forms = {"int8": networks.quantized, "training form": networks.at("train"), "fused": networks.at("fused")}
+    rows = []
+    for form, network in forms.items():
+        if network is None or (networks.quantized is not None and form != "int8"):
+            continue
+        counts = network_complexity(network, *COUNTED_SIZE, network.config.in_channels)
+        radius = counts.receptive_radius
+        seen = str(radius) if radius in (None, WHOLE_PICTURE) else f"{radius} input pixels"
+        rows.append([form, f"{counts.parameters:,}", short_count(counts.macs), seen])
+    header = ["form", "parameters", "MACs, {}x{} input".format(*COUNTED_SIZE), "receptive radius"]
+    return markdown_table(header, rows)
 
 
 def _files(files: Sequence[FileRecord]) -> str:
