@@ -384,7 +384,7 @@ def test_the_command_takes_sizes_of_memory(text, number):
 
 @pytest.mark.parametrize("text", ["4", "0G", "-1G", "4GB", "1e9", "G", ""])
 def test_what_is_no_size_of_memory_is_refused(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="4G, 1.5G or 800M"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"4G, 1\.5G or 800M"):
         memory(text)
 
 
