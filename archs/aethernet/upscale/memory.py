@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from aethernet.machine import kept_memory
 from aethernet.runtimes.models import Model
 
 SHARE = 0.5
@@ -65,14 +66,15 @@ def available_memory(limit: int | None = None) -> int | None:
 
 
 def used_memory() -> int:
-    """Bytes of main memory that this process holds; a guess where the system does not tell."""
+    """Bytes of main memory that this process holds and uses; a guess where the system does not tell."""
     with contextlib.suppress(OSError, ValueError):
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return max(0, resident - kept_memory())
     return USED
 
 
 def free_memory(device: str = "cpu", limit: int | None = None) -> int | None:
-    """Bytes that are free on a device; None where the system does not tell.
+    """Bytes that are free on a device, or that this process keeps for new use; None where the system does not tell.
 
     `limit` are the bytes of main memory that this process may hold in all.
     """
@@ -90,6 +92,7 @@ def free_memory(device: str = "cpu", limit: int | None = None) -> int | None:
         )
     if not free and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         free.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    free = [kept_memory() + each for each in free]
     if limit is not None:
         free.append(limit - used_memory())
     return max(0, min(free)) if free else None
