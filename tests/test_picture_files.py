@@ -11,6 +11,7 @@ import tifffile
 from helpers import picture_files as make
 from PIL import Image, features
 
+from aethernet.data.picture import png
 from aethernet.data.picture.depth import as_depth
 from aethernet.data.picture.formats import FORMATS, output_format
 from aethernet.data.picture.picture import Metadata, Picture
@@ -386,3 +387,19 @@ def test_the_format_is_settled_before_any_work():
             output_format((9, 9), source="GIF", frames=3, format=form)
     with pytest.raises(DataError, match=r"megapixels that an animation may have"):
         output_format((4000, 4000), source="GIF", frames=100)
+
+
+@pytest.mark.parametrize("missing", [(), ("isal",)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_png_rows_come_back_whatever_packs_them(monkeypatch, missing, channels, dtype):
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    samples = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (37, 29, channels), dtype, endpoint=True)
+    strips = [samples[:1], samples[1:20], samples[20:]]
+    data = b"".join(png.encode(strips, samples.shape, 8 * samples.dtype.itemsize, []))
+    picture = read_picture(data)
+    colors = 1 if channels < 3 else 3
+    np.testing.assert_array_equal(picture.color, samples[:, :, :colors])
+    if channels in (2, 4):
+        np.testing.assert_array_equal(picture.alpha, samples[:, :, -1])

@@ -220,7 +220,9 @@ class Upscaler:
             (width, height), source=opened.format, source_depth=opened.depth, alpha=opened.is_transparent,
             format=saving.format, depth=saving.depth,
         )  # fmt: skip
-        return check_encoder(output, (width, height), saving.format != "same", available_memory(self.memory))
+        return check_encoder(
+            output, (width, height), saving.quality, saving.format != "same", available_memory(self.memory)
+        )
 
     def enlarged(
         self, opened: Picture | Animation | FileRows, progress: Progress | None = None

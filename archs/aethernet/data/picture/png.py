@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,9 @@ CHANNELS = {number: channels for channels, number in COLOR_TYPES.items()}
 
 HEADER = 33  # signature and IHDR, which comes first
 STRIP = 2**22  # bytes of pixels that are packed at once
-SUB = 1  # the filter that stores each byte as its difference to the same byte of the pixel on its left
+AVERAGE = 3  # the filter that stores each byte as its difference to the mean of those on its left and above
+LEVEL = 1  # of zlib; more takes nearly twice the time of a large photograph and saves nothing of it
+ISAL_LEVEL = 2
 
 
 def depth(data: bytes) -> int:
@@ -67,15 +70,12 @@ def with_chunks(data: bytes, added: Collection[tuple[bytes, bytes]]) -> Iterator
 
 
 def encode(
-    strips: Iterable[np.ndarray],
-    shape: tuple[int, int, int],
-    depth: int,
-    added: Collection[tuple[bytes, bytes]],
-    compression: int,
+    strips: Iterable[np.ndarray], shape: tuple[int, int, int], depth: int, added: Collection[tuple[bytes, bytes]]
 ) -> Iterator[bytes]:
     """Strips (h, W, 1 to 4) of uint8 or uint16, alpha last, as a file in parts, with (type, content) before the pixels.
 
-    Pillow writes no 16 bits in colour, OpenCV none in grey with alpha, and neither writes rows as they come.
+    Pillow writes no 16 bits in colour, OpenCV none in grey with alpha, and neither writes rows as they come. One filter
+    for all rows and ISA-L's deflate take a sixth of Pillow's time at its fastest, and give files of the same size.
 
     Args:
         shape: height, width and channels of the whole.
@@ -85,21 +85,43 @@ def encode(
     yield SIGNATURE
     yield _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, COLOR_TYPES[channels], 0, 0, 0))
     yield from (_chunk(kind, content) for kind, content in added)
-    packer = zlib.compressobj(compression)
+    packer = _packer()
     pixel = channels * depth // 8
     rows = max(1, STRIP // (width * pixel))
+    above = np.zeros(width * pixel, np.uint8)
     for strip in strips:
         for top in range(0, len(strip), rows):
             part = np.ascontiguousarray(strip[top : top + rows], dtype=">u2" if depth == 16 else np.uint8)
             part = part.view(np.uint8).reshape(-1, width * pixel)
-            filtered = np.empty((part.shape[0], part.shape[1] + 1), np.uint8)
-            filtered[:, 0] = SUB
-            filtered[:, 1:] = part
-            filtered[:, 1 + pixel :] -= part[:, :-pixel]
-            if packed := packer.compress(filtered.data):
+            if packed := packer.compress(_filtered(part, above, pixel).data):
                 yield _chunk(b"IDAT", packed)
+            above = part[-1].copy()
     yield _chunk(b"IDAT", packer.flush())
     yield _chunk(b"IEND", b"")
+
+
+def _filtered(rows: np.ndarray, above: np.ndarray, pixel: int) -> np.ndarray:
+    """(h, bytes) uint8 -> (h, 1 + bytes), the number of the filter first."""
+    filtered = np.empty((rows.shape[0], rows.shape[1] + 1), np.uint8)
+    filtered[:, 0] = AVERAGE
+    up = np.concatenate([above[None], rows[:-1]])
+    left = np.zeros_like(rows)
+    left[:, pixel:] = rows[:, :-pixel]
+    both = left & up
+    left ^= up
+    left >>= 1
+    left += both  # (left + up) // 2 without leaving 8 bits
+    np.subtract(rows, left, out=filtered[:, 1:])
+    return filtered
+
+
+def _packer() -> Any:
+    """Deflate, by ISA-L where there are wheels of it."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.compressobj(LEVEL)
+    return isal_zlib.compressobj(ISAL_LEVEL)
 
 
 def profile(icc: bytes) -> tuple[bytes, bytes]:

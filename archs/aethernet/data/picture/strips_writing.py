@@ -13,7 +13,6 @@ from aethernet.data.picture.formats import Output
 from aethernet.data.picture.picture import NOTHING
 from aethernet.data.picture.strips import Strips, regrouped
 from aethernet.data.picture.writing import (
-    PNG_COMPRESSION,
     opened,
     pillow_image,
     png_chunks,
@@ -48,7 +47,7 @@ def write_strips(
         elif output.format == "png":
             added = png_chunks(strips.metadata, strips.size)
             shape = (strips.height, strips.width, strips.channels)
-            for part in png.encode(_samples(strips, output), shape, output.depth, added, PNG_COMPRESSION):
+            for part in png.encode(_samples(strips, output), shape, output.depth, added):
                 file.write(part)
         else:
             for part in jpeg.joined(_jpegs(strips, output, quality, notices), strips.height):

@@ -19,7 +19,6 @@ from aethernet.data.picture.strips import Strips
 from aethernet.errors import DataError, UsageError, one_line
 from aethernet.files import atomic_path
 
-PNG_COMPRESSION = 1  # level 3 takes nearly twice the time of a large photograph and saves nothing of it
 QUALITY = {"jpg": 95, "webp": 95, "avif": 90}
 LOSSLESS = 100  # the quality at which WebP is written without loss
 EFFORT = 75  # what its encoder's quality then means: more takes far longer for little
@@ -141,15 +140,11 @@ def _in_space_of(image: Image.Image, icc: bytes | None, format: str) -> tuple[Im
     return converted, None
 
 
-def _png(color: np.ndarray, alpha: np.ndarray | None, metadata: Metadata) -> Iterator[bytes | memoryview]:
+def _png(color: np.ndarray, alpha: np.ndarray | None, metadata: Metadata) -> Iterator[bytes]:
     """The file in parts."""
     added = png_chunks(metadata, (color.shape[1], color.shape[0]))
-    if color.dtype == np.uint16:
-        samples = color if alpha is None else np.dstack([color, alpha])
-        return png.encode([samples], samples.shape, 16, added, PNG_COMPRESSION)
-    buffer = io.BytesIO()
-    pillow_image(color, alpha).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
-    return png.with_chunks(buffer.getvalue(), added)
+    samples = color if alpha is None else np.dstack([color, alpha])
+    return png.encode([samples], samples.shape, 8 * samples.dtype.itemsize, added)
 
 
 def png_chunks(metadata: Metadata, size: tuple[int, int]) -> list[tuple[bytes, bytes]]:
