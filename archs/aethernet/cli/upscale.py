@@ -91,7 +91,6 @@ def run(args: argparse.Namespace) -> int:
 def enlarge(args: argparse.Namespace) -> int:
     from aethernet.cli.progress import PictureBar, status
     from aethernet.tables import write_json
-    from aethernet.upscale.compare import Comparing
     from aethernet.upscale.folders import plan_tasks
     from aethernet.upscale.pipeline import settle, upscale_tasks
     from aethernet.upscale.processes import this_process
@@ -115,8 +114,11 @@ def enlarge(args: argparse.Namespace) -> int:
             upscaler = open_upscaler(args, model, process, sum(task.pixels for task in rest))
         voice.say(sentence(upscaler))
         computing = time.time()
-        is_compared = args.compare or args.original is not None
-        beside = Comparing(model.label, args.original, force=args.force) if is_compared else None
+        beside = None
+        if args.compare or args.original is not None:
+            from aethernet.upscale.compare import Comparing  # scikit-image's measures take a second to import
+
+            beside = Comparing(model.label, args.original, force=args.force)
         with PictureBar(rest, args.quiet or process.rank > 0) as bar:
             voice.write = bar.write
             for result in upscale_tasks(
