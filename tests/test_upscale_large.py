@@ -9,8 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.networks import randomise
 from PIL import Image, ImageCms
 
+from aethernet import aether_custom
 from aethernet.cli.upscale import memory
 from aethernet.data.picture import bleed as bleeding
 from aethernet.data.picture import jpeg, strips_writing, tiff_writing
@@ -26,8 +28,11 @@ from aethernet.data.picture.strips_writing import write_strips
 from aethernet.data.picture.writing import write_picture
 from aethernet.errors import DataError, MissingDependencyError, OutputError
 from aethernet.machine import kept_memory
+from aethernet.runtimes.pytorch import TorchSession
 from aethernet.upscale import Saving, Upscaler, upscaler
-from aethernet.upscale.enlarge import ArraySource
+from aethernet.upscale.enlarge import ArraySource, Report, Windows, enlarge
+from aethernet.upscale.halo import Halo
+from aethernet.upscale.large import source_of
 from aethernet.upscale.memory import available_memory, free_memory, used_memory
 
 KINDS = [(depth, channels) for depth in (8, 16) for channels in (1, 2, 3, 4)]
@@ -345,6 +350,24 @@ def test_a_file_by_rows_becomes_what_it_becomes_as_a_whole(
     assert found.metadata == expected.metadata
 
 
+@pytest.mark.parametrize("turn", [1, 8])
+def test_passes_for_channel_attention_read_a_file_again_and_again(vips, tmp_path, turn):
+    network = randomise(
+        aether_custom(2, width=8, depths=(2, 2), kernel_size=3, channel_attention=True, spatial_attention=False)
+    )
+    session = TorchSession(network.eval().fuse_model())
+    path = tmp_path / "a.png"
+    metadata = replace(SAID, exif=exif_of(turn).tobytes()[6:])
+    write_picture(path, picture_of(smooth(90, 75, 4, 16), metadata))
+    halo = Halo(network.convolution_radius, True, True, "")
+    windows, results = Windows(2, 3, halo, side=2 * halo.pixels + 20, passes=3), []
+    for opened in (open_rows(path), read_picture(path)):
+        report = Report()
+        results.append(np.concatenate(list(enlarge(source_of(opened), session, windows, report))))
+        assert report.passes == 3 and report.plan.count > 1
+    assert np.array_equal(*results)
+
+
 def test_memory_decides_how_a_picture_is_taken(vips, enlarging, tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     write_picture(path, picture_of(smooth(75, 60, 3, 8)))
@@ -402,7 +425,10 @@ def test_without_pyvips_the_extra_is_named(enlarging, tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     write_picture(path, picture_of(smooth(75, 60, 3, 8)))
     limited(monkeypatch, 1)
-    with pytest.raises(MissingDependencyError, match=r"extra large.*pyvips\[binary\]"):
+    with pytest.raises(MissingDependencyError, match=r"GB may be used; .*extra large.*pyvips\[binary\]"):
+        enlarging.file(path, tmp_path / "b.png")
+    monkeypatch.setattr("aethernet.data.picture.demand.MOST_PIXELS", 1)
+    with pytest.raises(MissingDependencyError, match=r"268 megapixels .*extra large.*pyvips\[binary\]"):
         enlarging.file(path, tmp_path / "b.png")
 
 

@@ -9,7 +9,7 @@ from aethernet.data.picture.bleed import Bled
 from aethernet.data.picture.demand import reading_bytes
 from aethernet.data.picture.formats import Output
 from aethernet.data.picture.picture import Animation, Picture
-from aethernet.data.picture.reading import read_picture
+from aethernet.data.picture.reading import MOST_PIXELS, read_picture
 from aethernet.data.picture.rows import FileRows, open_rows
 from aethernet.data.picture.strips_writing import WHOLE
 from aethernet.data.picture.writing import LOSSLESS
@@ -37,10 +37,12 @@ def read_within(source: str | Path | bytes, available: int | None) -> Picture | 
     try:
         return open_rows(source)
     except MissingDependencyError as problem:
-        memory = "is more than is read as a whole" if available is None else f"{_gigabytes(available)} may be used"
+        reason = f"the picture has more than the {MOST_PIXELS // 10**6} megapixels that are read as a whole"
+        if demand < float("inf"):
+            memory = "" if available is None else f", and {_gigabytes(available)} may be used"
+            reason = f"the picture takes {_gigabytes(demand)} of memory to read it as a whole{memory}"
         raise MissingDependencyError(
-            f"the picture takes {_gigabytes(demand)} of memory to read it as a whole, and {memory}; by rows it takes the "
-            f"extra large of this package: {problem}"
+            f"{reason}; by rows it takes the extra large of this package: {problem}"
         ) from problem
 
 
