@@ -283,7 +283,7 @@ def test_what_cannot_be_read_by_rows_is_said(vips, tmp_path, kind):
     assert "\n" not in str(problem.value)
 
 
-def test_damage_is_found_while_rows_are_read(vips, tmp_path):
+def test_damage_is_found_while_rows_are_read(vips, tmp_path, capfd):
     path = tmp_path / "a.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)).save(path)
     data = bytearray(path.read_bytes())
@@ -292,6 +292,7 @@ def test_damage_is_found_while_rows_are_read(vips, tmp_path):
     rows = open_rows(path)
     with pytest.raises(DataError, match="libvips"):
         list(rows.strips())
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_reading_takes_is_told_by_the_header(tmp_path):
