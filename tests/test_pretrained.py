@@ -18,6 +18,7 @@ from aethernet.data.embedded import embedded_pictures
 from aethernet.data.pictures import write_png
 from aethernet.errors import CheckpointError, StageError
 from aethernet.quality.scores import measure_quality
+from aethernet.release.origin import read_origin
 from aethernet.runtimes.models import resolve_model
 
 ROOT = Path(__file__).parents[1]
@@ -64,8 +65,14 @@ def test_the_card_tells_of_both_files(name):
     card = pretrained.path(name).with_name(f"{name.removesuffix(pretrained.FUSED)}.md").read_text(encoding="utf-8")
     assert pretrained.path(name).name in card
     assert f"{pretrained.path(name).stat().st_size:,}" in card
-    for entry in ("license:", "pipeline_tag: image-to-image", "Set5", "Set14", "B100", "seed", "iterations", "commit"):
+    for entry in ("license:", "pipeline_tag: image-to-image", "model-index:", "Set5", "Set14", "B100"):
         assert entry in card
+    origin = read_origin(pretrained.path(name))  # the header knows what the card says
+    assert f"\n## Data and licence\n\n{origin.data_note}\n" in card
+    assert "".join(f"- {dataset}\n" for dataset in origin.datasets) in card
+    training = card.partition("## Training\n\n")[2].partition("\n\n")[0]
+    assert training.splitlines() == [f"- {title}: {fact}" for title, fact in origin.training.items()]
+    assert {"iterations", "seed", "commit"} <= origin.training.keys()
 
 
 @trained_in_the_box

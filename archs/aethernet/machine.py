@@ -15,6 +15,18 @@ FEATURES = {
 }
 """The instruction sets that decide how fast, and for int8 how right, a convolution is; and the flags that Linux shows."""
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of mallopt, as malloc.h numbers them
+MALLINFO = [
+    "arena",
+    "ordblks",
+    "smblks",
+    "hblks",
+    "hblkhd",
+    "usmblks",
+    "fsmblks",
+    "uordblks",
+    "fordblks",
+    "keepcost",
+]  # as malloc.h has it
 X86 = ("x86_64", "amd64", "i386", "i686")
 
 
@@ -50,6 +62,20 @@ def cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def kept_memory() -> int:
+    """Bytes that were freed and that the C library keeps for what comes next; 0 where it is not glibc."""
+    with contextlib.suppress(OSError, AttributeError, ImportError):
+        import ctypes
+
+        class Mallinfo(ctypes.Structure):
+            _fields_ = [(name, ctypes.c_size_t) for name in MALLINFO]
+
+        mallinfo = ctypes.CDLL("libc.so.6").mallinfo2
+        mallinfo.restype = Mallinfo
+        return mallinfo().fordblks
+    return 0
 
 
 def keep_freed_memory() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -49,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     windows.add_argument("--tile", type=tile, default="auto", metavar="auto|N", help="pixels a side at most; the result is the same (default: by memory)")  # fmt: skip
     windows.add_argument("--halo", type=whole, metavar="N", help="pixels around a window (default: what the network sees)")  # fmt: skip
     windows.add_argument("--passes", type=positive, default=2, metavar="N", help="over a picture before channel attention computes it in windows; more are more exact (default: 2)")  # fmt: skip
+    windows.add_argument("--memory", type=memory, metavar="SIZE", help="of main memory to stay within, such as 4G or 800M (default: half of what is free)")  # fmt: skip
 
 
 def percent(text: str) -> int:
@@ -61,6 +63,14 @@ def whole(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
+
+
+def memory(text: str) -> int:
+    """Bytes of a text such as 4G."""
+    match = re.fullmatch(r"([1-9]\d*|\d*\.\d+)([MG])", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 4G, 1.5G or 800M")
+    return int(float(match[1]) * {"M": 2**20, "G": 2**30}[match[2]])
 
 
 def tile(text: str) -> int | str:
@@ -81,7 +91,6 @@ def run(args: argparse.Namespace) -> int:
 def enlarge(args: argparse.Namespace) -> int:
     from aethernet.cli.progress import PictureBar, status
     from aethernet.tables import write_json
-    from aethernet.upscale.compare import Comparing
     from aethernet.upscale.folders import plan_tasks
     from aethernet.upscale.pipeline import settle, upscale_tasks
     from aethernet.upscale.processes import this_process
@@ -105,8 +114,11 @@ def enlarge(args: argparse.Namespace) -> int:
             upscaler = open_upscaler(args, model, process, sum(task.pixels for task in rest))
         voice.say(sentence(upscaler))
         computing = time.time()
-        is_compared = args.compare or args.original is not None
-        beside = Comparing(model.label, args.original, force=args.force) if is_compared else None
+        beside = None
+        if args.compare or args.original is not None:
+            from aethernet.upscale.compare import Comparing  # scikit-image's measures take a second to import
+
+            beside = Comparing(model.label, args.original, force=args.force)
         with PictureBar(rest, args.quiet or process.rank > 0) as bar:
             voice.write = bar.write
             for result in upscale_tasks(
@@ -131,8 +143,9 @@ def enlarge(args: argparse.Namespace) -> int:
     if not args.quiet and (len(tasks) > 1 or "present" in summary.counts):
         print_error(f"{prefix}{summary.sentence()}")
     failed = [result for result in results if result.outcome == "failed"]
-    for result in failed if process.rank == 0 else ():
-        print_error(f"aethernet upscale: {'' if len(failed) > 1 else 'error: '}{result.task.source}: {result.problem}")
+    for result in failed:
+        kind = "" if len(failed) > 1 else "error: "
+        print_error(f"{prefix}aethernet upscale: {kind}{result.task.source}: {result.problem}")
     if "left" in summary.counts:
         print_error("aethernet upscale: error: the disk is full: make room and run it again, which does what is left")
     return 1 if failed else 0
@@ -151,7 +164,7 @@ def open_upscaler(args: argparse.Namespace, model: Any, process: Any, pixels: in
         device = process.device(torch.cuda.device_count() if torch.cuda.is_available() else 0)
     return Upscaler(
         model, args.engine, device=device, precision=args.precision, tile=args.tile, halo=args.halo,
-        passes=args.passes, threads=threads, pixels=pixels,
+        passes=args.passes, threads=threads, pixels=pixels, memory=args.memory,
     )  # fmt: skip
 
 

@@ -65,6 +65,7 @@ class TorchSession(Session):
         except torch.OutOfMemoryError as error:
             raise EngineOutOfMemory(f"PyTorch ran out of memory on {self.device}: {first_line(error)}") from error
         except RuntimeError as error:
-            lacks = "not enough memory" in str(error)  # what the CPU's allocator says
+            # what the CPU's allocator says on Windows, and elsewhere
+            lacks = any(text in str(error) for text in ("not enough memory", "can't allocate memory"))
             kind = EngineOutOfMemory if lacks else EngineError
             raise kind(f"PyTorch broke off on {self.device}: {first_line(error)}") from error

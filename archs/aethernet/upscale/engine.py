@@ -1,6 +1,7 @@
 """Which runtime a model runs in, and why."""
 
 import hashlib
+import importlib.util
 import os
 import time
 from dataclasses import dataclass
@@ -11,16 +12,13 @@ import numpy as np
 import torch
 
 from aethernet.checkpoint import pretrained
-from aethernet.errors import AetherError, EnvironmentProblem, MissingDependencyError, OutputError, UsageError
-from aethernet.export.onnx import require_exporter
+from aethernet.errors import AetherError, MissingDependencyError, OutputError, UsageError
 from aethernet.export.saturation import saturation
 from aethernet.machine import cpu
 from aethernet.network.network import AetherNet
-from aethernet.optional import optional_package
 from aethernet.runtimes.models import Model
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.runtimes.open import ENGINES, open_model
-from aethernet.runtimes.openvino import import_openvino
 from aethernet.runtimes.pytorch import PRECISIONS, TorchSession
 from aethernet.runtimes.session import Session
 from aethernet.version import __version__
@@ -118,13 +116,13 @@ def _for_network(model: Model, network: torch.nn.Module, threads: int | None, pi
             return _for_integers(model, stay, threads)
         if network.config.channel_attention:
             return _because(stay, "channel attention needs it for exact tiles")
-    if not can_export():
-        return _because(stay, "ONNX Runtime and the exporter are not installed")
     seconds = _seconds(torch_session, model) * (pixels or 0) / PROBED_SIDE**2
     if seconds < WORTH_EXPORTING:
         return _because(
             stay, "an ONNX file first would cost more than it saves" if pixels else "the amount of work is unknown"
         )
+    if not can_export():
+        return _because(stay, "ONNX Runtime and the exporter are not installed")
     try:
         session = _open(model, "onnxruntime", "cpu", "fp32", threads)
     except AetherError as error:
@@ -176,24 +174,13 @@ def _compare(reference: Session, session: Session, model: Model) -> tuple[float,
 
 
 def installed(engine: str) -> bool:
-    """Whether an engine can be imported."""
-    try:
-        if engine == "openvino":
-            import_openvino()
-        elif engine == "onnxruntime":
-            optional_package("onnxruntime", "")
-    except EnvironmentProblem:
-        return False
-    return True
+    """Whether an engine is there; it is imported only where it is used."""
+    return importlib.util.find_spec(engine) is not None
 
 
 def can_export() -> bool:
     """Whether an ONNX file can be written and run here."""
-    try:
-        require_exporter()
-    except EnvironmentProblem:
-        return False
-    return installed("onnxruntime")
+    return all(importlib.util.find_spec(package) for package in ("onnx", "onnxscript", "onnxruntime"))
 
 
 def onnx_folder(model: Model) -> Path:

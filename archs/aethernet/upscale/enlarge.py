@@ -203,18 +203,18 @@ def _gather(
         try:
             for number in range(passes):
                 with means.gathering():
-                    for index, (row, column) in enumerate(plan):
-                        window = source.rows(row.start, row.stop)[:, column.start : column.stop]
-                        session.gather(
-                            means,
-                            to_planes(window, windows.in_channels),
-                            slice(row.first - row.start, row.last - row.start),
-                            slice(column.first - column.start, column.last - column.start),
-                        )
-                        if progress is not None:
-                            progress(
-                                index + 1, plan.count, f"means of the whole picture, pass {number + 1} of {passes}"
+                    for index, row in enumerate(plan.rows):
+                        rows = source.rows(row.start, row.stop)
+                        for column in plan.columns:
+                            session.gather(
+                                means,
+                                to_planes(rows[:, column.start : column.stop], windows.in_channels),
+                                slice(row.first - row.start, row.last - row.start),
+                                slice(column.first - column.start, column.last - column.start),
                             )
+                        if progress is not None:
+                            what = f"means of the whole picture, pass {number + 1} of {passes}"
+                            progress((index + 1) * len(plan.columns), plan.count, what)
             report.passes, report.change = passes, means.change
             return means, windows
         except (EngineOutOfMemory, MemoryError) as error:

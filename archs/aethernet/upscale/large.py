@@ -9,16 +9,19 @@ from aethernet.data.picture.bleed import Bled
 from aethernet.data.picture.demand import reading_bytes
 from aethernet.data.picture.formats import Output
 from aethernet.data.picture.picture import Animation, Picture
-from aethernet.data.picture.reading import read_picture
+from aethernet.data.picture.reading import MOST_PIXELS, read_picture
 from aethernet.data.picture.rows import FileRows, open_rows
 from aethernet.data.picture.strips_writing import WHOLE
+from aethernet.data.picture.writing import LOSSLESS
 from aethernet.errors import DataError, MissingDependencyError
 from aethernet.upscale.enlarge import ArraySource, Source
 
+RESULT = 6  # bytes for each pixel of 8 bits, with its colours copied once more
 COPIES = 4
 """Of a result, in bytes, at most at once while it is put together and written as a whole."""
-ENCODING = 20
-"""Bytes that the encoders of WebP and AVIF take for each pixel, beside the pixels themselves (measured)."""
+ENCODING = {"webp": 12, "avif": 42}
+LOSSLESS_ENCODING = 31
+"""Bytes for each pixel that encoders of whole pictures take beside the picture (measured on RGB)."""
 
 
 def read_within(source: str | Path | bytes, available: int | None) -> Picture | Animation | FileRows:
@@ -34,10 +37,12 @@ def read_within(source: str | Path | bytes, available: int | None) -> Picture | 
     try:
         return open_rows(source)
     except MissingDependencyError as problem:
-        memory = "is more than is read as a whole" if available is None else f"{_gigabytes(available)} may be used"
+        reason = f"the picture has more than the {MOST_PIXELS // 10**6} megapixels that are read as a whole"
+        if demand < float("inf"):
+            memory = "" if available is None else f", and {_gigabytes(available)} may be used"
+            reason = f"the picture takes {_gigabytes(demand)} of memory to read it as a whole{memory}"
         raise MissingDependencyError(
-            f"the picture takes {_gigabytes(demand)} of memory to read it as a whole, and {memory}; by rows it takes the "
-            f"extra large of this package: {problem}"
+            f"{reason}; by rows it takes the extra large of this package: {problem}"
         ) from problem
 
 
@@ -50,14 +55,19 @@ def result_fits(opened: Picture | FileRows, scale: int, available: int | None) -
     return available is None or COPIES * size <= available
 
 
-def check_encoder(output: Output, size: tuple[int, int], is_asked_for: bool, available: int | None) -> Output:
+def check_encoder(
+    output: Output, size: tuple[int, int], quality: int | None, is_asked_for: bool, available: int | None
+) -> Output:
     """The format that a result is written in: PNG in the place of one whose encoder takes more memory than there is.
 
     Raises:
         DataError: the format was asked for.
     """
-    demand = size[0] * size[1] * (COPIES + ENCODING)
-    if output.format not in WHOLE or available is None or demand <= available:
+    if output.format not in WHOLE or available is None:
+        return output
+    encoding = LOSSLESS_ENCODING if quality == LOSSLESS and output.format == "webp" else ENCODING[output.format]
+    demand = size[0] * size[1] * (RESULT + encoding)
+    if demand <= available:
         return output
     problem = (
         f"{output.format} is encoded as a whole, which takes {_gigabytes(demand)} of memory where "

@@ -150,7 +150,7 @@ class Pipeline:
         self._since, self._progress, self._beside = since, progress, beside
         # A CPU that computes has no time for more; a GPU is faster than one reader.
         self._workers = 1 if upscaler.choice.session.device == "cpu" else min(READERS_FOR_A_GPU, cores())
-        free = free_memory()
+        free = free_memory(limit=upscaler.memory)
         self._most_bytes = MOST_BYTES if free is None else min(MOST_BYTES, int(SHARE * free))
         self._reading: deque[tuple[Task, int, Future]] = deque()
         self._writing: dict[Future[Result], int] = {}
@@ -236,7 +236,7 @@ class Pipeline:
         enlarged = self._upscaler.enlarged(opened, progress)
         if isinstance(enlarged, Picture):
             result = Result(task, "enlarged", "", tuple(notes), time.perf_counter() - start, self._upscaler.report)
-            source = opened if isinstance(opened, Picture) else None
+            source = opened if isinstance(opened, Picture) and self._beside else None
             writing = self._writers.submit(self._write, result, source, enlarged, saving)
             self._writing[writing] = WRITING * _bytes(enlarged)
             return None

@@ -4,6 +4,7 @@ Its pixels and all it says are as `read_picture` gives them.
 """
 
 import io
+import logging
 import mmap
 from collections.abc import Iterator
 from functools import cached_property
@@ -139,6 +140,9 @@ class FileRows:
 
 def vips() -> ModuleType:
     """pyvips. Raises `MissingDependencyError`."""
+    logger = logging.getLogger("pyvips")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.ERROR)  # it warns of what is damaged, tile by tile, before our error tells it
     return optional_package("pyvips", "a picture that is too large for the memory", package="pyvips[binary]")
 
 
