@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from aethernet import aether_custom
@@ -14,7 +15,9 @@ SCALE = 2
 
 def write_network(path: Path) -> Path:
     """A plain one that enlarges by `SCALE` and makes pictures that differ where their sources do."""
-    network = randomise(aether_custom(SCALE, width=8, depths=(1,), kernel_size=3, block="plain"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = randomise(aether_custom(SCALE, width=8, depths=(1,), kernel_size=3, block="plain"))
     write_checkpoint(path, network.eval())
     return path
 

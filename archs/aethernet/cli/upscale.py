@@ -143,8 +143,9 @@ def enlarge(args: argparse.Namespace) -> int:
     if not args.quiet and (len(tasks) > 1 or "present" in summary.counts):
         print_error(f"{prefix}{summary.sentence()}")
     failed = [result for result in results if result.outcome == "failed"]
-    for result in failed if process.rank == 0 else ():
-        print_error(f"aethernet upscale: {'' if len(failed) > 1 else 'error: '}{result.task.source}: {result.problem}")
+    for result in failed:
+        kind = "" if len(failed) > 1 else "error: "
+        print_error(f"{prefix}aethernet upscale: {kind}{result.task.source}: {result.problem}")
     if "left" in summary.counts:
         print_error("aethernet upscale: error: the disk is full: make room and run it again, which does what is left")
     return 1 if failed else 0

@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aethernet.errors import OutputError
@@ -44,6 +45,8 @@ class Claims:
         self._held: set[Path] = set()
         self._seen: dict[Path, tuple[int, float]] = {}
         self._ended = threading.Event()
+        # Signals interrupt the main thread alone: in another one, a claim is taken whole or not at all.
+        self._taking = ThreadPoolExecutor(1, "claim")
         self._thread = threading.Thread(target=self._touch, name="claims", daemon=True)
 
     def __enter__(self) -> "Claims":
@@ -51,6 +54,7 @@ class Claims:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._taking.shutdown()
         self._ended.set()
         self._thread.join()
         for claim in list(self._held):
@@ -58,6 +62,9 @@ class Claims:
 
     def take(self, target: Path) -> bool:
         """Whether the target is now this process's to make. Raises `OutputError` where nothing can be written."""
+        return self._taking.submit(self._take, target).result()
+
+    def _take(self, target: Path) -> bool:
         claim = claim_of(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,9 +169,9 @@ class Claims:
             return None
 
     def _give_back(self, claim: Path) -> None:
-        self._held.discard(claim)
         if self._read(claim) == self._content:
             _remove([claim])
+        self._held.discard(claim)
 
     def _touch(self) -> None:
         while not self._ended.wait(self._heartbeat):

@@ -87,7 +87,7 @@ def plan_outputs(
             continue
         folder = _folder(each, scale, out, len(folders) > 1)
         added = suffix if suffix is not None else f"_x{scale}" if out is None and not each.is_folder else ""
-        tasks.append(replace(task, target=folder / _name(each.place, kind, added)))
+        tasks.append(replace(task, target=folder / result_name(each.place, kind, added)))
         suffixes[task.source] = added
     tasks = _without_results(_distinct(tasks, suffixes), force)
     for task in tasks:
@@ -109,6 +109,12 @@ def format_of(target: Path) -> Format:
     if kind is None:
         raise UsageError(f"{target}: {target.suffix or 'no ending'} is not written: give one of {' '.join(WRITTEN)}")
     return kind
+
+
+def result_name(source: Path, kind: Format, added: str, former: str = "") -> str:
+    """The name of a result: that of its source with `former` and `added` behind it, with its ending where that is right."""
+    ending = source.suffix if WRITTEN.get(source.suffix.lower()) == kind else f".{kind}"
+    return f"{source.stem}{former}{added}{ending}"
 
 
 def _single(inputs: Sequence[Input], out: Path, format: str, suffix: str | None) -> str:
@@ -159,11 +165,6 @@ def _folder_name(root: Path | None) -> str:
     return name
 
 
-def _name(source: Path, kind: Format, added: str, former: str = "") -> str:
-    ending = source.suffix if WRITTEN.get(source.suffix.lower()) == kind else f".{kind}"
-    return f"{source.stem}{former}{added}{ending}"
-
-
 def _distinct(tasks: Iterable[Task], suffixes: Mapping[Path, str]) -> list[Task]:
     """Each with a target of its own; those who keep their ending choose first. A picture given twice is taken once."""
     once: dict[tuple[str, str], Task] = {}
@@ -176,7 +177,7 @@ def _distinct(tasks: Iterable[Task], suffixes: Mapping[Path, str]) -> list[Task]
         target, count = task.target, 1
         while _key(target) in taken:
             former = "_".join(["", task.source.suffix.removeprefix("."), *([str(count)] if count > 1 else [])])
-            target = target.with_name(_name(task.source, task.format, suffixes.get(task.source, ""), former))
+            target = target.with_name(result_name(task.source, task.format, suffixes.get(task.source, ""), former))
             count += 1
         taken.add(_key(target))
         chosen[number] = replace(task, target=target)

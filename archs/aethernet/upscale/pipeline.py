@@ -236,7 +236,7 @@ class Pipeline:
         enlarged = self._upscaler.enlarged(opened, progress)
         if isinstance(enlarged, Picture):
             result = Result(task, "enlarged", "", tuple(notes), time.perf_counter() - start, self._upscaler.report)
-            source = opened if isinstance(opened, Picture) else None
+            source = opened if isinstance(opened, Picture) and self._beside else None
             writing = self._writers.submit(self._write, result, source, enlarged, saving)
             self._writing[writing] = WRITING * _bytes(enlarged)
             return None

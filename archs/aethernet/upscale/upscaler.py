@@ -26,6 +26,7 @@ from aethernet.upscale.enlarge import ArraySource, Report, Source, Windows, enla
 from aethernet.upscale.halo import Halo, find_halo
 from aethernet.upscale.large import check_encoder, read_within, result_fits, source_of, with_opaque
 from aethernet.upscale.memory import SHARE, available_memory, bytes_per_pixel, free_memory
+from aethernet.upscale.outputs import format_of, result_name
 
 DEFAULT_SCALE = 4
 BEST_FIRST = ("large", "medium", "small", "tiny")
@@ -197,7 +198,7 @@ class Upscaler:
             if isinstance(path, bytes):
                 raise UsageError("the content of a file has no name: say where the result goes")
             source = Path(path)
-            target = source.with_name(f"{source.stem}_x{self.scale}{output.suffix}")
+            target = source.with_name(result_name(source, output.format, f"_x{self.scale}"))
         if isinstance(target, str | Path) and Path(target).exists() and not force:
             raise OutputError(f"{target} exists: give another place, or --force to overwrite it")
         notes = [output.notice] if output.notice else []
@@ -345,11 +346,8 @@ def find_model(model: str | Path | None, scale: int | None) -> Model:
 
 
 def _format_of(target: object) -> str:
-    """What the ending of a target asks for; `same` where it says nothing."""
-    if not isinstance(target, str | Path):
-        return "same"
-    ending = Path(target).suffix.lower().removeprefix(".")
-    return {"jpeg": "jpg", "tif": "tiff"}.get(ending, ending) or "same"
+    """What the ending of a target asks for; `same` where it has none."""
+    return format_of(Path(target)) if isinstance(target, str | Path) and Path(target).suffix else "same"
 
 
 def _or(words: Sequence[str]) -> str:
