@@ -313,8 +313,14 @@ def enlarging():
     return Upscaler("aether_tiny_x2", "torch", tile=48)
 
 
-def limited(monkeypatch, bytes_):
+def limited(monkeypatch, bytes_, most=None):
     monkeypatch.setattr(upscaler, "available_memory", lambda limit: bytes_)
+    free = upscaler.free_memory
+    monkeypatch.setattr(
+        upscaler,
+        "free_memory",
+        lambda device, limit: (bytes_ if most is None else most) if device == "cpu" else free(device),
+    )
 
 
 @pytest.mark.parametrize(("depth", "channels"), KINDS)
@@ -421,12 +427,28 @@ def test_windows_keep_to_the_limit(tmp_path):
     assert np.abs(expected.astype(int) - found).max() <= 1  # ties that the order of sums decides
 
 
+def test_what_cannot_be_read_by_rows_may_take_more_memory(enlarging, tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    palette(path)
+    demand = reading_bytes(path)
+    limited(monkeypatch, demand - 1, demand)
+    assert isinstance(enlarging.read(path), Picture)
+    limited(monkeypatch, demand - 1)
+    with pytest.raises((DataError, MissingDependencyError)):
+        enlarging.read(path)
+    monkeypatch.setitem(sys.modules, "pyvips", None)
+    write_picture(path, picture_of(smooth(75, 60, 3, 8)))
+    demand = reading_bytes(path)
+    limited(monkeypatch, demand - 1, demand)
+    assert isinstance(enlarging.read(path), Picture)
+
+
 def test_without_pyvips_the_extra_is_named(enlarging, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyvips", None)
     path = tmp_path / "a.png"
     write_picture(path, picture_of(smooth(75, 60, 3, 8)))
     limited(monkeypatch, 1)
-    with pytest.raises(MissingDependencyError, match=r"GB may be used; .*extra large.*pyvips\[binary\]"):
+    with pytest.raises(MissingDependencyError, match=r"GB of memory .*extra large.*pyvips\[binary\]"):
         enlarging.file(path, tmp_path / "b.png")
     monkeypatch.setattr("aethernet.data.picture.demand.MOST_PIXELS", 1)
     with pytest.raises(MissingDependencyError, match=r"268 megapixels .*extra large.*pyvips\[binary\]"):

@@ -24,23 +24,31 @@ LOSSLESS_ENCODING = 31
 """Bytes for each pixel that encoders of whole pictures take beside the picture (measured on RGB)."""
 
 
-def read_within(source: str | Path | bytes, available: int | None) -> Picture | Animation | FileRows:
+def read_within(source: str | Path | bytes, available: int | None, most: int | None) -> Picture | Animation | FileRows:
     """The picture as `read_picture` gives it; where that would take more than the bytes available, a file to read by rows.
+
+    What cannot be read by rows may take as many bytes as `most`.
 
     Raises:
         DataError: no usable picture, or too large and of a kind that can be read as a whole only.
         MissingDependencyError: too large, and pyvips is not installed.
     """
     demand = reading_bytes(source)
-    if demand is None or demand <= (float("inf") if available is None else available):
+    if demand is None or demand <= _number(available):
         return read_picture(source)
     try:
         return open_rows(source)
-    except MissingDependencyError as problem:
+    except (DataError, MissingDependencyError) as problem:
+        if demand <= _number(most):
+            return read_picture(source)
+        if isinstance(problem, DataError):
+            raise
         reason = f"the picture has more than the {MOST_PIXELS // 10**6} megapixels that are read as a whole"
         if demand < float("inf"):
-            memory = "" if available is None else f", and {_gigabytes(available)} may be used"
-            reason = f"the picture takes {_gigabytes(demand)} of memory to read it as a whole{memory}"
+            reason = (
+                f"the picture takes {_gigabytes(demand)} of memory to read it as a whole, where "
+                f"{_gigabytes(_number(most))} may be used"
+            )
         raise MissingDependencyError(
             f"{reason}; by rows it takes the extra large of this package: {problem}"
         ) from problem
@@ -118,6 +126,10 @@ class _Joined:
 
     def rows(self, first: int, last: int) -> np.ndarray:
         return np.dstack([self.color[first:last], self.alpha[first:last]])
+
+
+def _number(most: int | None) -> float:
+    return float("inf") if most is None else most
 
 
 def _gigabytes(count: float) -> str:

@@ -207,7 +207,7 @@ class Upscaler:
 
     def read(self, path: str | Path | bytes) -> Picture | Animation | FileRows:
         """A picture file, a path or its content; by rows, where memory is too short for the whole. Raises as `file`."""
-        return read_within(path, available_memory(self.memory))
+        return read_within(path, available_memory(self.memory), free_memory("cpu", self.memory))
 
     def output(self, opened: Picture | Animation | FileRows, saving: Saving) -> Output:
         """The format that a result will have; raises `DataError` where there is none that can hold it."""
