@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from aethernet.errors import EngineOutOfMemory, UnusableOutputError
 from aethernet.network.picture_means import PictureMeans
 from aethernet.runtimes.pytorch import TorchSession
 from aethernet.runtimes.session import Session
-from aethernet.upscale.enlarge import ArraySource, Report, Windows, enlarge
+from aethernet.upscale.enlarge import ArraySource, Report, Rounding, Windows, enlarge
 from aethernet.upscale.halo import Halo
 from aethernet.upscale.tiles import plan_windows
 
@@ -252,6 +253,22 @@ def test_numbers_that_are_none_and_black_pictures_are_computed_anew(sessions, fa
     assert [note for note in report.notes if "goes on in fp32" in note]
     with pytest.raises(UnusableOutputError, match=r"not finite numbers|black for a picture that is not black"):
         list(enlarge(ArraySource(pixels), Faulty(session, fault), windows, Report()))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_threads_round_to_the_same_levels(dtype):
+    out = noise(150, 40, 3, 3).transpose(2, 0, 1)[None] * np.float32(1.4) - np.float32(0.2)
+    whole = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    expected = np.clip(np.rint(out * np.float32(whole)) if whole > 1 else out, 0, whole)[0].transpose(1, 2, 0)
+    for threads in (1, 2, 5):
+        with ThreadPoolExecutor(threads) as pool:
+            target = np.empty((150, 40, 3), dtype)
+            assert Rounding(3, pool, threads)(out, target) == pytest.approx(out.max())
+            assert np.array_equal(target, expected.astype(dtype))
+            broken = out.copy()
+            broken[0, 1, 149, 39] = np.nan
+            with pytest.raises(UnusableOutputError, match="not finite"):
+                Rounding(3, pool, threads)(broken, target)
 
 
 def brightened(network):

@@ -6,6 +6,7 @@ uint16 or float32 in [0, 1]; what comes out is of the same kind.
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,8 +23,8 @@ from aethernet.upscale.tiles import Plan, Span, plan_windows
 BLACK, NOT_BLACK = 0.5 / 255, 16 / 255
 """A window that comes out below the first everywhere, of one that reaches the second somewhere, is suspicious."""
 
-
-ROWS_AT_ONCE = 32  # they stay in the cache between the steps of rounding, which halves its time
+ROWS_AT_ONCE = 32
+"""They stay in the cache between the steps of rounding, which halves its time."""
 
 
 class Source(Protocol):
@@ -122,8 +123,9 @@ def enlarge(
     report: Report,
     safer: Callable[[], tuple[Session, str] | None] = lambda: None,
     progress: Progress | None = None,
+    threads: int = 1,
 ) -> Iterator[np.ndarray]:
-    """Yields the enlarged picture in strips of rows (h, scale W, C), from top to bottom.
+    """Yields the enlarged picture in strips of rows (h, scale W, C), from top to bottom; rounds in so many threads.
 
     Where memory does not suffice, the windows become smaller from that row on: the result is the same. Where the model
     gives what are no numbers, or black, `safer` is asked for another session and a note, and the row is computed anew.
@@ -134,29 +136,31 @@ def enlarge(
     padded = Padded(source, windows)
     height, width, channels = padded.shape
     means, scale, done = None, windows.scale, 0
-    while done < height:
-        try:
-            if means is None and windows.halo.attention and windows.plan(height, width).count > 1:
-                means, windows = _gather(padded, session, windows, report, progress)
-            plan = report.plan = windows.plan(height, width)
-            for number, row in enumerate(plan.rows):
-                if row.last <= done:
-                    continue
-                first = max(row.first, done)
-                strip = np.empty(((row.last - first) * scale, width * scale, channels), source.dtype)
-                _fill(strip, padded.rows(row.start, row.stop), plan, row, first, session, windows, means)
-                done = row.last
-                if progress is not None:
-                    progress((number + 1) * len(plan.columns), plan.count, "windows")
-                yield padded.cropped(strip, first)
-        except (EngineOutOfMemory, MemoryError) as error:
-            windows = _smaller(windows, height, width, report, error)
-        except UnusableOutputError as error:
-            other = safer()
-            if other is None:
-                raise
-            session, means = other[0], None
-            report.notes.append(f"{error}: {other[1]}")
+    with ThreadPoolExecutor(threads, "round") as pool:
+        while done < height:
+            try:
+                if means is None and windows.halo.attention and windows.plan(height, width).count > 1:
+                    means, windows = _gather(padded, session, windows, report, progress)
+                plan = report.plan = windows.plan(height, width)
+                for number, row in enumerate(plan.rows):
+                    if row.last <= done:
+                        continue
+                    first = max(row.first, done)
+                    strip = np.empty(((row.last - first) * scale, width * scale, channels), source.dtype)
+                    rounding = Rounding(windows.in_channels, pool, threads)
+                    _fill(strip, padded.rows(row.start, row.stop), plan, row, first, session, windows, means, rounding)
+                    done = row.last
+                    if progress is not None:
+                        progress((number + 1) * len(plan.columns), plan.count, "windows")
+                    yield padded.cropped(strip, first)
+            except (EngineOutOfMemory, MemoryError) as error:
+                windows = _smaller(windows, height, width, report, error)
+            except UnusableOutputError as error:
+                other = safer()
+                if other is None:
+                    raise
+                session, means = other[0], None
+                report.notes.append(f"{error}: {other[1]}")
 
 
 def _fill(
@@ -168,6 +172,7 @@ def _fill(
     session: Session,
     windows: Windows,
     means: PictureMeans | None,
+    rounding: "Rounding",
 ) -> None:
     """Computes the windows of one row into a strip that starts at input row `first`."""
     scale = windows.scale
@@ -180,15 +185,14 @@ def _fill(
         else:
             with means.applied():
                 out = session.run(batch)
-        if not np.isfinite(out).all():
-            raise UnusableOutputError("the model gives values that are not finite numbers")
-        if out.max() < BLACK and batch.max() > NOT_BLACK:
-            raise UnusableOutputError("the model gives black for a picture that is not black")
+        brightest = 0.0
         for column, part in zip(columns, np.split(out, len(columns)), strict=True):
             top, left = (first - row.start) * scale, (column.first - column.start) * scale
             bottom, right = (row.last - row.start) * scale, (column.last - column.start) * scale
             target = strip[:, column.first * scale : column.last * scale]
-            from_planes(part[:, :, top:bottom, left:right], target, windows.in_channels)
+            brightest = max(brightest, rounding(part[:, :, top:bottom, left:right], target))
+        if brightest < BLACK and batch.max() > NOT_BLACK:
+            raise UnusableOutputError("the model gives black for a picture that is not black")
 
 
 def _gather(
@@ -278,20 +282,52 @@ def to_planes(window: np.ndarray, in_channels: int) -> np.ndarray:
     return np.stack([planes[:3], *single] if len(planes) > 3 else single)
 
 
-def from_planes(out: np.ndarray, target: np.ndarray, in_channels: int) -> None:
-    """What a network made of `to_planes`, clipped to [0, 1], rounded half to even, into `target` (H, W, C)."""
-    channels = target.shape[2]
-    if in_channels == 1:
-        planes = list(out[:, 0])
-    else:
+@dataclass(frozen=True)
+class Rounding:
+    """From what a network made of `to_planes` to levels, in several threads."""
+
+    in_channels: int
+    pool: ThreadPoolExecutor
+    threads: int
+
+    def __call__(self, out: np.ndarray, target: np.ndarray) -> float:
+        """(N, channels, H, W) float32, clipped to [0, 1] and rounded half to even, into `target` (H, W, C).
+
+        Returns:
+            The largest value in `out`.
+
+        Raises:
+            UnusableOutputError: values that are not finite numbers.
+        """
+        planes = self._planes(out, target.shape[2])
+        rows = max(ROWS_AT_ONCE, -(-len(target) // self.threads))
+        parts = [slice(top, top + rows) for top in range(0, len(target), rows)]
+        return max(self.pool.map(lambda part: _round([plane[part] for plane in planes], target[part]), parts))
+
+    def _planes(self, out: np.ndarray, channels: int) -> list[np.ndarray]:
+        """One (H, W) for each channel of the picture."""
+        if self.in_channels == 1:
+            return list(out[:, 0])
         pictures = list(out)
         planes = list(pictures.pop(0)) if channels >= 3 else []
-        planes += [picture.mean(axis=0) for picture in pictures]
+        return planes + [picture.mean(axis=0) for picture in pictures]
+
+
+def _round(planes: list[np.ndarray], target: np.ndarray) -> float:
+    """See `Rounding`. The extremes are taken where the numbers are at hand: a NaN is both, an infinity is one."""
     whole = np.float32(1 if target.dtype == np.float32 else np.iinfo(target.dtype).max)
+    largest = 0.0
     for top in range(0, len(target), ROWS_AT_ONCE):
         part = target[top : top + ROWS_AT_ONCE]
         for channel, plane in enumerate(planes):
             levels = plane[top : top + ROWS_AT_ONCE] * whole
+            low, high = levels.min(), levels.max()
+            if not (np.isfinite(low) and np.isfinite(high)):
+                raise UnusableOutputError("the model gives values that are not finite numbers")
+            largest = max(largest, float(high / whole))
             if target.dtype != np.float32:
                 np.rint(levels, out=levels)
-            part[:, :, channel] = np.clip(levels, 0, whole, out=levels).astype(target.dtype, copy=False)
+            if low < 0 or high > whole:
+                np.clip(levels, 0, whole, out=levels)
+            part[:, :, channel] = levels.astype(target.dtype, copy=False)
+    return largest

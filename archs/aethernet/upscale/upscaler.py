@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
+import torch
 
 from aethernet.checkpoint import pretrained
 from aethernet.checks import is_whole
@@ -18,6 +19,7 @@ from aethernet.data.picture.strips import Strips
 from aethernet.data.picture.strips_writing import write_strips
 from aethernet.data.picture.writing import write_picture
 from aethernet.errors import DataError, OutputError, UsageError
+from aethernet.machine import cores
 from aethernet.progress import Progress
 from aethernet.runtimes.models import Model, resolve_model
 from aethernet.runtimes.session import Session
@@ -110,6 +112,7 @@ class Upscaler:
         self.report = Report()
         self.memory = memory
         self._passes = passes
+        self._threads = threads or (torch.get_num_threads() if self.choice.session.engine == "torch" else cores())
         self._side = None if tile == AUTO else int(tile)
         if self._side is not None and self._side <= 2 * self.halo.pixels:
             raise UsageError(
@@ -142,13 +145,28 @@ class Upscaler:
         if picture.ndim == 3 and picture.shape[2] > 4:
             raise DataError(f"{picture.shape[2]} channels: give 1 (grey), 2 (with alpha), 3 (RGB) or 4 (RGB and alpha)")
         source = picture[:, :, None] if picture.ndim == 2 else picture
-        out = np.concatenate(list(self.rows(ArraySource(source))))
+        out = self._whole(source)
         return out[:, :, 0] if picture.ndim == 2 else out
 
     def rows(self, source: Source, progress: Progress | None = None) -> Iterator[np.ndarray]:
         """The enlarged picture in strips (h, scale W, C), from top to bottom; `report` is filled meanwhile."""
         self.report = Report()
-        yield from enlarge(source, self.choice.session, self._windows(source), self.report, self._safer, progress)
+        windows, session = self._windows(source), self.choice.session
+        yield from enlarge(source, session, windows, self.report, self._safer, progress, self._threads)
+
+    def _whole(self, pixels: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+        """(H, W, C), enlarged."""
+        height, width, channels = pixels.shape
+        out, top = None, 0
+        for strip in self.rows(ArraySource(pixels), progress):
+            if len(strip) == height * self.scale:
+                return strip
+            if out is None:
+                out = np.empty((height * self.scale, width * self.scale, channels), pixels.dtype)
+            out[top : top + len(strip)] = strip
+            top += len(strip)
+        assert out is not None
+        return out
 
     def picture(self, picture: Picture, progress: Progress | None = None) -> Picture:
         """Enlarges a picture with its alpha, the colour under transparent pixels filled in first."""
@@ -156,15 +174,10 @@ class Upscaler:
         if picture.alpha is not None and picture.is_transparent:
             channels.append(picture.alpha[:, :, None])
         samples = channels[0] if len(channels) == 1 else np.concatenate(channels, axis=2)
-        height, width, colors = samples.shape[0] * self.scale, samples.shape[1] * self.scale, picture.color.shape[2]
-        out, top = np.empty((height, width, samples.shape[2]), samples.dtype), 0
-        for strip in self.rows(ArraySource(samples), progress):
-            out[top : top + len(strip)] = strip
-            top += len(strip)
-        alpha = None
+        out, colors, alpha = self._whole(samples, progress), picture.color.shape[2], None
         if picture.alpha is not None:
             opaque = np.iinfo(out.dtype).max if out.dtype.kind == "u" else 1
-            alpha = out[:, :, colors] if len(channels) > 1 else np.full((height, width), opaque, out.dtype)
+            alpha = out[:, :, colors] if len(channels) > 1 else np.full(out.shape[:2], opaque, out.dtype)
         return replace(picture, color=np.ascontiguousarray(out[:, :, :colors]), alpha=alpha)
 
     def file(
