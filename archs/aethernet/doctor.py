@@ -84,10 +84,14 @@ def requirements(extra: str = "") -> dict[str, SpecifierSet]:
         texts = importlib.metadata.requires("aethernet") or []
     except importlib.metadata.PackageNotFoundError:
         return {}
+
+    def asks(requirement: Requirement, extra: str) -> bool:
+        return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
     return {
         requirement.name: requirement.specifier
         for requirement in map(Requirement, texts)
-        if (requirement.marker.evaluate({"extra": extra}) if requirement.marker else not extra)
+        if asks(requirement, extra) and not (extra and asks(requirement, ""))
     }
 
 
