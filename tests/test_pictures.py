@@ -3,6 +3,7 @@
 import importlib
 import io
 import itertools
+import os
 import sys
 
 import cv2
@@ -287,3 +288,20 @@ def test_the_middle_of_a_picture(size, expected):
     assert window.shape == expected
     top, left = (7 - expected[0]) // 2, (9 - expected[1]) // 2
     assert window[0, 0] == img[top, left]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links as POSIX has them")
+def test_linked_folders_and_pictures_are_found_once(tmp_path, caplog):
+    df2k, elsewhere = tmp_path / "DF2K", tmp_path / "DIV2K"
+    (elsewhere / "sub").mkdir(parents=True)
+    (df2k / "own").mkdir(parents=True)
+    for path in (df2k / "a.png", df2k / "own" / "b.png", elsewhere / "c.png", elsewhere / "sub" / "d.png"):
+        path.write_bytes(b"")
+    (df2k / "DIV2K").symlink_to(elsewhere)
+    (df2k / "again").symlink_to(elsewhere / "sub")
+    (elsewhere / "loop").symlink_to(df2k)
+    (df2k / "e.png").symlink_to(elsewhere / "c.png")
+    (df2k / "dead.png").symlink_to("nowhere.png")
+    found = [str(path.relative_to(df2k)) for path in find_pictures(df2k)]
+    assert found == ["DIV2K/c.png", "DIV2K/sub/d.png", "a.png", "e.png", "own/b.png"]
+    assert caplog.messages == [f"{df2k / 'dead.png'} is a link that leads nowhere, and is left out"]

@@ -5,6 +5,7 @@ What has 8 bits a sample is read by Pillow: its JPEG and WebP pixels equal those
 """
 
 import io
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ from PIL import Image
 from aethernet.data.picture import orientation
 from aethernet.data.picture.decoding import OPENCV_PIXELS, decode, file_bytes, memory_named, open_header, orientation_of
 from aethernet.data.picture.depth import ROWS, as_depth
+from aethernet.data.walk import walk
 from aethernet.errors import DataError
 from aethernet.files import atomic_path
+
+logger = logging.getLogger(__name__)
 
 SUFFIXES = frozenset(
     {
@@ -34,24 +38,26 @@ MOST_PIXELS = OPENCV_PIXELS
 
 
 def find_pictures(directory: str | Path) -> list[Path]:
-    """All picture files below a folder, hidden ones and those in hidden folders excepted, in a stable order.
+    """All picture files below a folder, hidden ones and those in hidden folders excepted, in a stable order. Links are
+    followed, and every folder is searched once.
 
     Raises:
-        DataError: there is no such folder, or no picture in it.
+        DataError: there is no such folder, or no picture in it; or a folder below it cannot be read.
     """
     directory = Path(directory)
     if not directory.is_dir():
         raise DataError(f"{directory} is not a folder: give the folder that holds the pictures")
-    found = sorted(
-        path
-        for path in directory.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(directory).parts)
-        and path.is_file()
-    )
+    found = []
+    for each in walk(directory, lambda path: path.suffix.lower() in SUFFIXES):
+        if each.problem:
+            raise DataError(f"{each.path} {each.problem}: make it readable, or move it away")
+        if each.path.is_file():
+            found.append(each.path)
+        else:
+            logger.warning("%s is a link that leads nowhere, and is left out", each.path)
     if not found:
         raise DataError(f"no picture below {directory}; known endings: {' '.join(sorted(SUFFIXES))}")
-    return found
+    return sorted(found)
 
 
 def read_rgb(path: str | Path) -> tuple[np.ndarray, list[str]]:

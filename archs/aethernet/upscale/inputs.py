@@ -2,12 +2,12 @@
 
 import glob
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from aethernet.data.pictures import NOT_PILLOW, SUFFIXES
+from aethernet.data.walk import walk
 from aethernet.errors import DataError
 
 ENDINGS = (SUFFIXES | {".apng", ".j2k", ".jfif", ".mpo"}) - NOT_PILLOW
@@ -58,7 +58,9 @@ def find_inputs(given: Iterable[str | Path], leave_out: Path | None = None) -> l
 def _found(given: str | Path, leave_out: Path | None) -> Iterator[Input]:
     path = Path(given)
     if path.is_dir():
-        pictures = sorted(_walk(path, _strictly_in(leave_out, path)), key=lambda picture: picture.place.parts)
+        files = walk(path, lambda file: file.suffix.lower() in ENDINGS, _strictly_in(leave_out, path))
+        pictures = [Input(file.path, file.path.relative_to(path), path, True, file.problem) for file in files]
+        pictures.sort(key=lambda picture: picture.place.parts)
         if not pictures:
             raise DataError(f"no picture below {path}; known endings: {' '.join(sorted(ENDINGS))}")
         yield from pictures
@@ -90,37 +92,3 @@ def _strictly_in(path: Path | None, folder: Path | None) -> Path | None:
         return None
     place, around = path.resolve(), folder.resolve()
     return path if place != around and place.is_relative_to(around) else None
-
-
-def _walk(root: Path, leave_out: Path | None) -> Iterator[Input]:
-    """Folders themselves come before those that links lead to, so that pictures have the names of where they lie."""
-    known = {_identity(leave_out)} if leave_out is not None and leave_out.is_dir() else set()
-    folders, links = deque([root]), deque[Path]()
-    while folders or links:
-        folder = (folders or links).popleft()
-        identity = _identity(folder)
-        if identity in known:
-            continue
-        known.add(identity)
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            yield Input(folder, folder.relative_to(root), root, True, f"cannot be read: {error.strerror or error}")
-            continue
-        for entry in entries:
-            path = folder / entry.name
-            if entry.name.startswith("."):
-                continue
-            if path.is_dir():
-                (links if entry.is_symlink() else folders).append(path)
-            elif path.suffix.lower() in ENDINGS and (path.is_file() or entry.is_symlink()):  # dead links are named
-                yield Input(path, path.relative_to(root), root, True)
-
-
-def _identity(folder: Path) -> tuple[int, int] | Path:
-    """What is the same for all names of a folder."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return folder
-    return (status.st_dev, status.st_ino) if status.st_ino else folder.resolve()
