@@ -8,6 +8,8 @@ import argparse
 import importlib
 import logging
 import sys
+from pathlib import Path
+from typing import Any
 
 from aethernet.errors import AetherError
 from aethernet.version import __version__
@@ -31,10 +33,31 @@ COMMANDS = (
 )
 
 
+class Parser(argparse.ArgumentParser):
+    """Refuses empty arguments, as a shell's variable without a value is: `Path` takes them for the current folder.
+
+    An argument that may be empty is of the type `str`.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", None, _filled)
+        self.register("type", Path, lambda text: Path(_filled(text)))
+
+    def add_subparsers(self, **options: Any) -> Any:
+        commands = super().add_subparsers(**options)
+        commands.type = str  # it gets the arguments of its commands as well, whose parsers look at them
+        return commands
+
+
+def _filled(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="aethernet", description="Train, fuse and measure AetherNet super-resolution networks."
-    )
+    parser = Parser(prog="aethernet", description="Train, fuse and measure AetherNet super-resolution networks.")
     parser.add_argument("--version", action="version", version=f"aethernet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name in COMMANDS:
