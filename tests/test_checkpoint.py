@@ -217,7 +217,7 @@ def test_a_file_is_synced_before_it_gets_its_name_and_its_folder_after(tmp_path,
 def test_a_failing_write_keeps_the_old_file(tmp_path):
     target = tmp_path / "file.pth"
     target.write_text("old")
-    with pytest.raises(OSError, match="disk full"), atomic_path(target) as temporary:
+    with pytest.raises(OutputError, match="disk full"), atomic_path(target) as temporary:
         temporary.write_text("half of the n")
         raise OSError("disk full")
     assert target.read_text() == "old"

@@ -1,41 +1,105 @@
 """Writing files whole or not at all, and their checksums."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
 import secrets
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from aethernet.errors import OutputError, one_line
 
 TOKEN = 12  # hexadecimal digits that tell temporary files apart
 TEMPORARY = re.compile(rf"(\..*\.)[0-9a-f]{{{TOKEN}}}((?:\.[^.]*)?)", re.DOTALL)
 LONGEST_NAME = 255  # bytes, on every common file system
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it is synced and renamed over `path`, else removed.
 
-    A reader sees the old file or the new one, never a part, also when the process is killed.
+    A reader sees the old file or the new one, never a part, also when the process is killed. A link is written through: what
+    it points to is replaced. What is no file, such as a pipe or a device, gets the bytes as they are.
+
+    Raises:
+        OutputError: the place does not take a file, or the disk is full.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(_temporary_name(path, secrets.token_hex(TOKEN // 2)))
-    # Made by open(), not by mkstemp: the file gets the rights that the user's umask gives to any new file. Kept, since
-    # safetensors puts a file of its own in its place, which nobody else may read.
-    temporary.touch(exist_ok=False)
-    mode = stat.S_IMODE(temporary.stat().st_mode)
+    with _translated(path):
+        place = path.resolve() if path.is_symlink() else path
+        if place.is_dir():
+            raise OutputError(f"{path} is a folder: give a file")
+        if place.exists() and not place.is_file():
+            with tempfile.TemporaryDirectory() as folder:
+                temporary = Path(folder) / place.name
+                yield temporary
+                with temporary.open("rb") as file, place.open("wb", buffering=0) as stream:
+                    shutil.copyfileobj(file, stream)
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = place.with_name(_temporary_name(place, secrets.token_hex(TOKEN // 2)))
+        try:
+            # Made by open(), not by mkstemp: the file gets the rights that the user's umask gives to any new file. Kept,
+            # since safetensors puts a file of its own in its place, which nobody else may read.
+            temporary.touch(exist_ok=False)
+            mode = stat.S_IMODE(temporary.stat().st_mode)
+            yield temporary
+            with open(temporary, "rb+") as file:  # Windows syncs only what is open for writing
+                os.fsync(file.fileno())
+            os.chmod(temporary, mode)
+            os.replace(temporary, place)
+            _sync_folder(place.parent)
+        finally:
+            with contextlib.suppress(OSError):  # the error that came before says more
+                temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Tries whether a file of this name can be written, before the work whose outcome it is to hold.
+
+    Raises:
+        OutputError: it cannot.
+    """
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:  # Windows syncs only what is open for writing
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: give a file")
+        if path.exists() and not path.is_file():
+            return  # a pipe or a device: opening it could wait for its reader
+        place = path.resolve() if path.is_symlink() else path
+        folder = next(folder for folder in place.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: str | Path, error: OSError) -> OutputError:
+    """The system's error in writing to a place as ours."""
+    reason = error.strerror or one_line(error)
+    help = "free some space, or give another place" if error.errno in FULL else "give another place"
+    return OutputError(f"{path} cannot be written: {reason}: {help}")
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Errors in writing to `path` as ours; those of other files pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            name = Path(os.fsdecode(error.filename)).absolute()
+            if (
+                name.parent not in (path.absolute().parent, path.resolve().parent)
+                and name not in path.absolute().parents
+            ):
+                raise
+        raise unwritable(path, error) from error
 
 
 def temporaries(folder: Path, names: Iterable[str]) -> list[Path]:

@@ -1,5 +1,6 @@
 """Weights on disk: BasicSR `.pth` and `.safetensors`, read with nothing but tensors and written whole or not at all."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,11 +119,18 @@ def write_checkpoint(path: str | Path, network: AetherNet, metadata: Mapping[str
         raise OutputError(f"weights are written as .pth or .safetensors, not as {path.name}")
     with atomic_path(path) as temporary:
         if path.suffix == ".pth":
-            with temporary.open("wb") as file:  # given a path, torch writes its name, a random one, into the file
-                torch.save({"params": state_dict}, file)
+            temporary.write_bytes(torch_bytes({"params": state_dict}))
         else:
             header = {**file_metadata(network.config), **(metadata or {}), DIGEST: tensors_digest(state_dict)}
-            safetensors.torch.save_file(state_dict, temporary, header)
+            temporary.write_bytes(safetensors.torch.save(state_dict, header))
+
+
+def torch_bytes(content: object) -> bytes:
+    """What `torch.save` writes. Writing the bytes ourselves tells of a full disk as such, and not of an `unexpected pos`; and
+    given a path, torch writes its name, a random one, into the file."""
+    with io.BytesIO() as file:
+        torch.save(content, file)
+        return file.getvalue()
 
 
 def file_metadata(config: AetherConfig) -> dict[str, str]:

@@ -7,11 +7,13 @@ imports what only it needs inside `run`: nothing here may import torch, which ta
 import argparse
 import importlib
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from aethernet.errors import AetherError
+from aethernet.files import check_writable
 from aethernet.version import __version__
 
 COMMANDS = (
@@ -78,10 +80,23 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # other libraries: what matters alone
     logging.getLogger("aethernet").setLevel(logging.INFO)
     try:
+        if isinstance(getattr(args, "json", None), Path) and args.json != Path("-"):
+            check_writable(args.json)
         return args.run(args)
-    except AetherError as error:
-        print(f"aethernet {args.command}: error: {error}", file=sys.stderr)
+    except BrokenPipeError:  # as of `| head`, which has read what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (AetherError, OSError) as error:
+        print(
+            f"aethernet {args.command}: error: {error if isinstance(error, AetherError) else _words(error)}",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print(f"aethernet {args.command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _words(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{os.fsdecode(error.filename)}: {reason}" if isinstance(error.filename, str | bytes) else reason

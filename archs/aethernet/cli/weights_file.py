@@ -13,8 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def check_out(args: argparse.Namespace) -> None:
     """Refuses an output that exists or is of an unknown kind, before any work is done."""
     from aethernet.errors import OutputError
+    from aethernet.files import check_writable
 
     if args.out.exists() and not args.force:
         raise OutputError(f"{args.out} exists: give another -o, or --force to overwrite it")
     if args.out.suffix not in (".pth", ".safetensors"):
         raise OutputError(f"-o must end in .pth or .safetensors, not {args.out.name}")
+    check_writable(args.out)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aethernet
 from aethernet.errors import OutputError, UsageError
+from aethernet.files import atomic_path
 from aethernet.integrations.frameworks import FRAMEWORKS, Framework
 
 MARKER = "# Written by `aethernet install`; `aethernet install --into TREE --remove` removes it."
@@ -51,7 +52,8 @@ def install(tree: Path) -> dict[Path, str]:
     for path, content in contents.items():
         former = path.read_text(encoding="utf-8") if path.exists() else None
         outcome[path] = "unchanged" if former == content else "updated" if former else "written"
-        path.write_text(content, encoding="utf-8")
+        with atomic_path(path) as temporary:
+            temporary.write_text(content, encoding="utf-8")
     return outcome
 
 

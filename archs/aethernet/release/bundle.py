@@ -11,7 +11,7 @@ from pathlib import Path
 from aethernet.checkpoint.checkpoint import Checkpoint
 from aethernet.conditions import measurement_conditions, own_command
 from aethernet.export.onnx import require_exporter
-from aethernet.files import atomic_path
+from aethernet.files import atomic_path, check_writable
 from aethernet.network.calibration import calibrate
 from aethernet.progress import Progress, Titled
 from aethernet.quality.sets import PictureFolders
@@ -72,6 +72,7 @@ def release(
     failed_out = out.with_name(out.name + places.FAILED)
     places.check_replaceable(out)
     places.check_replaceable(failed_out)
+    check_writable(out.parent / places.CARD)
     pictures = PictureFolders(data, settings.pictures)
     with places.built_beside(out) as folder:
         with logged_to(folder / places.LOG):

@@ -12,6 +12,7 @@ from aethernet.export.form import Form
 from aethernet.export.half_range import HalfReport
 from aethernet.export.onnx import require_exporter
 from aethernet.export.qdq import TargetName
+from aethernet.files import check_writable
 from aethernet.network.calibration import calibrate
 from aethernet.progress import Titled
 from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
@@ -152,3 +153,5 @@ def _check_out(out: Path, paths: Sequence[Path], force: bool) -> None:
         raise OutputError(
             f"{out} holds {', '.join(existing)} already: give another -o or --name, or --force to overwrite"
         )
+    for path in paths:
+        check_writable(path)

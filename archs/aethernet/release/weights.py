@@ -11,7 +11,7 @@ from aethernet.bench.complexity import WHOLE_PICTURE, network_complexity
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import Checkpoint, load_network, read_checkpoint
 from aethernet.errors import OutputError, StageError, UsageError
-from aethernet.files import atomic_path
+from aethernet.files import atomic_path, check_writable
 from aethernet.network.config import AetherConfig
 from aethernet.progress import Titled
 from aethernet.quality.scores import BICUBIC, QualityReport, measure_quality
@@ -68,6 +68,7 @@ def publish(
     existing = [path.name for path in (*paths, card) if path.exists()]
     if existing and not settings.force:
         raise OutputError(f"{out} holds {', '.join(existing)} already: give another -o, or --force to overwrite")
+    check_writable(card)
     origin = read_origin(
         source.path, data_note=data_note, license_id=settings.license_id, datasets=settings.datasets,
         experiment=settings.experiment or source.path.resolve().parents[1], commit=settings.commit,

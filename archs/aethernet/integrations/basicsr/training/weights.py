@@ -3,12 +3,11 @@
 import logging
 from pathlib import Path
 
-import torch
 from basicsr.models.base_model import BaseModel
 from basicsr.utils.dist_util import master_only
 from torch import nn
 
-from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
+from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint, torch_bytes
 from aethernet.errors import CheckpointError
 from aethernet.files import atomic_path
 from aethernet.network.config import CONFIG_KEY
@@ -106,4 +105,4 @@ def load_what_fits(network: AetherNet, checkpoint: Checkpoint) -> None:
 def write_whole(content: dict, path: Path) -> None:
     """`torch.save` beside the file and then over it; errors are raised."""
     with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(torch_bytes(content))
