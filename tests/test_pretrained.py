@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from helpers.networks import picture, randomise
 
@@ -93,6 +94,29 @@ def test_the_int8_network_is_near_its_float_network(name, tmp_path):
     scores = measure_quality([name, name.removesuffix(pretrained.INT8)], [tmp_path / "set"]).scores
     assert scores[0].mean.psnr > scores[1].mean.psnr - 0.1
     assert scores[0].mean.psnr != scores[1].mean.psnr
+
+
+@in_the_box
+def test_a_flipped_bit_of_the_weights_is_noticed(name, tmp_path):
+    content = bytearray(pretrained.path(name).read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    damaged = tmp_path / "damaged.safetensors"
+    for place in np.random.default_rng(0).integers(header, len(content), 5):
+        content[place] ^= 1 << 3
+        damaged.write_bytes(content)
+        with pytest.raises(CheckpointError, match="damaged"):
+            read_checkpoint(damaged)
+        content[place] ^= 1 << 3
+
+
+def test_weights_without_a_checksum_are_told_of(tmp_path, caplog):
+    caplog.set_level("INFO", "aethernet")
+    write_checkpoint(tmp_path / "with.safetensors", aether_tiny(2))
+    load_network(tmp_path / "with.safetensors")
+    assert not caplog.messages
+    safetensors.torch.save_file(aether_tiny(2).state_dict(), tmp_path / "without.safetensors")
+    load_network(tmp_path / "without.safetensors")
+    assert re.fullmatch(r".*without\.safetensors has no checksum in its header .*", caplog.messages[0])
 
 
 def test_the_box_is_small():
