@@ -1,10 +1,13 @@
-"""What counts as a number, a choice and a near name, everywhere."""
+"""What counts as a number, a choice and a near name, everywhere; and that no command takes an empty text for a path."""
 
+import argparse
 import re
+from collections.abc import Iterator
 
 import pytest
 
 from aethernet.checks import did_you_mean, is_number, is_one_of, is_whole, near, one_of, whole_number
+from aethernet.cli import build_parser
 from aethernet.errors import ConfigError, OptionError
 from aethernet.integrations.basicsr.pipeline.log import reached_iterations
 
@@ -30,6 +33,24 @@ def test_a_choice_is_of_the_type_of_those_allowed(value):
     assert not is_one_of(value, (1, 4))
     with pytest.raises(ConfigError, match=rf"^scale must be one of 1, 4, not {re.escape(repr(value))}$"):
         one_of("scale", value, (1, 4), ConfigError)
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                yield from parsers(each)
+
+
+def test_an_empty_text_is_no_path_to_any_command():
+    """`Path("")` is the current folder, and `""` what a shell makes of a variable that is not set."""
+    for parser in parsers(build_parser()):
+        for action in parser._actions:
+            named = str(action.metavar).replace("TEXT|FILE", "")
+            if re.search("FILE|DIR|OUT|INPUT|MODEL|WEIGHTS|TREE", named):
+                with pytest.raises(argparse.ArgumentError, match="it is empty"):
+                    parser._get_value(action, "")
 
 
 def test_near_names():

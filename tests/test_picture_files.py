@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import struct
 import sys
 
 import cv2
@@ -11,13 +12,17 @@ import tifffile
 from helpers import picture_files as make
 from PIL import Image, features
 
-from aethernet.data.picture import png
+from aethernet.data.picture import png, webp
+from aethernet.data.picture.animation_writing import write_animation
+from aethernet.data.picture.decoding import ENDINGS
+from aethernet.data.picture.decoding import FORMATS as READ
 from aethernet.data.picture.depth import as_depth
 from aethernet.data.picture.formats import FORMATS, output_format
-from aethernet.data.picture.picture import Metadata, Picture
+from aethernet.data.picture.picture import Animation, Metadata, Picture
 from aethernet.data.picture.reading import read_picture
 from aethernet.data.picture.writing import write_picture
 from aethernet.errors import DataError, UsageError
+from aethernet.upscale.outputs import WRITTEN
 
 KINDS = ("L", "LA", "RGB", "RGBA", "P", "CMYK")
 NO_AVIF = "avif" not in features.get_supported()
@@ -302,6 +307,49 @@ def test_pages_are_refused_but_small_versions_of_the_picture_are_none():
         writer.write(np.full((8, 8), 7, np.uint8))
         writer.write(np.zeros((4, 4), np.uint8), subfiletype=1)
     assert (read_picture(file.getvalue()).color == 7).all()
+
+
+def test_the_endings_are_those_that_pillow_knows():
+    """Of the formats that are read; what lies in a folder under another one is passed over."""
+    Image.init()
+    known = {ending for ending, name in Image.registered_extensions().items() if name in READ}
+    assert known - {".pfm"} <= ENDINGS, "PFM holds floats"
+    assert {WRITTEN[ending] for ending in WRITTEN} == set(FORMATS) and WRITTEN.keys() <= ENDINGS
+
+
+def test_icons_and_sun_rasters_are_read():
+    img = Image.fromarray(samples("RGBA", 8, 16, 16))
+    np.testing.assert_array_equal(
+        read_picture(make.encoded(img, "ICO", sizes=[(16, 16)])).color, np.asarray(img)[:, :, :3]
+    )
+    header = struct.pack(">8I", 0x59A66A95, 4, 2, 24, 24, 1, 0, 0)
+    assert (read_picture(header + bytes(range(24))).color[:, :, 2] == np.arange(0, 24, 3).reshape(2, 4)).all()
+
+
+def test_floats_are_no_samples():
+    """Pillow would clip those of a PFM, from 0 to 1, to black."""
+    with pytest.raises(DataError, match="samples of 32 bits: convert it"):
+        read_picture(b"Pf\n4 2\n-1.0\n" + np.full(8, 0.5, np.float32).tobytes())
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_webp_without_loss_stays_so(frames, alpha):
+    """Unless a quality is given; with loss it stays as well."""
+    images = [Image.fromarray(samples("RGBA" if alpha else "RGB", 8) // number) for number in range(1, frames + 1)]
+    more = {"save_all": True, "append_images": images[1:]} if frames > 1 else {}
+
+    def kept(data: bytes, **how) -> bool:
+        picture, file = read_picture(data), io.BytesIO()
+        if isinstance(picture, Animation):
+            write_animation(file, picture, picture, **how)
+        else:
+            write_picture(file, picture, **how)
+        return webp.is_lossless(file.getvalue())
+
+    exact, lossy = (make.encoded(images[0], "WEBP", lossless=lossless, **more) for lossless in (True, False))
+    assert kept(exact) and not kept(exact, quality=90) and not kept(lossy) and kept(lossy, quality=100)
+    assert not kept(make.encoded(images[0], "PNG", **more), format="webp")
 
 
 def test_the_content_counts_not_the_ending(tmp_path):

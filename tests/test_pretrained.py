@@ -149,13 +149,15 @@ def test_networks_are_loaded_by_name(box):
 
 
 def test_an_unknown_name_lists_what_is_there(box):
-    with pytest.raises(CheckpointError, match=r"'aether_tiny_x4'; did you mean aether_tiny_x2 .*There are: aether_"):
+    with pytest.raises(
+        CheckpointError, match=r"'aether_tiny_x4'; did you mean aether_tiny_x2 .*The package has aether_"
+    ):
         load_network("aether_tiny_x4")
-    with pytest.raises(CheckpointError, match=r"'something'; There are: aether_tiny_x2, aether_tiny_x2_fused"):
+    with pytest.raises(CheckpointError, match=r"'something'; the package has aether_tiny_x2, aether_tiny_x2_fused"):
         load_network("something")
     for file in box.iterdir():
         file.unlink()
-    with pytest.raises(CheckpointError, match=r"'aether_tiny_x2'; There are: none in this inst"):
+    with pytest.raises(CheckpointError, match=r"'aether_tiny_x2'; the package has none in this inst"):
         load_network("aether_tiny_x2")
 
 

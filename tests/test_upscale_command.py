@@ -21,9 +21,9 @@ from aethernet.data.picture.picture import Picture
 from aethernet.data.picture.reading import read_picture
 from aethernet.errors import DataError, UsageError
 from aethernet.upscale import Saving, Upscaler
-from aethernet.upscale.folders import plan_tasks
+from aethernet.upscale.folders import find, plan_tasks, upscale_files
 from aethernet.upscale.inputs import Input
-from aethernet.upscale.outputs import plan_outputs
+from aethernet.upscale.outputs import Task, plan_outputs
 
 NOTHING = ""
 
@@ -48,9 +48,12 @@ def upscale(model, tmp_path, monkeypatch, capsys):
     return run
 
 
+def planned(inputs, out=None, scale=4, **options) -> list[Task]:
+    return plan_tasks(find([str(each) for each in inputs], out), scale, out, **options)
+
+
 def targets(inputs, out=None, scale=4, **options) -> dict[str, str]:
-    tasks = plan_tasks([str(each) for each in inputs], scale, out and Path(out), **options)
-    return {task.source.as_posix(): task.target.as_posix() for task in tasks}
+    return {task.source.as_posix(): task.target.as_posix() for task in planned(inputs, out, scale, **options)}
 
 
 def write(*names: str, size: tuple[int, int] = (4, 3)) -> None:
@@ -115,7 +118,7 @@ def test_patterns_keep_what_stands_below_their_fixed_part():
 def test_a_single_picture_may_go_to_a_file():
     write("a.jpg", "b.jpg", "folder/a.png")
     assert targets(["a.jpg"], "other/b.png") == {"a.jpg": "other/b.png"}
-    assert plan_tasks(["a.jpg"], 4, Path("b.webp"))[0].format == "webp"
+    assert planned(["a.jpg"], "b.webp")[0].format == "webp"
     for inputs in (["a.jpg", "b.jpg"], ["folder"]):
         with pytest.raises(UsageError, match=r"give a folder"):
             targets(inputs, "one.png")
@@ -127,6 +130,42 @@ def test_a_single_picture_may_go_to_a_file():
         targets(["a.jpg"], "b.png", suffix="_big")
     Path("folder.png").mkdir()
     assert targets(["a.jpg"], "folder.png") == {"a.jpg": "folder.png/a.jpg"}
+
+
+def test_an_ending_that_is_not_written_is_no_folder():
+    """Unless a folder is called so, or a / stands behind it, or several pictures need one."""
+    write("a.jpg", "in/b.jpg", "v1.0/c.jpg")
+    for out in ("b.xyz", "b.jpgg", "out/v1.1", "b.bmp", "b.psd"):
+        with pytest.raises(UsageError, match=rf"{out}: .* is not written: give one of \.png .*, or a folder with /"):
+            targets(["a.jpg"], out)
+    assert targets(["a.jpg"], "v1.0") == {"a.jpg": "v1.0/a.jpg"}
+    assert targets(["a.jpg"], "v1.1/") == {"a.jpg": "v1.1/a.jpg"}
+    assert targets(["a.jpg"], "v1.jpg/") == {"a.jpg": "v1.jpg/a.jpg"}
+    assert targets(["in"], "v1.1") == {"in/b.jpg": "v1.1/b.jpg"}
+    assert targets(["a.jpg", "in/b.jpg"], "v1.1") == {"a.jpg": "v1.1/a.jpg", "in/b.jpg": "v1.1/b.jpg"}
+
+
+def test_a_quality_that_nothing_has_is_told(upscale):
+    write("a.png", "in/b.png", "in/c.jpg")
+    for args in (("a.png", "--format", "png"), ("a.png", "-o", "b.png"), ("in", "-o", "out", "--format", "tiff")):
+        code, said = upscale(*args, "--quality", 90)
+        assert code == 1 and "quality is for JPEG, WebP, AVIF, and" in said and "has none: leave it out" in said
+    assert set(contents(Path())) == {"a.png", "in/b.png", "in/c.jpg"}
+    code, said = upscale("in", "--quality", 90)
+    assert code == 0 and "b.png: PNG has no quality to choose" in said and "c.jpg:" not in said
+
+
+def test_names_that_are_too_long_are_told_before_work_starts(upscale, monkeypatch):
+    """Or their files would be refused when they are renamed, after all of it."""
+    fits, long = "f" * 248, "é" * 125
+    write(f"in/{fits}.png", f"in/{long}.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(Upscaler, "read", None)
+        code, said = upscale("in", "--suffix", "_x2")
+    assert code == 1 and "the name of its result would have 257 bytes, and 255 are allowed there" in said
+    code, said = upscale("in", "--suffix", "_x2")
+    assert code == 1 and list(contents(Path("in_x2"))) == [f"{fits}_x2.png"]
+    assert upscale("in")[0] == 0 and upscale("a" * 300)[0] == 1 and upscale("in", "-o", "a" * 300)[0] == 1
 
 
 def test_a_suffix_is_no_path():
@@ -174,14 +213,20 @@ def test_any_names_get_names_of_their_own(seed):
 
 def test_a_picture_given_twice_is_taken_once():
     write("in/a.png")
-    assert len(plan_tasks(["in/a.png", "in/a.png", "./in/a.png"], 4)) == 1
-    assert len(plan_tasks(["in", "in"], 4, Path("out"))) == 1
+    assert len(planned(["in/a.png", "in/a.png", "./in/a.png"])) == 1
+    assert len(planned(["in", "in"], "out")) == 1
 
 
 def test_results_are_no_inputs():
     """So that `*.jpg` can be given again."""
     write("a.jpg", "a_x4.jpg", "b.jpg", "a_x4_x4.jpg")
     assert targets(sorted(Path().glob("*.jpg"))) == {"a.jpg": "a_x4.jpg", "b.jpg": "b_x4.jpg"}
+    write("a_x4_compare.png", "a_x4_jpg_compare.png", "b_x4.webp", "b_compare.png", "c_compare.png")
+    assert targets(["*"]) == {"a.jpg": "a_x4.jpg", "b.jpg": "b_x4.jpg", "c_compare.png": "c_compare_x4.png"}
+    assert targets(["a_x4.jpg"]) == {"a_x4.jpg": "a_x4_x4.jpg"}, "alone, it is a picture like others"
+    assert targets(["a.jpg", "a_x4.jpg"], suffix="_x2") == {"a.jpg": "a_x2.jpg", "a_x4.jpg": "a_x4_x2.jpg"}
+    write("done/a.png", "done/a_compare.png", "done/a_x4.png")
+    assert targets(["done"], "more") == {f"done/{name}": f"more/{name}" for name in ("a.png", "a_x4.png")}
     write("in/a.png", "in/out/a.png")
     assert targets(["in"], "in/out") == {"in/a.png": "in/out/a.png"}
     assert targets(["in/**/*.png"], "in/out") == {"in/a.png": "in/out/a.png"}
@@ -284,8 +329,22 @@ def test_a_single_bad_file_is_an_error(upscale):
     Path("a.png").touch()
     code, said = upscale("a.png")
     assert code == 1 and said.splitlines()[-1] == "aethernet upscale: error: a.png: the file is empty"
-    assert upscale("missing.png")[0] == 1
     assert set(contents(Path())) == {"a.png"}
+
+
+def test_what_does_not_exist_is_told_before_a_network_is_loaded(upscale, monkeypatch):
+    write("a.png")
+    code, said = upscale("a.png", "missing.png")
+    assert code == 1 and said.splitlines()[-1].endswith("error: missing.png: cannot be read: No such file or directory")
+    assert Path("a_x2.png").exists()
+    monkeypatch.setattr("aethernet.upscale.upscaler.find_model", None)
+    for given, problem in (
+        ("missing.png", "missing.png: cannot be read: No such file or directory"),
+        ("no*thing.png", "no file matches no*thing.png"),
+        ("a.png/b.png", "a.png/b.png: cannot be read: Not a directory"),
+    ):
+        assert upscale(given) == (1, f"aethernet upscale: error: {problem}\n")
+        assert upscale(given, "-o", "-") == (1, f"aethernet upscale: error: {problem}\n")
 
 
 def test_a_folder_that_cannot_be_read_is_named(upscale, monkeypatch):
@@ -393,6 +452,14 @@ def test_records_of_all_pictures(upscale, model):
     assert record["megapixels"] == pytest.approx(12e-6)
 
 
+def test_records_may_go_to_the_standard_output(model, capsys):
+    write("a.png")
+    assert cli.main(["upscale", "a.png", "--quiet", "--json", "-", "--model", str(model), "--engine", "torch"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["counts"] == {"enlarged": 1} and captured.err == NOTHING
+    assert set(contents(Path())) == {"a.png", "a_x2.png"}
+
+
 def test_nothing_to_do_opens_no_engine(upscale, monkeypatch):
     write("in/a.png")
     assert upscale("in")[0] == 0
@@ -412,6 +479,26 @@ def test_wrong_options_are_refused(options, complaint, capsys):
     with pytest.raises(SystemExit):
         cli.main(["upscale", "a.png", *options])
     assert complaint in capsys.readouterr().err
+
+
+def test_an_empty_text_is_not_the_current_folder(upscale, model):
+    """A shell's variable without a value is one."""
+    write("a.png")
+    for args in ((NOTHING,), ("a.png", "-o", NOTHING), ("a.png", "--original", NOTHING), ("a.png", "--json", NOTHING)):
+        with pytest.raises(SystemExit, match="2"):
+            upscale(*args)
+    upscaler = Upscaler(model, "torch")
+    for inputs, out in (([NOTHING], None), (["a.png"], NOTHING)):
+        with pytest.raises(UsageError, match="is empty"):
+            list(upscale_files(upscaler, inputs, out))
+    assert upscale("a.png", "--suffix", NOTHING, "--format", "webp")[0] == 0
+    assert set(contents(Path())) == {"a.png", "a.webp"}
+
+
+def test_names_may_begin_with_a_dash(upscale):
+    write("-a.png")
+    assert upscale("./-a.png")[0] == 0 and Path("-a_x2.png").exists()
+    assert cli.main(["upscale", "--quiet", "--model", "aether_tiny_x2", "--force", "--", "-a.png"]) == 0
 
 
 # pipes
@@ -464,6 +551,11 @@ def test_comparisons_lie_beside_results(upscale):
     assert sorted(contents(Path("out"))) == ["a.png", "a_compare.png", "below/b.png", "below/b_compare.png", "c.gif"]
     before = contents(Path("out"))
     assert upscale("in", "-o", "out", "--compare")[0] == 0 and contents(Path("out")) == before
+    write("here/a.png", "here/a.jpg")
+    for _ in range(2):
+        code, said = upscale("here/*", "--compare", "--format", "png")
+        assert code == 0 and len(contents(Path("here"))) == 6, sorted(contents(Path("here")))
+    assert "left out: 4 that are results of the others" in said
     assert upscale("in/a.png", "--original", "nowhere")[0] == 1 and not Path("in/a_x2.png").exists()
 
 

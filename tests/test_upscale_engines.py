@@ -11,7 +11,7 @@ from torch import nn
 import aethernet
 from aethernet import aether_custom, calibrate
 from aethernet.checkpoint.checkpoint import write_checkpoint
-from aethernet.errors import DataError, MissingDependencyError, UsageError
+from aethernet.errors import ConfigError, DataError, MissingDependencyError, UsageError
 from aethernet.export.onnx import export_onnx
 from aethernet.runtimes.models import resolve_model
 from aethernet.runtimes.onnx_files import export_peer
@@ -99,14 +99,15 @@ def test_every_float_file_makes_what_the_network_makes(network, files, name, tol
 @pytest.mark.parametrize(("height", "width"), [(37, 53), (24, 32), (9, 100)])
 def test_a_file_of_one_size_takes_every_picture(network, files, height, width):
     pixels = np.round(img(height, width) * 255) / np.float32(255)
-    out = Upscaler(files["onnx_static_nhwc"])(pixels)
+    upscaler = Upscaler(files["onnx_static_nhwc"])
+    out = upscaler(pixels)
     right = reference(network, pixels)
     assert out.shape == right.shape
-    radius = network.receptive_radius
-    inner = slice(
-        None, SCALE * (height - radius) if height < 24 else None
-    )  # smaller ones have their last rows repeated
+    radius, is_smaller = network.receptive_radius, height < 24
+    inner = slice(None, SCALE * (height - radius) if is_smaller else None)  # smaller ones have their last rows repeated
     assert np.abs(out - right)[inner].max() <= 1.02 / 255
+    note = f"smaller than the 32x24 that the file takes: up to {radius} pixels from the right and the bottom edge"
+    assert [text.startswith(note) for text in upscaler.report.notes] == [True] * is_smaller
 
 
 @pytest.mark.parametrize("name", ["qat", "int8", "onnx_int8_ort", "onnx_int8_tensorrt"])
@@ -158,10 +159,13 @@ def test_the_choice_says_why(files, monkeypatch):
     assert reason("fused", engine="onnxruntime") == ("onnxruntime", "as asked for")
     chosen, text = reason("int8")
     assert chosen == "onnxruntime" and "times as fast as PyTorch on this machine" in text
-    assert reason("onnx_fp32") == ("onnxruntime", "it reads the file")
-    assert reason("onnx_int8_ort") == ("onnxruntime", "the file is for ort")
+    assert reason("fused", precision="bf16") == ("torch", "as asked for")
+    assert reason("onnx_fp32") == ("onnxruntime", "ONNX files run in it where it is installed")
+    assert reason("onnx_int8_ort") == ("onnxruntime", "the file is made for ONNX Runtime")
+    assert reason("onnx_int8_tensorrt") == ("onnxruntime", "the file is made for TensorRT, which does not run here")
     monkeypatch.setattr(engine, "WORTH_EXPORTING", 0.0)
-    assert "ONNX Runtime" in reason("fused", pixels=10**9)[1] or reason("fused", pixels=10**9)[0] == "onnxruntime"
+    chosen, text = reason("fused", pixels=10**9)  # once: which one is faster may change from one time to the next
+    assert text.endswith(" on this machine") and ("PyTorch" if chosen == "onnxruntime" else "ONNX Runtime") in text
     monkeypatch.setattr(engine, "SAME_FLOAT", -1.0)
     chosen, text = reason("fused", pixels=10**9)
     assert chosen == "torch" and text.startswith("ONNX Runtime differs from it by")
@@ -208,12 +212,13 @@ def test_an_exported_file_is_kept_and_another_network_gets_its_own(files, tmp_pa
         ({"tile": 8}, "tile 8 leaves nothing between halos of"),
         ({"halo": -1}, "halo must be a number of pixels"),
         ({"passes": 0}, "passes must be 1 or more"),
+        ({"model": "onnx_fp32", "precision": "bf16"}, "precision bf16 is for PyTorch: give onnxruntime a file of that"),
         ({"scale": 3}, "enlarges by 2, but --scale 3 was given"),
     ],
 )
 def test_wrong_arguments_are_named(files, options, message):
     with pytest.raises(UsageError, match=message):
-        Upscaler(files["fused"], **options)
+        Upscaler(files[options.get("model", "fused")], **{key: options[key] for key in options if key != "model"})
 
 
 def test_without_a_model_the_best_of_the_package_is_taken():
@@ -221,8 +226,12 @@ def test_without_a_model_the_best_of_the_package_is_taken():
     assert find_model(None, 2).spec == "aether_tiny_x2"
     with pytest.raises(UsageError, match="the package has no network for x3: it has x2 or x4"):
         find_model(None, 3)
-    with pytest.raises(UsageError, match="has random weights"):
+    with pytest.raises(UsageError, match=r"aether_large_x4 has random weights.*package has aether_tiny_x2, "):
         find_model("aether_large_x4", None)
+    with pytest.raises(ConfigError, match=r"'nonsense' is not a model; the package has aether_tiny_x2, .*\.onnx file"):
+        find_model("nonsense", None)
+    with pytest.raises(ConfigError, match=r"did you mean aether_tiny_x4_int8 .*\? The package has"):
+        find_model("aether_tiny_x4-int8", None)
 
 
 class Foreign(nn.Module):

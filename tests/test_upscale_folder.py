@@ -21,7 +21,7 @@ from aethernet.errors import OutputError, UsageError
 from aethernet.files import atomic_path, temporaries
 from aethernet.upscale import Upscaler, claims, pipeline, upscale_files
 from aethernet.upscale.claims import Claims, claim_of
-from aethernet.upscale.folders import plan_tasks
+from aethernet.upscale.folders import find, plan_tasks
 from aethernet.upscale.pipeline import upscale_tasks
 from aethernet.upscale.processes import Process, this_process
 
@@ -207,6 +207,26 @@ def test_results_are_given_up_in_the_middle(upscaler, pictures, whole, tmp_path)
     assert contents(tmp_path).items() <= whole.items()
 
 
+@pytest.mark.parametrize("place", ["take", "enlarged", "save", "caller"])
+def test_an_interrupted_run_holds_no_claim(upscaler, pictures, whole, tmp_path, monkeypatch, place):
+    """Wherever Ctrl-C comes, even if the error keeps what was interrupted alive, as notebooks do."""
+
+    def interrupts(*arguments, **options):
+        raise KeyboardInterrupt
+
+    owner = {"take": Claims, "enlarged": upscaler, "save": upscaler}.get(place)
+    rest = upscale_tasks(upscaler, plan_tasks(find([pictures]), 2, tmp_path))
+    next(rest)
+    if owner is not None:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(owner, place, interrupts)
+            list(rest)
+        assert contents(tmp_path).items() <= whole.items()
+    found = list(upscale_files(upscaler, [pictures], tmp_path))  # would wait for ever for a claim of this process
+    assert {result.outcome for result in found} <= {"present", "enlarged", "elsewhere"}
+    assert contents(tmp_path) == whole
+
+
 def test_animations_keep_their_frames(upscaler, tmp_path):
     frames = [Image.open(write_picture_file(tmp_path / f"{number}.png", number)) for number in range(3)]
     (tmp_path / "in").mkdir()
@@ -383,7 +403,7 @@ def test_long_names_can_be_claimed_and_written(tmp_path):
 
 def test_a_picture_that_others_make_is_waited_for(upscaler, pictures, whole, tmp_path, monkeypatch):
     """And made here where they give it up."""
-    tasks = plan_tasks([pictures], 2, tmp_path)
+    tasks = plan_tasks(find([pictures]), 2, tmp_path)
     with Claims() as other:
         held = {tasks[3].target: True, tasks[5].target: False}  # whether a result comes of it
         assert all(other.take(target) for target in held)
@@ -401,7 +421,7 @@ def test_a_picture_that_others_make_is_waited_for(upscaler, pictures, whole, tmp
 
 
 def test_results_older_than_the_run_are_made_again(upscaler, pictures, tmp_path):
-    tasks = plan_tasks([pictures], 2, tmp_path)
+    tasks = plan_tasks(find([pictures]), 2, tmp_path)
     for task in tasks[:2]:
         task.target.parent.mkdir(exist_ok=True)
         task.target.touch()

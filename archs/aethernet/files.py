@@ -114,6 +114,23 @@ def temporaries(folder: Path, names: Iterable[str]) -> list[Path]:
     return found
 
 
+def name_problem(path: Path) -> str:
+    """Why a file cannot have this name, nor its folder, which need not be there yet, have its own; "" if they can.
+
+    The system tells it of a long one only when the file is renamed, after all work.
+    """
+    folder, names = path.parent, [path.name, _temporary_name(path, "0" * TOKEN)]
+    while not os.path.isdir(folder) and folder != folder.parent:
+        names.append(folder.name)
+        folder = folder.parent
+    try:
+        most = os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        most = LONGEST_NAME
+    longest = max(len(os.fsencode(name)) for name in names)
+    return "" if longest <= most else f"the name of its result would have {longest} bytes, and {most} are allowed there"
+
+
 def _temporary_name(path: Path, token: str) -> str:
     """Hidden, of the same ending; of a long stem the checksum, since names end at 255 bytes."""
     stem = path.stem

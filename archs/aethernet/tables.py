@@ -54,7 +54,12 @@ def footnotes(notes: Sequence[str], conditions: Sequence[Conditions]) -> str:
 
 
 def write_json(path: str | Path, kind: str, report: object) -> None:
-    """Writes the records of a report as `{"kind": kind, ...}`, whole or not at all. Infinite figures become null."""
-    content = msgspec.json.encode({"kind": kind, **msgspec.to_builtins(report)})
+    """Writes `json_bytes`, whole or not at all."""
+    content = json_bytes(kind, report)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
+        temporary.write_bytes(content)
+
+
+def json_bytes(kind: str, report: object) -> bytes:
+    """The records of a report as `{"kind": kind, ...}`. Infinite figures become null."""
+    return msgspec.json.format(msgspec.json.encode({"kind": kind, **msgspec.to_builtins(report)}), indent=1) + b"\n"

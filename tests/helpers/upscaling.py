@@ -1,5 +1,6 @@
 """A small network in a file, folders of small pictures, and what a folder of results is, for the tests of upscaling."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,10 @@ def write_folder(folder: Path, count: int, least: int = 8, most: int = 40) -> Pa
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, hidden ones, too."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    """Every file below a folder, hidden ones, too; none that is gone again, as temporary ones of runs that go on."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with contextlib.suppress(FileNotFoundError):
+                found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found

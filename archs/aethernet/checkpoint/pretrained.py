@@ -29,12 +29,17 @@ def path(name: str) -> Path:
     names = available()
     if name in names:
         return FOLDER / f"{name}{SUFFIX}"
-    closest = near(name, names, most=2)
-    hint = f"did you mean {' or '.join(closest)}? " if closest else ""
     raise CheckpointError(
-        f"there are no packaged weights {name!r}; {hint}There are: {', '.join(names) or 'none in this installation'}. "
-        "A file is given as a path with its ending"
+        f"there are no packaged weights {name!r}; {hint(name)}. A file is given as a path with its ending"
     )
+
+
+def hint(name: str) -> str:
+    """Which packaged weights may be meant by a name that none has, and which there are."""
+    names = available()
+    closest = near(name, names, most=2)
+    beginning = f"did you mean {' or '.join(closest)}? The" if closest else "the"
+    return f"{beginning} package has {', '.join(names) or 'none in this installation'}"
 
 
 def resolve(name_or_path: str | Path) -> Path:

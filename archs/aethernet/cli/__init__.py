@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from aethernet.errors import AetherError
 from aethernet.files import check_writable
@@ -34,10 +35,31 @@ COMMANDS = (
 )
 
 
+class Parser(argparse.ArgumentParser):
+    """Refuses empty arguments, as a shell's variable without a value is: `Path` takes them for the current folder.
+
+    An argument that may be empty is of the type `str`.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", None, _filled)
+        self.register("type", Path, lambda text: Path(_filled(text)))
+
+    def add_subparsers(self, **options: Any) -> Any:
+        commands = super().add_subparsers(**options)
+        commands.type = str  # it gets the arguments of its commands as well, whose parsers look at them
+        return commands
+
+
+def _filled(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="aethernet", description="Train, fuse and measure AetherNet super-resolution networks."
-    )
+    parser = Parser(prog="aethernet", description="Train, fuse and measure AetherNet super-resolution networks.")
     parser.add_argument("--version", action="version", version=f"aethernet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name in COMMANDS:
@@ -58,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")  # other libraries: what matters alone
     logging.getLogger("aethernet").setLevel(logging.INFO)
     try:
-        if isinstance(getattr(args, "json", None), Path):
+        if isinstance(getattr(args, "json", None), Path) and args.json != Path("-"):
             check_writable(args.json)
         return args.run(args)
     except BrokenPipeError:  # as of `| head`, which has read what it wanted

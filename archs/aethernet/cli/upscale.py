@@ -1,6 +1,7 @@
 """`aethernet upscale`: pictures and folders of pictures, enlarged. What it says goes to the standard error stream."""
 
 import argparse
+import contextlib
 import io
 import os
 import re
@@ -15,7 +16,9 @@ from aethernet.errors import UsageError
 from aethernet.flags import positive
 
 if TYPE_CHECKING:
+    from aethernet.upscale.compare import Comparing
     from aethernet.upscale.pipeline import Result
+    from aethernet.upscale.summary import Summary
     from aethernet.upscale.upscaler import Saving, Upscaler
 
 HELP = "Enlarge pictures: files, folders with all that is below them, patterns, or - for a pipe."
@@ -31,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", metavar="OUT", help="a folder, for a single picture also a file, or - (default: beside the input, as in photo_x4.jpg, photos_x4/)")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="overwrite what exists; without it, folders skip and files refuse")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="say nothing but what failed")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what became of each picture to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what became of each picture to this file, or to the standard output (-)")  # fmt: skip
     network = parser.add_argument_group("network")
     network.add_argument("--model", metavar="NAME|FILE", help="packaged weights, .pth, .safetensors or .onnx (default: the best in the package)")  # fmt: skip
     network.add_argument("--scale", type=positive, metavar="N", help="default: the model's own, or 4")
@@ -43,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--format", choices=("png", "jpg", "webp", "tiff", "avif", "same"), default="same", help="default: the source's; PNG where that cannot hold the result")  # fmt: skip
     files.add_argument("--quality", type=percent, metavar="1-100", help="of JPEG, WebP (100: without loss) and AVIF")
     files.add_argument("--depth", choices=("8", "16", "same"), default="same", help="bits a sample (default: the source's)")  # fmt: skip
-    files.add_argument("--suffix", metavar="TEXT", help="behind the names (default: _x4, by scale, for results beside their sources)")  # fmt: skip
+    files.add_argument("--suffix", type=str, metavar="TEXT", help="behind the names (default: _x4, by scale, for results beside their sources)")  # fmt: skip
     files.add_argument("--compare", action="store_true", help="also write a picture of bicubic and the network side by side, as in photo_x4_compare.png")  # fmt: skip
     files.add_argument("--original", type=Path, metavar="FILE|DIR", help="what was reduced, for the comparison, with PSNR")  # fmt: skip
     windows = parser.add_argument_group("windows, in which large pictures are computed")
@@ -82,73 +85,89 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.machine import keep_freed_memory
 
     keep_freed_memory()
-    if PIPE in args.inputs or args.out == PIPE:
-        return through_a_pipe(args)
     with ended_like_interrupted():
-        return enlarge(args)
+        return through_a_pipe(args) if PIPE in args.inputs or args.out == PIPE else enlarge(args)
 
 
 def enlarge(args: argparse.Namespace) -> int:
     from aethernet.cli.progress import PictureBar, status
-    from aethernet.tables import write_json
-    from aethernet.upscale.folders import plan_tasks
+    from aethernet.upscale.folders import find, plan_tasks
     from aethernet.upscale.pipeline import settle, upscale_tasks
     from aethernet.upscale.processes import this_process
     from aethernet.upscale.summary import summarize
     from aethernet.upscale.upscaler import find_model
 
     start = time.time()
-    if args.original is not None and not args.original.exists():
+    if args.original is not None and not os.path.exists(args.original):
         raise UsageError(f"--original {args.original}: there is no such file or folder")
     process = this_process()
     voice = Voice(args.quiet or process.rank > 0)
     with status("looking for pictures", args.quiet):
+        found = find(args.inputs, args.out)
         model = find_model(args.model, args.scale)
-        out = None if args.out is None else Path(args.out)
-        tasks = plan_tasks(args.inputs, model.scale, out, saving=saving_of(args), suffix=args.suffix, force=args.force)
+        tasks = plan_tasks(found, model.scale, args.out, saving=saving_of(args), suffix=args.suffix, force=args.force)
         since = start if args.force else None
         results, rest = settle(tasks, since=since, process=process)
+    if len(tasks) < len(found):
+        voice.say(f"left out: {len(found) - len(tasks)} that are results of the others, or were given twice")
     upscaler = None
+    computing = time.time()
     if rest:
         with status(f"opening {model.label}", args.quiet):
             upscaler = open_upscaler(args, model, process, sum(task.pixels for task in rest))
         voice.say(sentence(upscaler))
         computing = time.time()
-        beside = None
-        if args.compare or args.original is not None:
-            from aethernet.upscale.compare import Comparing  # scikit-image's measures take a second to import
-
-            beside = Comparing(model.label, args.original, force=args.force)
         with PictureBar(rest, args.quiet or process.rank > 0) as bar:
             voice.write = bar.write
-            for result in upscale_tasks(
-                upscaler,
-                rest,
-                saving=saving_of(args),
-                since=since,
-                process=process,
-                progress=bar.picture,
-                beside=beside,
-            ):
-                bar.finished(result.task)
-                voice.tell(upscaler, result, len(tasks) <= NAMED)
-                results.append(result)
+            made = upscale_tasks(
+                upscaler, rest, saving=saving_of(args), since=since, process=process, progress=bar.picture,
+                beside=comparing(args, model.label),
+            )  # fmt: skip
+            with contextlib.closing(made):  # interrupted here, too, it writes what was computed and gives claims back
+                for result in made:
+                    bar.finished(result.task)
+                    voice.tell(upscaler, result, len(tasks) <= NAMED)
+                    results.append(result)
         voice.write = print_error
     summary = summarize(model.label, model.scale, upscaler, results, time.time() - computing if rest else 0.0)
-    if args.json:
-        path = args.json if process.rank == 0 else args.json.with_stem(f"{args.json.stem}_{process.rank}")
-        write_json(path, "upscale", summary)
     voice.repeat()
     prefix = f"process {process.rank}: " if process.count > 1 else ""
     if not args.quiet and (len(tasks) > 1 or "present" in summary.counts):
         print_error(f"{prefix}{summary.sentence()}")
+    code = tell_failures(results, prefix)
+    if args.json:
+        write_records(args.json, process.rank, summary)
+    return code
+
+
+def comparing(args: argparse.Namespace, name: str) -> "Comparing | None":
+    if not args.compare and args.original is None:
+        return None
+    from aethernet.upscale.compare import Comparing  # scikit-image's measures take a second to import
+
+    return Comparing(name, args.original, force=args.force)
+
+
+def tell_failures(results: "list[Result]", prefix: str) -> int:
+    """The exit code."""
     failed = [result for result in results if result.outcome == "failed"]
     for result in failed:
         kind = "" if len(failed) > 1 else "error: "
         print_error(f"{prefix}aethernet upscale: {kind}{result.task.source}: {result.problem}")
-    if "left" in summary.counts:
+    if any(result.outcome == "left" for result in results):
         print_error("aethernet upscale: error: the disk is full: make room and run it again, which does what is left")
     return 1 if failed else 0
+
+
+def write_records(path: Path, rank: int, summary: "Summary") -> None:
+    """Each process writes a file of its own."""
+    from aethernet.tables import json_bytes, write_json
+
+    if path == Path(PIPE):
+        sys.stdout.write(json_bytes("upscale", summary).decode())
+        sys.stdout.flush()
+    else:
+        write_json(path if rank == 0 else path.with_stem(f"{path.stem}_{rank}"), "upscale", summary)
 
 
 def open_upscaler(args: argparse.Namespace, model: Any, process: Any, pixels: int) -> "Upscaler":
@@ -176,31 +195,21 @@ def saving_of(args: argparse.Namespace) -> "Saving":
 
 def through_a_pipe(args: argparse.Namespace) -> int:
     """One picture from the standard input or a file, to the standard output or a file."""
-    from dataclasses import replace
-
+    from aethernet.data.picture.formats import check_quality
     from aethernet.data.picture.header import read_header
-    from aethernet.upscale.outputs import format_of
     from aethernet.upscale.processes import Process
     from aethernet.upscale.upscaler import find_model
 
-    if len(args.inputs) > 1:
-        raise UsageError("- stands for one picture: give no other input")
     if args.suffix is not None or args.json is not None or args.compare or args.original is not None:
         raise UsageError("--suffix, --json, --compare and --original are for files: leave them out with -")
-    target = None if args.out in (None, PIPE) else Path(args.out)
-    saving = saving_of(args)
-    if target is not None:
-        if target.is_dir():
-            raise UsageError(f"what comes through a pipe has no name: give a file in {target}")
-        kind = format_of(target)
-        if saving.format not in ("same", kind):
-            raise UsageError(f"-o {target} and --format {saving.format} are two formats: leave one of them out")
-        saving = replace(saving, format=kind)
-    elif sys.stdout.isatty():
+    target = None if args.out in (None, PIPE) else args.out
+    saving = saving_of(args) if target is None else saving_to(target, args)
+    check_quality(saving.quality, saving.format)
+    if target is None and sys.stdout.isatty():
         raise UsageError("the picture would go to the terminal: send it to a file or a program, or give -o FILE")
-    source = sys.stdin.buffer.read() if args.inputs[0] == PIPE else args.inputs[0]
+    source = piped(args.inputs)
     model = find_model(args.model, args.scale)
-    header = read_header(io.BytesIO(source) if isinstance(source, bytes) else Path(source))
+    header = read_header(io.BytesIO(source) if isinstance(source, bytes) else source)
     upscaler = open_upscaler(args, model, Process(), 0 if header is None else header.pixels)
     voice = Voice(args.quiet)
     voice.say(sentence(upscaler))
@@ -215,6 +224,38 @@ def through_a_pipe(args: argparse.Namespace) -> int:
     for note in [*notes, *upscaler.report.notes, *window_notes(upscaler, upscaler.report).values()]:
         voice.say(note)
     return 0
+
+
+def saving_to(target: str, args: argparse.Namespace) -> "Saving":
+    """How what comes through a pipe is written to a file."""
+    from dataclasses import replace
+
+    from aethernet.upscale.outputs import format_of
+    from aethernet.upscale.upscaler import check_target
+
+    if os.path.isdir(target) or target.endswith(("/", os.sep)):
+        raise UsageError(f"what comes through a pipe has no name: give a file in {target}")
+    saving, kind = saving_of(args), format_of(Path(target))
+    if saving.format not in ("same", kind):
+        raise UsageError(f"-o {target} and --format {saving.format} are two formats: leave one of them out")
+    check_target(target, force=args.force)
+    return replace(saving, format=kind)
+
+
+def piped(inputs: list[str]) -> bytes | Path:
+    """The one picture that goes through a pipe: what comes from the standard input, or a file."""
+    from aethernet.data.picture.decoding import file_bytes
+    from aethernet.data.picture.reading import MOST_PIXELS
+    from aethernet.upscale.inputs import find_inputs
+
+    if PIPE in inputs:
+        if len(inputs) > 1:
+            raise UsageError("- stands for one picture: give no other input")
+        return file_bytes(sys.stdin.buffer, MOST_PIXELS)
+    found = find_inputs(inputs)
+    if len(found) > 1:
+        raise UsageError(f"-o - is for one picture, but {len(found)} were found: give a folder")
+    return found[0].path
 
 
 def sentence(upscaler: "Upscaler") -> str:

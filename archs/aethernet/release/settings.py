@@ -130,5 +130,5 @@ class CardSettings:
     )  # fmt: skip
     experiment: Path | None = flag("its folder, if the checkpoint lies elsewhere", type=Path, metavar="DIR")
     name: str | None = flag("name of the files (default: such as aether_tiny_x4)")
-    commit: str = flag("of the sources that trained it (default: of this checkout)", "")
+    commit: str = flag("of the sources that trained it (default: of this checkout)", "", type=str)
     force: bool = flag("overwrite existing files", False, action="store_true")

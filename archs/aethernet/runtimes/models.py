@@ -93,7 +93,7 @@ def resolve_model(spec: str) -> Model:
         )
     if path.suffix in WEIGHTS_SUFFIXES:
         return _weights(spec, path)
-    raise ConfigError(f"{spec!r} is not a model; give {KNOWN}")
+    raise ConfigError(f"{spec!r} is not a model; {pretrained.hint(spec)}; or give {KNOWN}")
 
 
 def _variant(spec: str, variant: str, scale: int) -> Model:

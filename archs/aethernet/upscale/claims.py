@@ -54,7 +54,11 @@ class Claims:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        # In that thread, too, which ends even if a second signal ends the wait for it.
+        self._taking.submit(self._end)
         self._taking.shutdown()
+
+    def _end(self) -> None:
         self._ended.set()
         self._thread.join()
         for claim in list(self._held):
@@ -78,7 +82,7 @@ class Claims:
     def others_hold(self, target: Path) -> bool:
         """Whether somebody else is at it, who is not known to be gone."""
         claim = claim_of(target)
-        return claim not in self._held and claim.exists() and not self._is_abandoned(claim, self._read(claim))
+        return claim not in self._held and os.path.exists(claim) and not self._is_abandoned(claim, self._read(claim))
 
     def clean(self, targets: Iterable[Path]) -> None:
         """Removes what killed processes left of these targets: their claims, and files half written."""

@@ -1,5 +1,6 @@
 """A picture that shows what enlarging did: bicubic, the model, and the original where there is one, with their PSNR."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from aethernet.files import temporaries
 from aethernet.plots.detail import most_detailed
 from aethernet.plots.panels import Row, fitted, framed, magnified, side_by_side
 from aethernet.quality.metrics import y_psnr
+from aethernet.upscale.outputs import comparison_path
 
 PANEL = 384
 """Pixels of a panel's side, at most: three of them fit a page."""
@@ -144,10 +146,10 @@ class Comparing:
         """What the user should know of it; a comparison that fails is told, and no error."""
         path = comparison_path(target)
         if self._taken.setdefault(path, Path(target)) != Path(target):  # photo.png beside photo.jpg
-            path = path.with_stem(f"{Path(target).stem}_{Path(target).suffix.removeprefix('.')}_compare")
+            path = comparison_path(f"{Path(target).with_suffix('')}_{Path(target).suffix.removeprefix('.')}.png")
         for left in temporaries(path.parent, [path.name]):  # by a killed process, for the result is this one's to make
             left.unlink(missing_ok=True)
-        if path.exists() and not self._force:
+        if os.path.exists(path) and not self._force:
             return [f"{path} exists and is kept; --force overwrites it"]
         scale, notes, original = result.size[0] // lr.size[0], [], None
         try:
@@ -159,12 +161,6 @@ class Comparing:
         except (DataError, OutputError) as error:
             return [f"no comparison: {error}"]
         return notes
-
-
-def comparison_path(result: str | Path) -> Path:
-    """Where the comparison of a result belongs."""
-    result = Path(result)
-    return result.with_name(f"{result.stem}_compare.png")
 
 
 def original_of(source: str | Path, originals: str | Path, scale: int) -> Path | None:

@@ -13,6 +13,7 @@ import torch
 
 from aethernet.checkpoint import pretrained
 from aethernet.errors import AetherError, MissingDependencyError, OutputError, UsageError
+from aethernet.export.qdq import TARGETS
 from aethernet.export.saturation import saturation
 from aethernet.machine import cpu
 from aethernet.network.network import AetherNet
@@ -78,13 +79,15 @@ def choose_engine(
         on_gpu = model.network is not None and engine in (AUTO, "torch") and torch.cuda.is_available()
         device = "cuda" if on_gpu else "cpu"
     if precision == AUTO:
-        precision = "fp16" if device.startswith("cuda") and engine in (AUTO, "torch") else "fp32"
+        in_torch = model.network is not None and engine in (AUTO, "torch")
+        precision = "fp16" if in_torch and device.startswith("cuda") else "fp32"
     if given:
         return Choice(_open(model, engine, device, precision, threads), precision, "as asked for")
     if model.network is None:
-        return _for_file(model, device, threads)
+        return _for_file(model, device, precision, threads)
     if device != "cpu" or precision != "fp32":
-        return Choice(_open(model, "torch", device, precision, threads), precision, "the network runs on the GPU")
+        reason = "as asked for" if device == "cpu" else "the network runs on the GPU"
+        return Choice(_open(model, "torch", device, precision, threads), precision, reason)
     return _for_network(model, model.network, threads, pixels)
 
 
@@ -93,16 +96,25 @@ def _open(model: Model, engine: str, device: str, precision: str, threads: int |
     return open_model(model, engine, device=device, precision=precision, threads=threads, folder=folder)
 
 
-def _for_file(model: Model, device: str, threads: int | None) -> Choice:
+def _for_file(model: Model, device: str, precision: str, threads: int | None) -> Choice:
     target = model.metadata.get("target", "")
     order = ("openvino", "onnxruntime") if target == "openvino" and device == "cpu" else ("onnxruntime", "openvino")
     for engine in order:
         if installed(engine):
-            reason = (
-                f"the file is for {target}" if target == engine or (target, engine) == ("ort", "onnxruntime") else ""
-            )
-            return Choice(_open(model, engine, device, "fp32", threads), "as the file", reason or "it reads the file")
+            session = _open(model, engine, device, precision, threads)
+            return Choice(session, "as the file", _reason_for_file(target, engine))
     raise MissingDependencyError(f"{model.label} is an ONNX file, which needs a runtime: pip install onnxruntime")
+
+
+def _reason_for_file(target: str, engine: str) -> str:
+    titles: dict[str, str] = {name: kind.title for name, kind in TARGETS.items()}
+    made_for = titles.get(target)
+    if made_for is not None:
+        fits = engine == ("onnxruntime" if target == "ort" else target)
+        return f"the file is made for {made_for}{'' if fits else ', which does not run here'}"
+    if engine == "onnxruntime":
+        return "ONNX files run in it where it is installed"
+    return "ONNX Runtime, which comes first for ONNX files, is not installed"
 
 
 def _for_network(model: Model, network: torch.nn.Module, threads: int | None, pixels: int | None) -> Choice:

@@ -134,6 +134,8 @@ def enlarge(
         EngineError: the model breaks off, or `UnusableOutputError` with no other session to take.
     """
     padded = Padded(source, windows)
+    if note := padded.note(windows):
+        report.notes.append(note)
     height, width, channels = padded.shape
     means, scale, done = None, windows.scale, 0
     with ThreadPoolExecutor(threads, "round") as pool:
@@ -252,6 +254,16 @@ class Padded:
             for length, low in zip((height, width), least, strict=True)
         ]
         self.shape = (padded[0], padded[1], channels)
+
+    def note(self, windows: Windows) -> str:
+        """What is not exact: a model of one size pads with zeros where this picture goes on. "" where all is."""
+        if windows.size is None or self.shape == self.source.shape:
+            return ""
+        rows, columns = windows.size
+        return (
+            f"smaller than the {columns}x{rows} that the file takes: up to {windows.halo.pixels} pixels from the right and the "
+            "bottom edge the result is not exact; give a file of free sizes, or the weights"
+        )
 
     def rows(self, first: int, last: int) -> np.ndarray:
         height, width, _ = self.source.shape

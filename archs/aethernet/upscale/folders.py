@@ -1,12 +1,12 @@
 """Files, folders and patterns, enlarged in one call."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aethernet.data.picture.header import read_header
 from aethernet.progress import Progress
-from aethernet.upscale.inputs import find_inputs
+from aethernet.upscale.inputs import Input, find_inputs
 from aethernet.upscale.outputs import Task, is_picture_name, plan_outputs
 from aethernet.upscale.pipeline import Result, settle, upscale_tasks
 from aethernet.upscale.upscaler import Saving, Upscaler
@@ -39,26 +39,31 @@ def upscale_files(
         >>> for result in upscale_files(Upscaler(), ["photos"], "large"):  # doctest: +SKIP
         ...     print(result.task.target, result.outcome, result.problem)
     """
-    tasks = plan_tasks(inputs, upscaler.scale, None if out is None else Path(out), saving=saving, suffix=suffix)
+    tasks = plan_tasks(find(inputs, out), upscaler.scale, out, saving=saving, suffix=suffix)
     results, rest = settle(tasks)
     yield from results
     yield from upscale_tasks(upscaler, rest, saving=saving, progress=progress)
 
 
+def find(inputs: Iterable[str | Path], out: str | Path | None = None) -> list[Input]:
+    """`find_inputs`, without the results that lie in a folder `out`."""
+    return find_inputs(inputs, None if out is None or is_picture_name(out) else Path(out))
+
+
 def plan_tasks(
-    inputs: Iterable[str | Path],
+    found: Sequence[Input],
     scale: int,
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
     saving: Saving | None = None,
     suffix: str | None = None,
     force: bool = False,
 ) -> list[Task]:
-    """`find_inputs` and `plan_outputs`, with the headers of all files read in between."""
+    """`plan_outputs` of what `find` found, with the headers of all files read first."""
     saving = saving or Saving()
-    found = find_inputs(inputs, None if out is None or is_picture_name(out) else out)
     with ThreadPoolExecutor(THREADS, "headers") as threads:
         headers = list(threads.map(read_header, [each.path for each in found]))
     return plan_outputs(
-        found, headers, scale, out, format=saving.format, depth=saving.depth, suffix=suffix, force=force
-    )
+        found, headers, scale, out,
+        format=saving.format, depth=saving.depth, quality=saving.quality, suffix=suffix, force=force,
+    )  # fmt: skip

@@ -6,12 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aethernet.data.pictures import NOT_PILLOW, SUFFIXES
+from aethernet.data.picture.decoding import ENDINGS
 from aethernet.data.walk import walk
-from aethernet.errors import DataError
-
-ENDINGS = (SUFFIXES | {".apng", ".j2k", ".jfif", ".mpo"}) - NOT_PILLOW
-"""Of files in folders that are taken for pictures, in lower case."""
+from aethernet.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
@@ -40,24 +37,31 @@ def find_inputs(given: Iterable[str | Path], leave_out: Path | None = None) -> l
     """The pictures of files, of folders and all that is below them, and of patterns such as `photos/**/*.jpg`.
 
     Folders give what has an ending of a picture, in alphabetical order, but nothing hidden. Links are followed, and every
-    folder is searched once. A file that is named is taken whatever its ending, also one that does not exist.
+    folder is searched once. A file that is named is taken whatever its ending; one that does not exist has a problem.
 
     Args:
         leave_out: a folder of results, in which nothing is searched where it lies in another one.
 
     Raises:
-        DataError: a folder or a pattern without any picture.
+        UsageError: an empty text.
+        DataError: a folder or a pattern without any picture, or nothing but files that do not exist.
     """
     found: dict[tuple[Path, Path | None], Input] = {}
     for each in given:
         for picture in _found(each, leave_out):
             found.setdefault((picture.path, picture.root), picture)
-    return list(found.values())
+    inputs = list(found.values())
+    if inputs and all(each.named and each.problem for each in inputs):
+        others = f"; nor can any of the {len(inputs)} that were given" if len(inputs) > 1 else ""
+        raise DataError(f"{inputs[0].path}: {inputs[0].problem}{others}")
+    return inputs
 
 
 def _found(given: str | Path, leave_out: Path | None) -> Iterator[Input]:
+    if not str(given):
+        raise UsageError("an input is empty: give a picture, a folder or a pattern")
     path = Path(given)
-    if path.is_dir():
+    if os.path.isdir(path):
         files = walk(path, lambda file: file.suffix.lower() in ENDINGS, _strictly_in(leave_out, path))
         pictures = [Input(file.path, file.path.relative_to(path), path, True, file.problem) for file in files]
         pictures.sort(key=lambda picture: picture.place.parts)
@@ -68,12 +72,21 @@ def _found(given: str | Path, leave_out: Path | None) -> Iterator[Input]:
         root = _fixed_part(path)
         inside = _strictly_in(leave_out, root)
         matches = [Path(match) for match in sorted(glob.glob(str(given), recursive=True))]
-        matches = [match for match in matches if match.is_file() and _strictly_in(match, inside) is None]
+        matches = [match for match in matches if os.path.isfile(match) and _strictly_in(match, inside) is None]
         if not matches:
             raise DataError(f"no file matches {given}")
         yield from (Input(match, match.relative_to(root), root) for match in matches)
     else:
-        yield Input(path, Path(path.name))
+        yield Input(path, Path(path.name), problem=_problem(path))
+
+
+def _problem(path: Path) -> str:
+    """Why nothing is there, or ""."""
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    return ""
 
 
 def _fixed_part(pattern: Path) -> Path:

@@ -8,11 +8,11 @@ import numpy as np
 from aethernet.data.picture.bleed import Bled
 from aethernet.data.picture.demand import reading_bytes
 from aethernet.data.picture.formats import Output
-from aethernet.data.picture.picture import Animation, Picture
+from aethernet.data.picture.picture import Animation, Metadata, Picture
 from aethernet.data.picture.reading import MOST_PIXELS, read_picture
 from aethernet.data.picture.rows import FileRows, open_rows
 from aethernet.data.picture.strips_writing import WHOLE
-from aethernet.data.picture.writing import LOSSLESS
+from aethernet.data.picture.writing import LOSSLESS, quality_of
 from aethernet.errors import DataError, MissingDependencyError
 from aethernet.upscale.enlarge import ArraySource, Source
 
@@ -64,7 +64,12 @@ def result_fits(opened: Picture | FileRows, scale: int, available: int | None) -
 
 
 def check_encoder(
-    output: Output, size: tuple[int, int], quality: int | None, is_asked_for: bool, available: int | None
+    output: Output,
+    size: tuple[int, int],
+    quality: int | None,
+    metadata: Metadata,
+    is_asked_for: bool,
+    available: int | None,
 ) -> Output:
     """The format that a result is written in: PNG in the place of one whose encoder takes more memory than there is.
 
@@ -73,7 +78,8 @@ def check_encoder(
     """
     if output.format not in WHOLE or available is None:
         return output
-    encoding = LOSSLESS_ENCODING if quality == LOSSLESS and output.format == "webp" else ENCODING[output.format]
+    is_lossless = output.format == "webp" and quality_of("webp", quality, metadata) == LOSSLESS
+    encoding = LOSSLESS_ENCODING if is_lossless else ENCODING[output.format]
     demand = size[0] * size[1] * (RESULT + encoding)
     if demand <= available:
         return output

@@ -1,10 +1,9 @@
 """Many pictures, one after the other: the next ones are read and the last ones written while one is computed."""
 
-import errno
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Literal
 from aethernet.data.picture.picture import Animation, Picture
 from aethernet.data.picture.rows import FileRows
 from aethernet.errors import AetherError, one_line
+from aethernet.files import FULL
 from aethernet.machine import cores
 from aethernet.progress import Progress
 from aethernet.upscale.claims import Claims
@@ -35,7 +35,6 @@ WRITING = 2
 READERS_FOR_A_GPU = 8
 POLL = 0.5
 """Seconds between two looks at what other processes are at."""
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Beside = Callable[[Path, Path, Picture, Picture], list[str]]
 """Called with the paths of a source and its result and with both pictures; returns what the user should know."""
@@ -94,7 +93,7 @@ def upscale_tasks(
     process: Process | None = None,
     progress: Callable[[Task], Progress] | None = None,
     beside: Beside | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Enlarges pictures; gives a result for each, in the order in which they are finished, and raises for none.
 
     Several processes that are given the same tasks share them: each picture is made by one. At its end, each waits for
@@ -202,27 +201,31 @@ class Pipeline:
             yield self._failed(task, error)
             return
         del future  # it holds the picture
+        if isinstance(opened, Picture):
+            yield from self._written(room_for=WRITING * self._upscaler.scale**2 * _bytes(opened))
+        result = self._made(task, opened)  # who breaks off at a `yield` holds no claim
+        if result is not None:
+            yield result
+
+    def _made(self, task: Task, opened: Picture | Animation | FileRows) -> Result | None:
+        """What became of it, where that is known already; its claim is given back then, or else by who writes it."""
+        held = False
         try:
             if _is_done(task, self._since) or not self._claims.take(task.target):
                 self.elsewhere.append(task)
-                return
+                return None
+            held = True
             if _is_done(task, self._since):  # by who had the claim before
-                self._claims.release(task.target)
                 self.elsewhere.append(task)
-                return
-        except AetherError as error:
-            yield self._failed(task, error)
-            return
-        try:
-            if isinstance(opened, Picture):
-                yield from self._written(room_for=WRITING * self._upscaler.scale**2 * _bytes(opened))
+                return None
             result = self._enlarged(task, opened)
+            held = result is not None
+            return result
         except Exception as error:
-            self._claims.release(task.target)
-            yield self._failed(task, error)
-            return
-        if result is not None:
-            yield result
+            return self._failed(task, error)
+        finally:
+            if held:
+                self._claims.release(task.target)
 
     def _enlarged(self, task: Task, opened: Picture | Animation | FileRows) -> Result | None:
         """Computes; a picture is then written in another thread, frames and rows of large ones are written meanwhile."""
@@ -243,7 +246,6 @@ class Pipeline:
         if self._beside:
             notes.append("no comparison: it is made of still pictures whose result fits into memory")
         notes += self._upscaler.save(enlarged, opened, task.target, saving)
-        self._claims.release(task.target)
         return Result(task, "enlarged", "", tuple(notes), time.perf_counter() - start, self._upscaler.report)
 
     def _write(self, result: Result, source: Picture | None, picture: Picture, saving: Saving) -> Result:

@@ -1,5 +1,6 @@
 """`Upscaler`: a model that enlarges pictures, as arrays, as files, or row by row."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +13,14 @@ from aethernet.checkpoint import pretrained
 from aethernet.checks import is_whole
 from aethernet.data.picture.animation_writing import write_animation
 from aethernet.data.picture.bleed import bleed
-from aethernet.data.picture.formats import Output, output_format
+from aethernet.data.picture.formats import Output, check_quality, output_format, unused_quality
 from aethernet.data.picture.picture import Animation, Frame, Picture
 from aethernet.data.picture.rows import FileRows
 from aethernet.data.picture.strips import Strips
 from aethernet.data.picture.strips_writing import write_strips
 from aethernet.data.picture.writing import write_picture
 from aethernet.errors import DataError, OutputError, UsageError
+from aethernet.files import name_problem
 from aethernet.machine import cores
 from aethernet.progress import Progress
 from aethernet.runtimes.models import Model, resolve_model
@@ -206,15 +208,16 @@ class Upscaler:
         """
         opened = self.read(path)
         saving = saving or Saving(format=_format_of(target))
+        check_quality(saving.quality, saving.format)
         output = self.output(opened, saving)
         if target is None:
             if isinstance(path, bytes):
                 raise UsageError("the content of a file has no name: say where the result goes")
             source = Path(path)
             target = source.with_name(result_name(source, output.format, f"_x{self.scale}"))
-        if isinstance(target, str | Path) and Path(target).exists() and not force:
-            raise OutputError(f"{target} exists: give another place, or --force to overwrite it")
-        notes = [output.notice] if output.notice else []
+        if isinstance(target, str | Path):
+            check_target(target, force=force)
+        notes = [note for note in (output.notice, unused_quality(saving.quality, output.format)) if note]
         saving = replace(saving, format=output.format, depth=output.depth)
         return notes + self.save(self.enlarged(opened, progress), opened, target, saving)
 
@@ -234,7 +237,12 @@ class Upscaler:
             format=saving.format, depth=saving.depth,
         )  # fmt: skip
         return check_encoder(
-            output, (width, height), saving.quality, saving.format != "same", available_memory(self.memory)
+            output,
+            (width, height),
+            saving.quality,
+            opened.metadata,
+            saving.format != "same",
+            available_memory(self.memory),
         )
 
     def enlarged(
@@ -350,12 +358,22 @@ def find_model(model: str | Path | None, scale: int | None) -> Model:
         model = names[0]
     found = resolve_model(str(model))
     if not found.trained:
-        raise UsageError(f"{found.label} has random weights: give a file of trained ones, or leave --model out")
+        raise UsageError(
+            f"{found.label} has random weights; {pretrained.hint(found.label)}; or give a file of trained weights"
+        )
     if scale not in (None, found.scale):
         raise UsageError(
             f"{found.label} enlarges by {found.scale}, but --scale {scale} was given: leave one of them out"
         )
     return found
+
+
+def check_target(target: str | Path, *, force: bool = False) -> None:
+    """Raises `OutputError` for a file that exists, unless by `force`, and for a name that cannot be written."""
+    if os.path.exists(target) and not force:
+        raise OutputError(f"{target} exists: give another place, or --force to overwrite it")
+    if problem := name_problem(Path(target)):
+        raise OutputError(f"{target}: {problem}")
 
 
 def _format_of(target: object) -> str:

@@ -25,6 +25,18 @@ from aethernet.errors import DataError, MissingDependencyError, one_line
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "GIF", "BMP", "DIB", "JPEG2000", "PPM", "MPO", "ICO", "SUN")
 """Pillow's names of what it may open. Others are left out: it opens EPS by starting Ghostscript."""
 
+ENDINGS = frozenset(
+    {
+        ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe",
+        ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".ras", ".tif", ".tiff", ".webp",
+    }
+)  # fmt: skip
+"""Those of such files, in lower case."""
+
+UNKNOWN_FORMAT = (
+    "not a picture of a known format: PNG, JPEG, WebP, TIFF, AVIF, GIF, BMP, JPEG 2000, PPM, ICO, Sun raster"
+)
+
 OPENCV_PIXELS = 2**30
 """What OpenCV refuses to go beyond, whatever a file declares."""
 
@@ -34,23 +46,16 @@ PART = 2**20  # bytes of a stream that are read at once
 _LIMIT = threading.Lock()
 
 
-def file_bytes(source: str | Path | bytes, most_pixels: int) -> bytes:
-    """The content of a file, or the bytes given.
+def file_bytes(source: str | Path | bytes | IO[bytes], most_pixels: int) -> bytes:
+    """The content of a file, a path or one that is open, or the bytes given.
 
     Raises:
         DataError: it cannot be read, is empty, is cut off, or is larger than any picture of `most_pixels` pixels.
     """
-    if isinstance(source, bytes):
-        data = source
-    else:
-        most = 8 * most_pixels + (64 << 20)  # 16-bit RGBA uncompressed, and whatever goes with it
-        try:
-            with open(source, "rb") as file:
-                if os.fstat(file.fileno()).st_size > most:
-                    raise _too_long(most, most_pixels)
-                data = file.read() if os.path.isfile(source) else _read_stream(file, most, most_pixels)
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror or error}") from error
+    try:
+        data = source if isinstance(source, bytes) else _read(source, most_pixels)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}") from error
     if not data:
         raise DataError("the file is empty")
     if is_cut_off(data):
@@ -157,6 +162,8 @@ def sample_bits(image: Image.Image, data: bytes) -> int:
         return png.depth(data)
     if image.format == "TIFF":
         return max(image.tag_v2.get(258, (1,)))  # type: ignore[attr-defined]
+    if image.mode == "F":  # of PFM
+        return 32
     if image.format == "PPM":  # width, height and the largest value; comments may stand between
         header = re.match(rb"P[2356]\s+(?:(?:#.*\n\s*)*\d+\s+){2}(?:#.*\n\s*)*(\d+)", data)
         return 8 if header is None or int(header[1]) <= 255 else 16
@@ -190,6 +197,16 @@ def samples(image: Image.Image, *, managed: bool = False) -> np.ndarray:
     if image.mode == "CMYK" and managed:
         return np.asarray(to_srgb(image, image.info.get("icc_profile")))
     return np.asarray(image.convert("L" if image.mode == "1" else "RGB"))
+
+
+def _read(source: str | Path | IO[bytes], most_pixels: int) -> bytes:
+    most = 8 * most_pixels + (64 << 20)  # 16-bit RGBA uncompressed, and whatever goes with it
+    if not isinstance(source, str | Path):
+        return _read_stream(source, most, most_pixels)
+    with open(source, "rb") as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise _too_long(most, most_pixels)
+        return file.read() if os.path.isfile(source) else _read_stream(file, most, most_pixels)
 
 
 def _read_stream(file: IO[bytes], most: int, most_pixels: int) -> bytes:
@@ -244,7 +261,7 @@ def _decode_unknown(data: bytes, most_pixels: int) -> np.ndarray:
         check_size(*tiff.size_of(data), most_pixels)
         return tiff.decode(data)
     if most_pixels < OPENCV_PIXELS:  # which tells no size before it takes the memory
-        raise DataError("not a picture of a known format: PNG, JPEG, WebP, TIFF, AVIF, GIF, BMP, JPEG 2000, PPM")
+        raise DataError(UNKNOWN_FORMAT)
     try:
         return _decode_with_opencv(data)
     except MissingDependencyError as problem:

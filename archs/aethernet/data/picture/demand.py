@@ -1,6 +1,7 @@
 """What reading a picture file as a whole takes, told by its header: `reading_bytes`."""
 
 import io
+import os
 from pathlib import Path
 
 from aethernet.data.picture.decoding import open_header, sample_bits
@@ -20,7 +21,7 @@ def reading_bytes(source: str | Path | bytes) -> float | None:
 
     Of a path, only the beginning is read; nothing is decoded.
     """
-    if not isinstance(source, bytes) and not Path(source).is_file():  # what is read from a pipe is gone
+    if not isinstance(source, bytes) and not os.path.isfile(source):  # what is read from a pipe is gone
         return None
     try:
         with open_header(io.BytesIO(source) if isinstance(source, bytes) else Path(source)) as image:

@@ -12,7 +12,8 @@ Format = Literal["png", "jpg", "webp", "tiff", "avif", "gif"]
 
 @dataclass(frozen=True)
 class Limits:
-    """What one format can hold: pixels a side and in all, transparency, 16 bits a sample, a single picture, several frames."""
+    """What one format can hold: pixels a side and in all, transparency, 16 bits a sample, a single picture, several frames;
+    and whether it has a quality to choose."""
 
     name: str
     side: int = 2**31 - 1
@@ -21,14 +22,16 @@ class Limits:
     deep: bool = False
     still: bool = True
     frames: bool = False
+    quality: bool = False
 
 
 FORMATS: dict[str, Limits] = {
     "png": Limits("PNG", deep=True, frames=True),
-    "jpg": Limits("JPEG", side=65_500, alpha=False),
-    "webp": Limits("WebP", side=16_383, frames=True),
+    "jpg": Limits("JPEG", side=65_500, alpha=False, quality=True),
+    "webp": Limits("WebP", side=16_383, frames=True, quality=True),
     "tiff": Limits("TIFF", deep=True),
-    "avif": Limits("AVIF", side=32_768, pixels=2**28, frames=True),  # what libavif reads unless it is told otherwise
+    # What libavif reads unless it is told otherwise.
+    "avif": Limits("AVIF", side=32_768, pixels=2**28, frames=True, quality=True),
     "gif": Limits("GIF", side=65_535, still=False, frames=True),  # 256 colours: a still picture is better off as PNG
 }
 
@@ -103,6 +106,18 @@ def output_format(
     if problems:
         return _output("png", deep, f"{FORMATS[same].name} {problems[0]}, the result is a PNG")
     return _output(same, deep, "")
+
+
+def check_quality(quality: int | None, format: str) -> None:
+    """Raises `UsageError` for a quality of a format that was asked for, is not "same", and has none."""
+    if quality is not None and format in FORMATS and not FORMATS[format].quality:
+        kinds = [limits.name for limits in FORMATS.values() if limits.quality]
+        raise UsageError(f"quality is for {', '.join(kinds)}, and {FORMATS[format].name} has none: leave it out")
+
+
+def unused_quality(quality: int | None, format: str) -> str:
+    """What to say of a quality where the format is the source's and has none, or ""."""
+    return "" if quality is None or FORMATS[format].quality else f"{FORMATS[format].name} has no quality to choose"
 
 
 def _problems(format: str, size: tuple[int, int], alpha: bool, deep: bool, frames: int) -> Iterator[str]:

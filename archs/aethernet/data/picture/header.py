@@ -1,6 +1,7 @@
 """What a picture file says of itself at its beginning: `read_header` decodes nothing."""
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Header:
 
 def read_header(file: Path | io.BytesIO) -> Header | None:
     """The header of a file; None where only `read_picture` can tell what it is, or that it is none."""
-    if isinstance(file, Path) and not file.is_file():  # what is read from a pipe is gone
+    if isinstance(file, Path) and not os.path.isfile(file):  # what is read from a pipe is gone
         return None
     try:
         with open_header(file) as image:

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from aethernet.data.picture import exif, png, tiff
+from aethernet.data.picture import exif, png, tiff, webp
 from aethernet.data.picture.color import space_of
 from aethernet.data.picture.decoding import exif_of
 from aethernet.data.picture.picture import Metadata
@@ -24,6 +24,7 @@ def metadata_of(image: Image.Image, data: bytes) -> Metadata:
         xmp=_upright_xmp(_bytes(image.info.get("xmp"))),
         dpi=_sound(image.info.get("dpi")),
         png_color=png.contents(data, png.COLOR),
+        is_lossless=image.format == "WEBP" and webp.is_lossless(data),
     )
 
 

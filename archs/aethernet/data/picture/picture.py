@@ -15,7 +15,7 @@ class Metadata:
 
     `icc` is the colour profile, bit for bit; `exif` the TIFF block alone, its orientation reset to 1 and its thumbnail
     unlinked; `xmp` the packet, its orientation reset; `dpi` dots per inch (horizontal, vertical); `png_color` the chunks of
-    a PNG that say what its colours mean, as (type, content).
+    a PNG that say what its colours mean, as (type, content); `is_lossless` whether a WebP holds its pixels without loss.
     """
 
     icc: bytes | None = None
@@ -23,6 +23,7 @@ class Metadata:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     png_color: tuple[tuple[bytes, bytes], ...] = ()
+    is_lossless: bool = False
 
 
 NOTHING = Metadata()

@@ -9,6 +9,7 @@ from aethernet.data.picture import tiff
 from aethernet.data.picture.animation import animation_of, frame_count
 from aethernet.data.picture.color import space_of
 from aethernet.data.picture.decoding import (
+    UNKNOWN_FORMAT,
     check_size,
     decode_opened,
     file_bytes,
@@ -51,7 +52,7 @@ def _read(data: bytes, most_pixels: int) -> Picture | Animation:
     image = open_picture(data, most_pixels)
     if image is None:
         if not tiff.is_tiff(data):
-            raise DataError("not a picture of a known format: PNG, JPEG, WebP, TIFF, AVIF, GIF, BMP, JPEG 2000, PPM")
+            raise DataError(UNKNOWN_FORMAT)
         check_size(*tiff.size_of(data), most_pixels)
         return from_samples(tiff.decode(data), metadata_of_tiff(tiff.tags_of(data)), "TIFF")
     if frame_count(image) > 1:

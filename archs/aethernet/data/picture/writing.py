@@ -41,7 +41,7 @@ def write_picture(
         target: a path, or a binary file open for writing.
         picture: of any type of samples; its size may be another than that of the file it came from.
         format: `png`, `jpg`, `webp`, `tiff`, `avif` or `same`, that of the source.
-        quality: 1 to 100, for JPEG (95), WebP (95; 100 is without loss) and AVIF (90).
+        quality: 1 to 100, for JPEG (95), WebP (95; 100 is without loss, and the default if the source's was) and AVIF (90).
         depth: 8, 16 or `same`, `picture.depth`.
 
     Returns:
@@ -104,7 +104,7 @@ def save_with_pillow(
         if packet and len(packet) + XMP_PREFIX > SEGMENT:
             notices.append(f"XMP left out: its {len(packet):,} bytes are more than a JPEG holds")
             packet = None
-    quality = QUALITY[format] if quality is None else quality
+    quality = quality_of(format, quality, metadata)
     how: dict[str, object] = {"quality": quality, **options}
     if format == "jpg":
         how["subsampling"] = 0  # full resolution of colour, which is what was enlarged
@@ -122,6 +122,13 @@ def save_with_pillow(
         if isinstance(error, OSError) and error.errno is not None:  # the disk
             raise
         raise DataError(f"Pillow cannot write it as {format}: {one_line(error)}") from error
+
+
+def quality_of(format: str, quality: int | None, metadata: Metadata) -> int:
+    """The quality to write JPEG, WebP or AVIF with; None for none that was asked for."""
+    if quality is None and format == "webp" and metadata.is_lossless:
+        return LOSSLESS
+    return QUALITY[format] if quality is None else quality
 
 
 def pillow_image(color: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
