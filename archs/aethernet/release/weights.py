@@ -10,7 +10,7 @@ from pathlib import Path
 from aethernet.bench.complexity import WHOLE_PICTURE, network_complexity
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import Checkpoint, load_network, read_checkpoint
-from aethernet.errors import OutputError, StageError, UsageError
+from aethernet.errors import DataError, OutputError, StageError, UsageError
 from aethernet.files import atomic_path, check_writable
 from aethernet.network.config import AetherConfig
 from aethernet.progress import Titled
@@ -71,8 +71,13 @@ def publish(
     check_writable(card)
     origin = read_origin(
         source.path, data_note=data_note, license_id=settings.license_id, datasets=settings.datasets,
-        experiment=settings.experiment or source.path.resolve().parents[1], commit=settings.commit,
+        experiment=settings.experiment, commit=settings.commit,
     )  # fmt: skip
+    if not origin.training:
+        raise DataError(
+            f"how {source.path} was trained is told neither by an option file (.yml) of an experiment around it nor by its "
+            "own header: give the folder of the experiment with --experiment"
+        )
     prove_fusion(source, progress("proving"))
     with tempfile.TemporaryDirectory() as scratch:  # what is measured is the file that is given away
         made = make_files(Path(scratch), name, networks, products, None, header=origin.header(name), titled=progress)
