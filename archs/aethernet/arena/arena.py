@@ -15,7 +15,7 @@ from aethernet.bench.engines import pick_engines
 from aethernet.bench.speed import measure_speed
 from aethernet.checks import did_you_mean
 from aethernet.conditions import measurement_conditions
-from aethernet.errors import CheckpointError, OptionError, ProcessError
+from aethernet.errors import CheckpointError, OptionError, ProcessError, one_line
 from aethernet.files import atomic_path
 from aethernet.progress import Progress, Titled
 from aethernet.quality.scores import measure_quality
@@ -70,7 +70,7 @@ def run_arena(
             arena.finish(run)
         except (ProcessError, CheckpointError) as error:
             logger.error("%s: %s", run.title, error)
-            arena.failures.append(f"{run.title} failed: {str(error).splitlines()[0]}")
+            arena.failures.append(f"{run.title} failed: {one_line(error)}")
     if not arena.results:
         raise ProcessError("no training of the arena succeeded")
     report = arena.with_speed() if speed else arena.report()

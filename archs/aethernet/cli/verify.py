@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from aethernet.flags import with_options
+from aethernet.flags import positive, with_options
 from aethernet.verify.budget import MAX_DROP
 
 HELP = "Hold files (weights of any stage, ONNX) against the network they come from, on real pictures."
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DB",
         help=f"PSNR that a file may lose (default: {MAX_DROP} dB)",
     )
-    parser.add_argument("--threads", type=int, help="threads (default: all)")
+    parser.add_argument("--threads", type=positive, help="threads (default: all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the records to this file")
 
 

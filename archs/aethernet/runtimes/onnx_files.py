@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from aethernet.errors import ExportError
+from aethernet.errors import ExportError, one_line
 from aethernet.export.form import Form
 from aethernet.export.onnx import Precision, export_onnx, quiet_exporter, require_exporter
 from aethernet.files import atomic_path
@@ -64,4 +64,4 @@ def export_peer(network: nn.Module, example: torch.Tensor, path: Path) -> bool:
             assert program is not None  # as always with dynamo
             program.save(path)
             return shapes is not None
-    raise ExportError(f"{type(network).__name__} cannot be exported to ONNX: {str(failure).splitlines()[0]}")
+    raise ExportError(f"{type(network).__name__} cannot be exported to ONNX: {one_line(failure)}")

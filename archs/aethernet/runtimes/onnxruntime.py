@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from aethernet.errors import CheckpointError, EngineError, EngineOutOfMemory, MissingDeviceError, UsageError
+from aethernet.errors import CheckpointError, EngineError, EngineOutOfMemory, MissingDeviceError, UsageError, one_line
 from aethernet.optional import optional_package
-from aethernet.runtimes.session import Session, first_line, with_batch, with_bytes
+from aethernet.runtimes.session import Session, with_batch, with_bytes
 
 INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 CONVOLUTIONS = (*INTEGER_CONVOLUTIONS, "Conv", "ConvTranspose", "FusedConv", "NhwcFusedConv")
@@ -73,12 +73,9 @@ class OnnxRuntimeSession(Session):
         try:
             return self._run(batch)
         except runtime_errors() as error:
-            reason = first_line(error)
-            lacks = any(
-                text in reason for text in ("bad_alloc", "bad allocation", "Failed to allocate memory", "out of memory")
-            )
-            kind = EngineOutOfMemory if lacks else EngineError
-            raise kind(f"ONNX Runtime broke off on {self.path.name}: {reason}") from error
+            texts = ("bad_alloc", "bad allocation", "Failed to allocate memory", "out of memory")
+            kind = EngineOutOfMemory if any(text in str(error) for text in texts) else EngineError
+            raise kind(f"ONNX Runtime broke off on {self.path.name}: {one_line(error)}") from error
 
     def integer_convolutions(self) -> tuple[int, int]:
         """Counted in the graph that ONNX Runtime makes of the file.
@@ -119,7 +116,7 @@ def _inference_session(
     try:
         session = runtime.InferenceSession(str(path), options, providers=_providers(runtime, device))
     except runtime_errors() as error:
-        raise CheckpointError(f"ONNX Runtime cannot load {path}: {first_line(error)}") from error
+        raise CheckpointError(f"ONNX Runtime cannot load {path}: {one_line(error)}") from error
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise CheckpointError(
@@ -165,7 +162,9 @@ def inspect_onnx(path: Path, side: int = 32) -> OnnxFacts:
     try:
         out = session.run(np.zeros(shape, np.float32))
     except EngineError as error:
-        raise CheckpointError(f"ONNX Runtime cannot run {path} on {shape}: {first_line(error.__cause__)}") from error
+        raise CheckpointError(
+            f"ONNX Runtime cannot run {path} on {shape}: {one_line(error.__cause__ or error)}"
+        ) from error
     scale, remainder = divmod(out.shape[-1], sides[1])
     if out.ndim != 4 or remainder or out.shape[-2] != sides[0] * scale:
         raise CheckpointError(f"{path} makes {out.shape} of {shape}: it is no upscaler")

@@ -23,7 +23,7 @@ def open_model(
     threads: int | None = None,
     folder: Path | None = None,
 ) -> Session:
-    """Opens a model; nothing else in the house does.
+    """Opens a model in a runtime of its user's choice.
 
     Args:
         engine: `torch`, `onnxruntime` or `openvino`; by default PyTorch for networks and ONNX Runtime for files.

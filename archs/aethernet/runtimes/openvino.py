@@ -6,9 +6,9 @@ from types import ModuleType
 
 import numpy as np
 
-from aethernet.errors import CheckpointError, EngineError, EngineOutOfMemory
+from aethernet.errors import CheckpointError, EngineError, EngineOutOfMemory, one_line
 from aethernet.optional import optional_package
-from aethernet.runtimes.session import Session, first_line, with_batch, with_bytes
+from aethernet.runtimes.session import Session, with_batch, with_bytes
 
 INTEGER_TYPES = ("u8", "i8")
 
@@ -63,7 +63,7 @@ class OpenVinoSession(Session):
         except (RuntimeError, MemoryError) as error:
             lacks = isinstance(error, MemoryError) or "alloc" in str(error)
             kind = EngineOutOfMemory if lacks else EngineError
-            raise kind(f"OpenVINO broke off on {self.path.name}: {first_line(error)}") from error
+            raise kind(f"OpenVINO broke off on {self.path.name}: {one_line(error)}") from error
 
     def integer_convolutions(self) -> tuple[int, int]:
         """Counted in the graph that OpenVINO executes."""

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from aethernet.errors import EngineError, EngineOutOfMemory, MissingDeviceError, UsageError
+from aethernet.errors import EngineError, EngineOutOfMemory, MissingDeviceError, UsageError, one_line
 from aethernet.network.picture_means import PictureMeans
-from aethernet.runtimes.session import Session, first_line
+from aethernet.runtimes.session import Session
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -63,9 +63,9 @@ class TorchSession(Session):
         try:
             yield
         except torch.OutOfMemoryError as error:
-            raise EngineOutOfMemory(f"PyTorch ran out of memory on {self.device}: {first_line(error)}") from error
+            raise EngineOutOfMemory(f"PyTorch ran out of memory on {self.device}: {one_line(error)}") from error
         except RuntimeError as error:
             # what the CPU's allocator says on Windows, and elsewhere
             lacks = any(text in str(error) for text in ("not enough memory", "can't allocate memory"))
             kind = EngineOutOfMemory if lacks else EngineError
-            raise kind(f"PyTorch broke off on {self.device}: {first_line(error)}") from error
+            raise kind(f"PyTorch broke off on {self.device}: {one_line(error)}") from error

@@ -59,8 +59,3 @@ def with_bytes(run: BatchFunction, channels_last: bool) -> BatchFunction:
         return (out.transpose(0, 3, 1, 2) if channels_last else out).astype(np.float32) / 255.0
 
     return run_floats
-
-
-def first_line(error: BaseException | None) -> str:
-    """What an error says, on one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from aethernet.flags import positive
+
 HELP = "draw quality against latency and training curves from the JSON files of other benchmarks"
 
 
@@ -17,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a folder, or a .png, .svg or .pdf file that the other plots are written beside (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--engine", help="engine of the times (default: what most networks were timed in)")
-    parser.add_argument("--threads", type=int, help="threads of the times, if there are several")
+    parser.add_argument("--threads", type=positive, help="threads of the times, if there are several")
     parser.add_argument("--size", metavar="HxW", help="input size of the times, if there are several")
 
 
