@@ -302,8 +302,10 @@ def test_command_refuses(command, folder, tmp_path, monkeypatch):
         ("bicubic", tmp_path / "x2.pth", tmp_path / "x3.pth"): r"bicubic needs --scale: the models have \[2, 3\]",
         (tmp_path / "x2.pth", "--scale", 4): r"x2\.pth upscales by 2, but --scale 4 was given",
         ("aether_tiny_x4",): r"aether_tiny_x4 has random weights.*give a checkpoint",
-        ("aether_tini_x4",): r"no variant 'tini'; known: tiny, as in aether_tiny_x4",
-        ("nothing.txt",): r"'nothing\.txt' is not a model; give a variant such as",
+        ("aether_tini_x4",): r"no variant 'tini' \(did you mean 'tiny'\?\); of weights, the package has none",
+        (
+            "nothing.txt",
+        ): r"'nothing\.txt' is not a model; the package has none in this installation; or give a variant such as",
         (tmp_path / "missing.pth",): r"missing\.pth is not a file",
         (tmp_path / "damaged.pth",): r"damaged\.pth is not a file of plain tensors",
         (tmp_path / "x2.pth", "--device", "cuda"): r"needs an NVIDIA GPU",

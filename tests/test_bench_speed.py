@@ -264,7 +264,7 @@ def test_command_refuses(command, checkpoint):
     assert re.search(r"aethernet bench: error: there is no engine 'tensorflow'", err)
     code, _, err = command("speed", "aether_tini_x2")
     assert code == 1
-    assert re.search(r"no variant 'tini'; known: tiny", err)
+    assert re.search(r"no variant 'tini' \(did you mean 'tiny'", err)
     for arguments in (["speed", checkpoint, "--size", "12"], ["speed"], [], ["speed", checkpoint, "--rounds", "0"]):
         with pytest.raises(SystemExit) as exit_info:
             command(*arguments)

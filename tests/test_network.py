@@ -146,3 +146,23 @@ def test_the_config_is_a_value():
     config = AetherConfig(width=8, depths=[1, 2], kernel_size=[3, 5])
     assert config == AetherConfig.from_tensor(config.to_tensor())
     assert hash(config) == hash(AetherConfig(width=8, depths=(1, 2), kernel_size=(3, 5)))
+
+
+def test_levels_of_eight_bits_are_told_of(caplog):
+    network = aether_tiny(2).eval()
+    with pytest.raises(ValueError, match=r"floats in \[0, 1\], not torch.uint8: give x.float\(\) / 255"):
+        network(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+    with torch.no_grad():
+        network(torch.randn(1, 3, 8, 8))
+        assert not caplog.messages
+        other = aether_tiny(2).eval()
+        for _ in range(2):  # once
+            other(torch.full((1, 3, 8, 8), 255.0))
+    assert caplog.messages == [
+        "the network takes values in [0, 1], and got some up to 255: divide 8-bit samples by 255"
+    ]
+
+
+def test_the_size_of_the_kernel_follows_the_block():
+    plain, gated = (AetherConfig(width=8, depths=(1,), block=block) for block in ("plain", "gated"))
+    assert (plain.kernel_size, gated.kernel_size) == (3, 11)

@@ -107,7 +107,7 @@ def test_a_module_of_the_current_folder(place):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Compact(num_feat=8)", "is not a model; give"),
+        ("Compact(num_feat=8)", "is not a model; the package has .* or give"),
         ("spandrel:Compact", "is not of the form 'spandrel:Compact"),
         ("spandrel:Compact(8)", "keyword arguments that are literals"),
         ("spandrel:Compact(num_feat=open('x'))", "keyword arguments that are literals"),

@@ -309,3 +309,15 @@ def test_without_spandrel_the_command_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "spandrel", None)
     with pytest.raises(MissingDependencyError, match="spandrel is missing: pip install spandrel"):
         import aethernet.integrations.spandrel  # noqa: F401
+
+
+def test_weights_of_a_compiled_network_load(tmp_path):
+    network = randomise(aether_tiny(2))
+    torch.save({f"_orig_mod.{name}": value for name, value in network.state_dict().items()}, tmp_path / "net.pth")
+    registry = ArchRegistry()
+    install(registry)
+    model = ModelLoader(registry=registry).load_from_file(tmp_path / "net.pth")
+    x = picture(1, 3, 9, 8)
+    with torch.no_grad():
+        # fused on the way in: sums in another order
+        assert (model(x) - network.eval()(x).clamp(0, 1)).abs().max() < 1e-4

@@ -94,7 +94,7 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[str, dict[st
     """The weights of any network in a file, and the entry they stood in; arguments and errors as above."""
     path = Path(path)
     key, state_dict = _pick(read_content(path), key, path)
-    return key, {_bare_name(name): value for name, value in state_dict.items()}
+    return key, {bare_name(name): value for name, value in state_dict.items()}
 
 
 def write_checkpoint(path: str | Path, network: AetherNet, metadata: Mapping[str, str] | None = None) -> None:
@@ -218,7 +218,8 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _bare_name(name: str) -> str:
+def bare_name(name: str) -> str:
+    """Of a tensor, without what wrappers put in front."""
     while name.startswith(PREFIXES):
         for prefix in PREFIXES:
             name = name.removeprefix(prefix)

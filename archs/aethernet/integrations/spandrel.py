@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from aethernet.checkpoint.checkpoint import require_whole
+from aethernet.checkpoint.checkpoint import bare_name, require_whole
 from aethernet.errors import CheckpointError, MissingDependencyError, RegistrationError
 from aethernet.integrations.basicsr import compat
 from aethernet.network.config import CONFIG_KEY, AetherConfig, unpack_fields
@@ -63,7 +63,7 @@ class AetherNetArch(Architecture[AetherNet]):
         Raises:
             CheckpointError: a later version, or tensors that are missing or of another shape.
         """
-        state_dict = dict(up_to_date(state_dict))
+        state_dict = dict(up_to_date(_bare(state_dict)))
         config = AetherConfig.from_tensor(state_dict[CONFIG_KEY])
         require_whole(state_dict, config, "the state dict")
         network = AetherNet.from_state_dict(state_dict, "fused" if config.stage == "train" else None).eval()
@@ -87,7 +87,7 @@ class AetherNetArch(Architecture[AetherNet]):
 
 def is_aethernet(state_dict: StateDict) -> bool:
     """Whether a state dict has our config entry, whatever its version is."""
-    entry = state_dict.get(CONFIG_KEY)
+    entry = _bare(state_dict).get(CONFIG_KEY)
     if not isinstance(entry, torch.Tensor) or entry.ndim != 1:
         return False
     try:
@@ -95,6 +95,10 @@ def is_aethernet(state_dict: StateDict) -> bool:
     except CheckpointError:
         return False
     return True
+
+
+def _bare(state_dict: StateDict) -> StateDict:
+    return {bare_name(name): tensor for name, tensor in state_dict.items()}
 
 
 def install(registry: ArchRegistry = MAIN_REGISTRY) -> None:

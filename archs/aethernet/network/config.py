@@ -63,7 +63,8 @@ class AetherConfig:
         in_channels: 1 (grey) or 3 (RGB), in and out.
         block: `gated` (large depthwise kernel and gated feed-forward part) or `plain` (one dense convolution and a
             LeakyReLU, for networks of a few blocks).
-        kernel_size: odd size of the blocks' convolution, one for all stages or one per stage.
+        kernel_size: odd size of the blocks' convolution, one for all stages or one per stage; by default 11, depthwise, of
+            gated blocks, and 3, dense, of plain ones.
         expansion: hidden channels of the feed-forward part over `width`.
         channel_attention, spatial_attention: what follows the feed-forward part in every block.
         norm_type: `deployment` (folds), `layernorm` (for GAN training, stays in the graph) or `none`.
@@ -92,7 +93,7 @@ class AetherConfig:
     scale: int = 4
     in_channels: int = 3
     block: Block = "gated"
-    kernel_size: int | tuple[int, ...] = 11
+    kernel_size: int | tuple[int, ...] | None = None
     expansion: float = 2.0
     channel_attention: bool = False
     spatial_attention: bool = False
@@ -111,6 +112,8 @@ class AetherConfig:
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "quantization", QuantizationConfig.read(self.quantization))
+        if self.kernel_size is None:
+            object.__setattr__(self, "kernel_size", 3 if self.block == "plain" else 11)
         whole_number("width", self.width, 1, ConfigError)
         whole_number("tail_channels", self.tail_channels, 1, ConfigError)
         if not isinstance(self.depths, tuple) or not self.depths:
@@ -142,7 +145,9 @@ class AetherConfig:
     @property
     def kernel_sizes(self) -> tuple[int, ...]:
         """The large kernel's size in each stage."""
-        return self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size,) * len(self.depths)
+        size = self.kernel_size
+        assert size is not None
+        return size if isinstance(size, tuple) else (size,) * len(self.depths)
 
     @property
     def quantized(self) -> bool:

@@ -5,6 +5,7 @@ QuantFusion -> + shallow features -> conv 3x3 -> AdaptiveUpsample -> + 0.5 or + 
 """
 
 import dataclasses
+import logging
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +22,17 @@ from aethernet.network.config import AetherConfig
 from aethernet.network.norms import DeploymentNorm, LayerNorm2d
 from aethernet.network.operations import INPUT_MEAN, Add, Centre, Concat, ImageSkip
 
+logger = logging.getLogger(__name__)
+
 RESIDUAL_SCALE_INIT = 0.1
+LARGEST = 16.0
+"""Beyond what any noise on [0, 1] reaches, and below what 8-bit samples do."""
 
 
 class AetherGraph(nn.Module):
     """(N, C, H, W) in [0, 1] -> (N, C, scale H, scale W). `config` describes it, with the stage that it is in."""
+
+    _is_checked = False
 
     def __init__(self, config: AetherConfig) -> None:
         super().__init__()
@@ -60,6 +67,7 @@ class AetherGraph(nn.Module):
                 f"the network takes (N, {self.config.in_channels}, H, W), not {tuple(x.shape)}: add the batch axis, or "
                 "build it with the in_channels of the pictures (1 grey, 3 RGB)"
             )
+        self._check_values(x)
         if self.training and x.device.type == "cpu":
             # PyTorch's depthwise convolutions train 1.6 to 2.2 times as fast on this layout; the function is the same.
             x = x.contiguous(memory_format=torch.channels_last)
@@ -71,6 +79,18 @@ class AetherGraph(nn.Module):
         features = self.merge(self.fusion(self.concat(*outputs)), shallow)
         features = self.activation(self.reconstruction(features))
         return self.image_skip(self.upsample(features), x)
+
+    def _check_values(self, x: Tensor) -> None:
+        """Of the first picture alone, and not in a graph that is being traced: looking costs a GPU its lead."""
+        if not x.is_floating_point():
+            raise ValueError(f"the network takes floats in [0, 1], not {x.dtype}: give x.float() / 255")
+        if self._is_checked or torch.compiler.is_compiling() or torch.jit.is_tracing() or type(x) is not Tensor:
+            return
+        self._is_checked = True
+        if x.device.type != "meta" and x.numel() and (largest := float(x.detach().amax())) > LARGEST:
+            logger.warning(
+                "the network takes values in [0, 1], and got some up to %.4g: divide 8-bit samples by 255", largest
+            )
 
     @property
     def receptive_radius(self) -> int | None:

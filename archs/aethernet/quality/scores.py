@@ -10,7 +10,7 @@ import torch
 from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.bicubic import bicubic_upscale
-from aethernet.errors import MissingDeviceError, UsageError
+from aethernet.errors import UsageError
 from aethernet.progress import Titled
 from aethernet.quality.evaluation import (
     PictureQuality,
@@ -25,6 +25,7 @@ from aethernet.quality.evaluation import (
 from aethernet.quality.sets import InputFolder, PictureFolder
 from aethernet.runtimes.models import Model, resolve_model
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
+from aethernet.runtimes.pytorch import device_kind
 from aethernet.threads import fixed_threads
 
 BICUBIC, BICUBIC_RGB = "bicubic", "bicubic_rgb"
@@ -127,8 +128,7 @@ def onnx_upscaler(path: Path, in_channels: int, threads: int | None = None) -> U
 def _named_upscalers(
     models: Sequence[str], scale: int | None, device: str, threads: int | None
 ) -> list[_NamedUpscaler]:
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise MissingDeviceError(f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out")
+    device_kind(device)
     opened = {spec: resolve_model(spec) for spec in models if spec not in (BICUBIC, BICUBIC_RGB)}
     for model in opened.values():
         if not model.trained:

@@ -10,7 +10,7 @@ from torch import nn
 
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import load_network
-from aethernet.checks import near
+from aethernet.checks import did_you_mean
 from aethernet.errors import CheckpointError, ConfigError, ForeignWeightsError
 from aethernet.integrations.peers import (
     EXAMPLE,
@@ -21,7 +21,7 @@ from aethernet.integrations.peers import (
     load_peer,
     probe_scale,
 )
-from aethernet.network.config import NAME_PATTERN, network_name
+from aethernet.network.config import NAME_PATTERN
 from aethernet.network.network import AetherNet
 from aethernet.network.variants import VARIANTS, variant_config
 from aethernet.runtimes.onnxruntime import inspect_onnx
@@ -98,9 +98,8 @@ def resolve_model(spec: str) -> Model:
 
 def _variant(spec: str, variant: str, scale: int) -> Model:
     if variant not in VARIANTS:
-        closest = near(variant, VARIANTS, most=1) or list(VARIANTS)
         raise ConfigError(
-            f"there is no variant {variant!r}; known: {', '.join(closest)}, as in {network_name(closest[0], scale)}"
+            f"there is no variant {variant!r} ({did_you_mean(variant, VARIANTS)}); of weights, {pretrained.hint(spec)}"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

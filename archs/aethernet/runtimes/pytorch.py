@@ -27,18 +27,9 @@ class TorchSession(Session):
     def __init__(self, network: nn.Module, device: str = "cpu", precision: str = "fp32") -> None:
         if precision not in PRECISIONS:
             raise UsageError(f"precision must be one of {', '.join(PRECISIONS)} in PyTorch, not {precision!r}")
-        try:
-            kind = torch.device(device).type
-        except RuntimeError as error:
-            raise UsageError(
-                f"there is no device {device!r}: give cpu, cuda, or one of several as in cuda:1"
-            ) from error
+        kind = device_kind(device)
         if kind == "cpu" and precision == "fp16":
             raise UsageError("fp16 in PyTorch is for GPUs, on a CPU it is slower than fp32: leave the precision out")
-        if kind == "cuda" and not torch.cuda.is_available():
-            raise MissingDeviceError(
-                f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out"
-            )
         self.device, self.precision, self.dtype = device, precision, PRECISIONS[precision]
         self.network = network.to(device).eval()
         if precision != "fp32":
@@ -69,3 +60,19 @@ class TorchSession(Session):
             lacks = any(text in str(error) for text in ("not enough memory", "can't allocate memory"))
             kind = EngineOutOfMemory if lacks else EngineError
             raise kind(f"PyTorch broke off on {self.device}: {one_line(error)}") from error
+
+
+def device_kind(device: str) -> str:
+    """`cpu`, `cuda`, ... of a device that is there.
+
+    Raises:
+        UsageError: no device is called so.
+        MissingDeviceError: it is not there.
+    """
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise UsageError(f"there is no device {device!r}: give cpu, cuda, or one of several as in cuda:1") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise MissingDeviceError(f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out")
+    return kind
