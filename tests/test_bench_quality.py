@@ -309,6 +309,7 @@ def test_command_refuses(command, folder, tmp_path, monkeypatch):
         (tmp_path / "missing.pth",): r"missing\.pth is not a file",
         (tmp_path / "damaged.pth",): r"damaged\.pth is not a file of plain tensors",
         (tmp_path / "x2.pth", "--device", "cuda"): r"needs an NVIDIA GPU",
+        (tmp_path / "x2.pth", "--device", "gpu0"): r"there is no device 'gpu0': give cpu",
     }
     if torch.cuda.is_available():
         del cases[tmp_path / "x2.pth", "--device", "cuda"]

@@ -351,3 +351,38 @@ def test_an_lmdb_is_written_anew_only_when_its_pictures_changed(tmp_path):
     assert write_lmdb(tmp_path / "HR", destination)
     assert (destination / "meta_info.txt").read_text() == "a.png (8,12,3) 3\nb.png (9,7,3) 3\n"
     assert names(tmp_path) == ["HR", "HR.lmdb"]
+
+
+def test_whole_pictures_are_cut_for_each_scale_alone(tmp_path):
+    """A picture of 50x47 is measured at x2 as 50x46, at x3 as 48x45."""
+    img = save(tmp_path / "hr" / "a.png", noise(50, 47))
+    parameters = Parameters(scales=(2, 3, 4), crop_size=None, min_size=24)
+    summary = prepare_folder(tmp_path / "hr", tmp_path / "out", parameters)
+    np.testing.assert_array_equal(cv2.imread(str(summary.folders[0] / "a.png")), img)
+    for scale in (2, 3, 4):
+        low = cv2.imread(str(summary.folders[scale] / "a.png"))
+        np.testing.assert_array_equal(low, bicubic_downsample(modcrop(img, scale), scale))
+
+
+@pytest.mark.parametrize("lmdb", [False, True])
+def test_pieces_of_pictures_that_are_gone_or_damaged_go(hr_dir, tmp_path, capsys, lmdb):
+    save(hr_dir / "0003.png", noise(60, 60, seed=3))
+    out = tmp_path / "out"
+    arguments = ["data", "prepare", str(hr_dir), str(out), "--scales", "2", "3", "--crop-size", "48", "--step", "24"]
+    arguments += ["--min-size", "24", *(["--lmdb"] if lmdb else [])]
+    assert main(arguments) == 0
+    (hr_dir / "0001.png").unlink()
+    (hr_dir / "0003.png").write_bytes(b"damaged")
+    capsys.readouterr()
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    for source in ("0001.png", "0003.png"):
+        assert f"removed what was made of {source}, which is gone or can no longer be used" in printed
+    assert "1 training pictures" in printed
+    for folder in SMALL.folders(out).values():
+        assert names(folder) == ["0002_s001.png"]
+    if lmdb:
+        for folder in SMALL.lmdbs(out).values():
+            assert len((folder / "meta_info.txt").read_text().splitlines()) == 1
+    assert main(arguments) == 0
+    assert "removed" not in capsys.readouterr().out

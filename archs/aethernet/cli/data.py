@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     prepare.add_argument("--scales", type=int, nargs="+", default=[2, 3, 4], metavar="S", help="default: 2 3 4")
     prepare.add_argument("--crop-size", type=int, default=480, metavar="N", help="side of a sub-image; default: 480")
     prepare.add_argument("--step", type=int, default=240, metavar="N", help="from one to the next; default: 240")
-    prepare.add_argument("--no-crop", action="store_true", help="keep pictures whole, cut only to a multiple")
+    prepare.add_argument("--no-crop", action="store_true", help="keep pictures whole, for validation and tests")
     prepare.add_argument(
         "--min-size", type=int, metavar="N", help="skip pictures with a shorter side; default: 4 times the multiple"
     )
@@ -57,6 +57,8 @@ def _prepare(args: argparse.Namespace) -> int:
         print(f"  {notice}: {count}")
     for source, reason in summary.failures:
         print(f"  skipped {source}: {reason}")
+    for source in summary.removed:
+        print(f"  removed what was made of {source}, which is gone or can no longer be used")
     print(f"{summary.pictures} training pictures; gt_size can be at most {summary.smallest_side}, the smallest side")
     print("For `train` below `datasets` in the option file:")
     out = args.out.resolve()

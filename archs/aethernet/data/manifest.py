@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,13 +55,22 @@ class Manifest:
             for line in lines[1:]:
                 record = Record(**{**line, "outputs": tuple(line["outputs"]), "notices": tuple(line["notices"])})
                 self.records[record.source] = record
-        with atomic_path(self.path) as temporary:  # also drops a last line that was cut off
-            lines = [head, *map(dataclasses.asdict, self.records.values())]
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        self._head = head
+        self._write()  # also drops a last line that was cut off
 
     def is_finished(self, source: str, size: int, mtime_ns: int) -> bool:
         record = self.records.get(source)
         return record is not None and (record.size, record.mtime_ns) == (size, mtime_ns)
+
+    def drop(self, sources: Iterable[str]) -> None:
+        """Forgets sources whose outputs are removed."""
+        self.records = {source: record for source, record in self.records.items() if source not in set(sources)}
+        self._write()
+
+    def _write(self) -> None:
+        with atomic_path(self.path) as temporary:
+            lines = [self._head, *map(dataclasses.asdict, self.records.values())]
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
     def add(self, record: Record) -> None:
         self.records[record.source] = record

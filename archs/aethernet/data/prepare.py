@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Summary:
-    """What a run did. `skipped` counts sources finished before; `failures` are (source, reason)."""
+    """What a run did. `skipped` counts sources finished before; `failures` are (source, reason); `removed` are sources whose
+    pictures went, since the source is gone or can no longer be used."""
 
     folders: dict[int, Path]
     written: int = 0
@@ -35,6 +36,7 @@ class Summary:
     smallest_side: int = 0
     notices: Counter = field(default_factory=Counter)
     failures: list[tuple[str, str]] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,16 @@ def _prepare(
             progress(done, len(paths), job.source)
     summary.failures.sort()
     sources = {path.relative_to(hr_dir).as_posix() for path in paths}
-    records = [record for record in manifest.records.values() if record.source in sources]
+    usable = sources - {source for source, _ in summary.failures}
+    records = [record for record in manifest.records.values() if record.source in usable]
     if not records:
         reasons = "".join(f"\n  {source}: {reason}" for source, reason in summary.failures[:10])
         raise DataError(f"none of the {len(paths)} pictures below {hr_dir} can be used:{reasons}")
+    stale = [record for record in manifest.records.values() if record.source not in usable]
+    if stale:
+        _remove_outputs(summary.folders, itertools.chain.from_iterable(record.outputs for record in stale))
+        summary.removed = sorted(record.source for record in stale)
+        manifest.drop(summary.removed)
     summary.pictures = sum(len(record.outputs) for record in records)
     summary.smallest_side = min(record.smallest_side for record in records)
     summary.notices.update(itertools.chain.from_iterable(record.notices for record in records))

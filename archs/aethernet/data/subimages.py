@@ -46,7 +46,7 @@ class Parameters:
 
     @property
     def multiple(self) -> int:
-        """What both sides of every HR picture are multiples of."""
+        """What both sides of every sub-image are multiples of."""
         return math.lcm(*self.scales)
 
     def folders(self, out: Path) -> dict[int, Path]:
@@ -66,7 +66,9 @@ def cut_pairs(img: np.ndarray, parameters: Parameters) -> list[dict[int, np.ndar
     """Cuts (H, W, 3) uint8 into sub-images, each as scale -> picture, where scale 0 stands for HR.
 
     The last window of a row or column lies flush with the border, so it may overlap its neighbour more than the
-    others do. A side shorter than the crop size is taken whole.
+    others do. A side shorter than the crop size is taken whole. Without a crop size, each LR comes from the picture cut to a
+    multiple of its own scale, as papers measure; HR is cut so for a single scale, and left as it is for several, of which
+    BasicSR's validation cuts off what an LR does not cover.
 
     Raises:
         DataError: a side is shorter than the minimum size.
@@ -75,6 +77,9 @@ def cut_pairs(img: np.ndarray, parameters: Parameters) -> list[dict[int, np.ndar
     needed = max(parameters.min_size or 0, parameters.multiple)
     if min(height, width) < needed:
         raise DataError(f"{width}x{height} is too small: both sides must reach the minimum size of {needed}")
+    if parameters.crop_size is None:
+        lrs = {scale: bicubic_downsample(modcrop(img, scale), scale) for scale in parameters.scales}
+        return [{0: modcrop(img, parameters.multiple) if len(lrs) == 1 else img} | lrs]
     hr = modcrop(img, parameters.multiple)
     images = {0: hr} | {scale: bicubic_downsample(hr, scale) for scale in parameters.scales}
     pairs = []
@@ -89,7 +94,8 @@ def cut_pairs(img: np.ndarray, parameters: Parameters) -> list[dict[int, np.ndar
 
 def _windows(side: int, parameters: Parameters) -> list[tuple[int, int]]:
     """Start and end of the windows along one side; `side` and all edges are multiples of the scales' multiple."""
-    if parameters.crop_size is None or side <= parameters.crop_size:
+    assert parameters.crop_size is not None
+    if side <= parameters.crop_size:
         return [(0, side)]
     last = side - parameters.crop_size
     return [(start, start + parameters.crop_size) for start in [*range(0, last, parameters.step), last]]
