@@ -41,6 +41,14 @@ from aethernet.quality.scores import measure_quality
 BROKEN = {
     "missing": (None, r"option file x\.yml does not exist: give a \.yml"),
     "not_yaml": ("name: a\ntrain: b: c\n", r"x\.yml, line 2, column 9: not plain YAML"),
+    "key_twice": (
+        "name: a\nval:\n  x: 1\nname: b\nval: 2\n",
+        r"x\.yml, line 4, column 1: not plain YAML \('name' stands twice in one section, in lines 1 and 4: keep one of them",
+    ),
+    "inner_key_twice": (
+        "train:\n  total_iter: 1\n  lr: 2\n  total_iter: 3\n",
+        r"'total_iter' stands twice .* lines 2 and 4",
+    ),
     "tag": ("name: !!python/tuple [1]\n", r"line 1, column 7: not plain YAML \(could not determine a constructor"),
     "list": ("- name\n", r"x\.yml holds a list, not the sections of an option file"),
     "empty": ("", r"x\.yml holds nothing"),

@@ -357,6 +357,42 @@ def test_trap_of_testing_is_told(place, changes, message):
     assert re.search(message, problems(place, opt, is_train=False))
 
 
+def single(place: Path) -> dict:
+    return {"type": "SingleImageDataset", "name": "photos", "dataroot_lq": str(place / "validation/lq"),
+            "io_backend": {"type": "disk"}}  # fmt: skip
+
+
+def test_metrics_without_ground_truth_are_told(place):
+    message = r"type: SingleImageDataset has no ground truth, which val: metrics: compares with"
+    assert re.search(message, told(place, {"datasets:val": single(place)}))
+    opt = test_options(place, {"datasets:test_1": single(place)})
+    assert re.search(message, problems(place, parse(place, opt, is_train=False), is_train=False))
+    opt = test_options(place, {"datasets:test_1": single(place), "val:metrics": None})
+    preflight.check(parse(place, opt, is_train=False), place, is_train=False)
+
+
+def test_sets_of_one_name_are_told(place):
+    other = train_options(place)["datasets"]["val"]
+    assert re.search(
+        r"datasets: val_2: name: '\w+' is that of datasets: val as well", told(place, {"datasets:val_2": other})
+    )
+
+
+def test_results_of_one_name_are_told(place):
+    other = {**train_options(place)["datasets"]["val"], "name": "other"}
+    changes = {"datasets:val_2": other, "val:save_img": True}
+    assert re.search(
+        r"val_2: a picture called 00 is there also in datasets: val \(2 such names\)", told(place, changes)
+    )
+    passes(place, changes | {"val:save_img": False})
+    opt = parse(place, test_options(place, {"datasets:test_2": other}), is_train=False)
+    preflight.check(opt, place, is_train=False)  # which has a folder for each set
+    for name in ("gt", "lq"):
+        Image.open(place / "validation" / name / "00.png").save(place / "validation" / name / "00.bmp")
+    opt = parse(place, test_options(place), is_train=False)
+    assert re.search(r"test_1: a picture called 00 is there twice, and one", problems(place, opt, is_train=False))
+
+
 # Pictures
 
 

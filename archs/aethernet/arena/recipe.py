@@ -10,6 +10,7 @@ from aethernet.arena import values
 from aethernet.arena.networks import Network, read_network
 from aethernet.arena.training import Count, Training, WholeNumber
 from aethernet.errors import OptionError
+from aethernet.yaml_files import StrictLoader
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
@@ -70,7 +71,7 @@ class _File:
     speed: dict | None = None
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(StrictLoader):
     """Reads `2e-3` as a number, which PyYAML takes for text as it has no dot."""
 
 

@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 
 import yaml
 
+from aethernet import yaml_files
 from aethernet.checks import near
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.preflight import report, shape
@@ -30,7 +31,7 @@ def read(path: str | Path, *, is_train: bool) -> dict:
         found = "is a folder" if path.is_dir() else "does not exist"
         raise OptionError(f"the option file {path} {found}: give a .yml, such as one that `aethernet options` writes")
     try:
-        opt = yaml.safe_load(path.read_text(encoding="utf-8"))
+        opt = yaml_files.parse(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise OptionError(f"{path} is no text in UTF-8 ({error}): is it an option file?") from error
     except yaml.YAMLError as error:

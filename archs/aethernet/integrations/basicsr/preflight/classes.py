@@ -8,11 +8,12 @@ import torch
 
 from aethernet.checks import did_you_mean
 from aethernet.integrations.basicsr.preflight import schema
-from aethernet.integrations.basicsr.preflight.context import Context
+from aethernet.integrations.basicsr.preflight.context import Context, phase
 from aethernet.integrations.basicsr.preflight.registries import argument_problems, find, is_basicsr, unknown
 
 logger = logging.getLogger(__name__)
 
+WITHOUT_TRUTH = ("SingleImageDataset",)
 LOSSES = ("pixel_opt", "perceptual_opt", "gan_opt", "ldl_opt")
 SCHEDULERS = {
     "MultiStepLR": "MultiStepRestartLR",
@@ -46,6 +47,18 @@ def metrics(context: Context) -> Iterator[str]:
         )
         if section.get("better", "higher") not in ("higher", "lower"):
             yield f"{place}: better: must be higher or lower, not {section['better']!r}"
+
+
+def ground_truth(context: Context) -> Iterator[str]:
+    """Without it BasicSR ends with an error after the first picture, or compares with pictures of the training."""
+    if not (context.opt.get("val") or {}).get("metrics"):
+        return
+    for place, section in context.datasets:
+        if section["type"].removesuffix("_basicsr") in WITHOUT_TRUTH and phase(place) != "train":
+            yield (
+                f"{place}: type: {section['type']} has no ground truth, which val: metrics: compares with; give a "
+                "PairedImageDataset with dataroot_gt, or remove metrics"
+            )
 
 
 def losses(context: Context) -> Iterator[str]:

@@ -76,6 +76,41 @@ def validation(context: Context) -> Iterator[str]:
             )
 
 
+def results(context: Context) -> Iterator[str]:
+    """Sets and pictures of one name, whose figures or result pictures would take the place of one another."""
+    named: dict[object, str] = {}
+    pictured: dict[str, str] = {}
+    saving = (context.opt.get("val") or {}).get("save_img")
+    for place, section in context.datasets:
+        if phase(place) == "train":
+            continue
+        name = section.get("name")
+        if not isinstance(name, str):
+            continue  # told elsewhere
+        if name in named:
+            yield (
+                f"{place}: name: {name!r} is that of {named[name]} as well, and BasicSR keeps figures and pictures by it; "
+                "give each set a name of its own"
+            )
+        named.setdefault(name, place)
+        taken = (
+            pictured if context.is_train else {}
+        )  # while it trains, BasicSR has one folder for the pictures of all sets
+        twice = []
+        for stem in context.pictures[place].names if saving else ():
+            if stem in taken:
+                twice.append((stem, taken[stem]))
+            taken[stem] = place
+        if twice:
+            stem, other = twice[0]
+            where = "twice" if other == place else f"also in {other}"
+            more = f" ({len(twice)} such names)" if len(twice) > 1 else ""
+            yield (
+                f"{place}: a picture called {stem} is there {where}{more}, and one result would be written over the other; "
+                "give pictures different names, endings aside, or set val: save_img: false"
+            )
+
+
 def _agree(gt: tuple[int, int], lq: tuple[int, int], scale: int, *, exact: bool) -> bool:
     """Training needs exact multiples; validation cuts HR pictures to them, less than one LR pixel."""
     surplus = [large - small * scale for large, small in zip(gt, lq, strict=True)]

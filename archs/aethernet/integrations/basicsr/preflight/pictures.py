@@ -44,11 +44,13 @@ Size = tuple[int, int]
 
 @dataclass
 class Pictures:
-    """What was found for one data set: how many (None: not known), what is wrong, and (name, HR size, LR size)."""
+    """What was found for one data set: how many (None: not known), what is wrong, (name, HR size, LR size), and the names
+    that BasicSR gives to results, without endings."""
 
     count: int | None = None
     problems: list[str] = field(default_factory=list)
     sizes: list[tuple[str, Size, Size]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
 
 def look(place: str, section: Mapping) -> Pictures:
@@ -113,6 +115,7 @@ def _look_into_memory_set(place: str, section: Mapping) -> Pictures:
         elif sizes[0] and sizes[1]:
             found.sizes.append((gt.name, sizes[0], sizes[1]))
     found.count = len(files) - smaller
+    found.names = [gt.stem for gt, _ in files]
     if not found.count:
         found.problems.append(
             f"{place}: gt_size: all {smaller} pictures of dataroot_gt are smaller than {least}x{least}; use a smaller "
@@ -136,6 +139,7 @@ def _look_into_folders(
                 "move everything else out of the folder"
             )
     found.count = len(names[0])
+    found.names = [os.path.splitext(name)[0] for name in names[-1]]
     if len(names) == 1 or found.problems:
         return
     template = section.get("filename_tmpl", "{}")
@@ -173,6 +177,7 @@ def _look_at_list(found: Pictures, place: str, listing: Path, kind: str, folders
             found.problems.append(f"{place}: line {number} of {listing} does not name {len(folders)} file(s): {line!r}")
             return
         rows.append(tuple(folder / name for folder, name in zip(folders, names, strict=True)))
+    found.names = [row[-1].stem for row in rows]
     missing = [str(path) for row in rows for path in row if not path.is_file()]
     if missing:
         found.problems.append(f"{place}: {listing} names files that are not there: {_some(missing)}; correct the list")
@@ -199,6 +204,7 @@ def _look_into_lmdb(found: Pictures, place: str, roots: tuple[str, ...], folders
     if found.problems:
         return
     found.count = len(tables[0])
+    found.names = list(tables[-1])
     differing = sorted(set(tables[0]) ^ set(tables[-1]))
     if not found.count or differing:
         what = f"do not hold the same keys: {_some(differing)}" if differing else "are empty"
