@@ -13,7 +13,7 @@ from aethernet.cli import main
 from aethernet.data.bicubic import bicubic_downsample
 from aethernet.data.calibration import LARGEST_SIDE, CalibrationInputs
 from aethernet.data.pictures import write_png
-from aethernet.errors import DataError, StageError
+from aethernet.errors import StageError
 from aethernet.quantization.fake import quantizers
 from aethernet.quantization.settings import QuantizationConfig
 
@@ -111,5 +111,4 @@ def test_inputs_are_spread_reduced_and_cut(tmp_path, pictures):
     middle = large[20:-20, 450 - LARGEST_SIDE : 450 + LARGEST_SIDE]
     assert torch.equal(x[0].permute(1, 2, 0), torch.from_numpy(bicubic_downsample(middle, 2)) / 255)
     (tmp_path / "large" / "y.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"y\.png"):
-        list(CalibrationInputs([tmp_path / "large"], 2, 3, 200))
+    assert len(list(CalibrationInputs([tmp_path / "large"], 2, 3, 200))) == 1

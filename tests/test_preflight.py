@@ -432,6 +432,10 @@ PICTURES = {
         lambda place: save(place / "lq/02.png", 8, 8),
         r"train: dataroot_lq: 02.png is 8x8 and its HR picture 32x32, which is not 2 times .*1 such pairs",
     ),
+    "damaged validation picture": (
+        lambda place: (lambda path: path.write_bytes(path.read_bytes()[:-60]))(place / "validation/lq/01.png"),
+        r"datasets: val: .*01.png cannot be decoded; replace or remove it",
+    ),
     "large validation picture": (
         lambda place: save(place / "validation/gt/00.png", 64, 64),
         r"val: dataroot_lq: 00.png is 16x16 and its HR picture 64x64",

@@ -1,5 +1,6 @@
 """The pictures that calibration looks at: low-resolution inputs made from folders of high-resolution ones."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from aethernet.checks import whole_number
 from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.pictures import find_pictures, middle, read_rgb
 from aethernet.errors import DataError, UsageError
+
+logger = logging.getLogger(__name__)
 
 LARGEST_SIDE = 192
 """Low-resolution pixels: more of one picture tells little new, and takes long in a large network."""
@@ -40,13 +43,18 @@ class CalibrationInputs:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[Tensor]:
+        unreadable = 0
         for path in self.paths:
             try:
                 img, _ = read_rgb(path)
             except DataError as error:
-                raise DataError(f"{path}: {error}") from error
+                logger.warning("%s: %s; it is left out of the calibration", path, error)
+                unreadable += 1
+                continue
             img = middle(modcrop(img, self.scale), LARGEST_SIDE * self.scale, LARGEST_SIDE * self.scale)
             if not img.size:
                 raise DataError(f"{path} is smaller than one low-resolution pixel at scale {self.scale}")
             lq = torch.from_numpy(bicubic_downsample(img, self.scale)).permute(2, 0, 1)[None] / 255.0
             yield lq if self.channels == 3 else lq.mean(dim=1, keepdim=True)
+        if unreadable == len(self.paths):
+            raise DataError(f"none of the {unreadable} pictures for calibration can be read, such as {self.paths[0]}")

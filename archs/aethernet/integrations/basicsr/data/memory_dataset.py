@@ -32,6 +32,7 @@ from torch.utils.data import Dataset
 from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.pictures import SUFFIXES, read_rgb
 from aethernet.errors import DataError, OptionError
+from aethernet.integrations.basicsr.data.damage import MOST_DAMAGED
 from aethernet.integrations.basicsr.data.dataset_options import integer, patch_size, phase
 from aethernet.machine import cores
 
@@ -68,6 +69,7 @@ class AetherMemoryDataset(Dataset):
         use_hflip, use_rot: flips and quarter turns in training, default off.
         crops: positions that are drawn for each patch in training; the one with the most detail is taken. Default 1.
             Flat patches teach little: with 2 a short training was 0.07 dB better (docs/architecture.md).
+        max_damaged: pictures that may be unreadable in training, which are named and left out; default 10.
         scale, phase: set by BasicSR.
 
     Raises:
@@ -85,10 +87,18 @@ class AetherMemoryDataset(Dataset):
         self.use_hflip, self.use_rot = bool(opt.get("use_hflip")), bool(opt.get("use_rot"))
         self.crops = integer(opt, "crops", owner=owner, minimum=1, default=1)
         files = paired_files(opt)
-        with ThreadPoolExecutor(cores()) as pool:
-            pairs = list(pool.map(self._read, *zip(*files, strict=True)))
-        self.pairs = [pair for pair in pairs if not self.is_train or min(pair.gt.shape[1:]) >= self.gt_size]
         name = opt.get("name", owner)
+        with ThreadPoolExecutor(cores()) as pool:
+            read = list(pool.map(self._read_or_tell, *zip(*files, strict=True)))
+        pairs = [each for each in read if isinstance(each, Pair)]
+        problems = [each for each in read if isinstance(each, DataError)]
+        most = integer(opt, "max_damaged", owner=owner, minimum=0, default=MOST_DAMAGED) if self.is_train else 0
+        if len(problems) > most or not pairs:
+            others = f" ({len(problems)} such pictures; max_damaged allows {most})" if len(problems) > 1 else ""
+            raise DataError(f"{problems[0]}{others}")
+        for problem in problems:
+            logger.warning(f"{problem}; it is left out of the training.")
+        self.pairs = [pair for pair in pairs if not self.is_train or min(pair.gt.shape[1:]) >= self.gt_size]
         if len(self.pairs) < len(pairs):
             logger.info(f"{name}: {len(pairs) - len(self.pairs)} of {len(pairs)} pictures are smaller than a patch of "
                         f"{self.gt_size}x{self.gt_size} and are skipped.")  # fmt: skip
@@ -137,9 +147,13 @@ class AetherMemoryDataset(Dataset):
             ),
         )  # fmt: skip
 
-    def _read(self, gt_path: Path, lq_path: Path | None) -> Pair:
-        gt = modcrop(_picture(gt_path), self.scale)
-        lq = bicubic_downsample(gt, self.scale) if lq_path is None else _picture(lq_path)
+    def _read_or_tell(self, gt_path: Path, lq_path: Path | None) -> Pair | DataError:
+        """The error of a picture that cannot be read is returned; one of a pair that does not agree is raised."""
+        try:
+            gt = modcrop(_picture(gt_path), self.scale)
+            lq = bicubic_downsample(gt, self.scale) if lq_path is None else _picture(lq_path)
+        except DataError as error:
+            return error
         if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
             raise DataError(
                 f"{lq_path} of {lq.shape[1]}x{lq.shape[0]} does not belong to {gt_path} of {gt.shape[1]}x"

@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from aethernet.errors import DataError
 from aethernet.integrations.basicsr import compat
+from aethernet.integrations.basicsr.data.damage import MOST_DAMAGED, Damaged, damaged_file
 
 Draw = tuple[int, int, int]
 """The picture's index, the epoch, the place in the epoch counted over all ranks."""
@@ -32,11 +34,15 @@ class SizedDataset(Protocol):
 
 
 class SeededSamples(Dataset):
-    """A training set whose items are asked for by `Draw`; a plain index gives the unseeded item."""
+    """A training set whose items are asked for by `Draw`; a plain index gives the unseeded item.
 
-    def __init__(self, dataset: SizedDataset, seed: int) -> None:
+    In the place of a damaged picture comes the next one that is not.
+    """
+
+    def __init__(self, dataset: SizedDataset, seed: int, damaged: Damaged | None = None) -> None:
         self.dataset = dataset
         self.seed = seed
+        self.damaged = damaged or Damaged(len(dataset), MOST_DAMAGED)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -45,8 +51,18 @@ class SeededSamples(Dataset):
         if isinstance(draw, int):
             return self.dataset[draw]
         index, epoch, place = draw
-        with seeded(self.seed, epoch, place):
-            return self.dataset[index]
+        for step in range(len(self)):
+            at = (index + step) % len(self)
+            if self.damaged.flags[at]:
+                continue
+            try:
+                with seeded(self.seed, epoch, place):
+                    return self.dataset[at]
+            except Exception:
+                if damaged_file(self.dataset, at) is None:
+                    raise
+                self.damaged.flags[at] = 1
+        raise DataError("every picture of the training set is damaged")
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.dataset, name)
@@ -54,7 +70,7 @@ class SeededSamples(Dataset):
     def __reduce__(self) -> tuple:
         # A worker started afresh (always on Windows and macOS) unpickles the arguments from left to right, and the
         # data set's class imports BasicSR, which needs the repairs first.
-        return _rebuild, (_Repairs(), self.dataset, self.seed)
+        return _rebuild, (_Repairs(), self.dataset, self.seed, self.damaged)
 
 
 class _Repairs:
@@ -64,8 +80,8 @@ class _Repairs:
         return compat.apply, ()
 
 
-def _rebuild(repairs: object, dataset: SizedDataset, seed: int) -> SeededSamples:
-    return SeededSamples(dataset, seed)
+def _rebuild(repairs: object, dataset: SizedDataset, seed: int, damaged: Damaged) -> SeededSamples:
+    return SeededSamples(dataset, seed, damaged)
 
 
 @contextlib.contextmanager

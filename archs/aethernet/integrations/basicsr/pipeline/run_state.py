@@ -25,10 +25,12 @@ from basicsr.models.base_model import BaseModel
 from torch.utils.data import Dataset
 
 from aethernet.errors import OptionError
+from aethernet.integrations.basicsr.data.damage import MOST_DAMAGED, Damaged
 from aethernet.integrations.basicsr.data.samples import Draw, SeededSamples, untouched
 from aethernet.integrations.basicsr.pipeline import distributed
 
 logger = logging.getLogger(__name__)
+basicsr_logger = logging.getLogger("basicsr")  # which writes the log file of the run
 
 STATE_KEY = "aethernet"
 """Entry of a `.state` file; BasicSR ignores it."""
@@ -67,7 +69,9 @@ class RunState:
 
     def build_dataset(self, options: dict) -> Dataset:
         dataset = build_dataset(options)
-        return SeededSamples(dataset, self.seed) if options["phase"] == "train" else dataset
+        if options["phase"] != "train":
+            return dataset
+        return SeededSamples(dataset, self.seed, Damaged(len(dataset), options.get("max_damaged", MOST_DAMAGED)))
 
     def build_sampler(self, dataset: Dataset, num_replicas: int, rank: int, ratio: int = 1) -> "PlacedSampler":
         return PlacedSampler(self, dataset, num_replicas, rank, ratio)
@@ -86,6 +90,8 @@ class RunState:
 
             def next(self) -> dict | None:
                 batch = super().next()
+                samples = self.ori_loader.dataset
+                samples.damaged.require_few(samples.dataset, basicsr_logger)
                 if batch is not None:
                     state.samples += self.ori_loader.batch_size * self.ori_loader.sampler.num_replicas
                 return batch

@@ -39,6 +39,7 @@ CHECKS: tuple[Check, ...] = (
     networks.scale,
     values.dataset_numbers,
     datasets.pictures,
+    datasets.damaged,
     datasets.sizes,
     datasets.loading,
     datasets.results,

@@ -3,11 +3,14 @@
 import logging
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from aethernet.data.opencv import opencv
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context, phase, positive
+from aethernet.machine import cores
 
 logger = logging.getLogger(__name__)
 
@@ -16,6 +19,22 @@ def pictures(context: Context) -> Iterator[str]:
     """Folders and files that are missing, empty, or do not pair."""
     for found in context.pictures.values():
         yield from found.problems
+
+
+def damaged(context: Context) -> Iterator[str]:
+    """Pictures to validate or test with that cannot be decoded: BasicSR would end with an error at the first, perhaps after
+    hours. Those of a training are left out when it comes to them."""
+    cv2 = opencv("training")
+    for place, _ in context.datasets:
+        if phase(place) == "train" or context.pictures[place].problems:
+            continue
+        files = context.pictures[place].files
+        with ThreadPoolExecutor(cores()) as pool:
+            sound = pool.map(lambda path: cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None, files)
+            broken = [str(path) for path, is_sound in zip(files, sound, strict=True) if not is_sound]
+        if broken:
+            more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
+            yield f"{place}: {broken[0]} cannot be decoded{more}; replace or remove it, with its partner"
 
 
 def sizes(context: Context) -> Iterator[str]:

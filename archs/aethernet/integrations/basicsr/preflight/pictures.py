@@ -45,12 +45,13 @@ Size = tuple[int, int]
 @dataclass
 class Pictures:
     """What was found for one data set: how many (None: not known), what is wrong, (name, HR size, LR size), and the names
-    that BasicSR gives to results, without endings."""
+    that BasicSR gives to results, without endings. `files` are all that it will open, if they are on disk."""
 
     count: int | None = None
     problems: list[str] = field(default_factory=list)
     sizes: list[tuple[str, Size, Size]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
 
 
 def look(place: str, section: Mapping) -> Pictures:
@@ -116,6 +117,7 @@ def _look_into_memory_set(place: str, section: Mapping) -> Pictures:
             found.sizes.append((gt.name, sizes[0], sizes[1]))
     found.count = len(files) - smaller
     found.names = [gt.stem for gt, _ in files]
+    found.files = [path for pair in files for path in pair if path is not None]
     if not found.count:
         found.problems.append(
             f"{place}: gt_size: all {smaller} pictures of dataroot_gt are smaller than {least}x{least}; use a smaller "
@@ -140,6 +142,7 @@ def _look_into_folders(
             )
     found.count = len(names[0])
     found.names = [os.path.splitext(name)[0] for name in names[-1]]
+    found.files = [folder / name for folder, each in zip(folders, names, strict=True) for name in each]
     if len(names) == 1 or found.problems:
         return
     template = section.get("filename_tmpl", "{}")
@@ -178,6 +181,7 @@ def _look_at_list(found: Pictures, place: str, listing: Path, kind: str, folders
             return
         rows.append(tuple(folder / name for folder, name in zip(folders, names, strict=True)))
     found.names = [row[-1].stem for row in rows]
+    found.files = [path for row in rows for path in row]
     missing = [str(path) for row in rows for path in row if not path.is_file()]
     if missing:
         found.problems.append(f"{place}: {listing} names files that are not there: {_some(missing)}; correct the list")

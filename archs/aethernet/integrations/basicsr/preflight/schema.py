@@ -68,7 +68,7 @@ AETHER_MODELS = ("AetherModel", "AetherGANModel")
 # use_shuffle stands in many option files and is read by nobody: the sampler always shuffles.
 _ANY_SET = _words(
     "name type phase scale num_worker_per_gpu batch_size_per_gpu dataset_enlarge_ratio prefetch_mode "
-    "num_prefetch_queue pin_memory persistent_workers use_shuffle"
+    "num_prefetch_queue pin_memory persistent_workers use_shuffle max_damaged"
 )
 _PAIRED = _ANY_SET | _words("dataroot_gt dataroot_lq io_backend filename_tmpl gt_size use_hflip use_rot mean std")
 

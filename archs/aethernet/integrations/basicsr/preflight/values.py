@@ -35,6 +35,9 @@ def dataset_numbers(context: Context) -> Iterator[str]:
         workers = section.get("num_worker_per_gpu")
         if workers is not None and not is_whole(workers, 0):
             yield f"{place}: num_worker_per_gpu: must be a whole number of at least 0, not {workers!r}"
+        most = section.get("max_damaged")
+        if most is not None and not is_whole(most, 0):
+            yield f"{place}: max_damaged: must be a whole number of at least 0, not {most!r}"
         ratio = section.get("dataset_enlarge_ratio", 1)
         if not is_ratio(ratio):
             yield f"{place}: dataset_enlarge_ratio: must be a positive number, not {ratio!r}"
