@@ -1,6 +1,8 @@
 """Resuming: an interrupted training ends in the same weights as a straight one, whatever interrupts it."""
 
 import functools
+import json
+import math
 import os
 import random
 import shutil
@@ -105,6 +107,80 @@ def test_a_resumed_training_equals_a_straight_one(straight, kind, workers):
     before, after = (load(whole / f"models/net_g_{iteration}.pth") for iteration in (26, 52))
     assert set(after) == {"params", "params_ema"}
     assert not torch.equal(before["params"]["shallow.weight"], after["params"]["shallow.weight"])
+
+
+def copied(straight: Path, name: str) -> Path:
+    """A new experiment that stands where `tiny` stood at the interruption."""
+    whole, resumed = experiment(straight), experiment(straight, name)
+    for folder, file in (("training_states", "26.state"), ("models", "net_g_26.pth")):
+        (resumed / folder).mkdir(parents=True)
+        shutil.copy(whole / folder / file, resumed / folder)
+    return resumed
+
+
+def test_another_schedule_takes_effect_as_if_it_had_been_there_from_the_beginning(straight):
+    """Both schedules agree until the interruption."""
+    changes: dict = {"train:scheduler:milestones": [20, 30], "train:scheduler:gamma": 0.5, "train:total_iter": 52}
+    run_aethernet("train", "-opt", options(straight, "other", **changes), cwd=straight)
+    resumed = copied(straight, "other_resumed")
+    result = run_aethernet(
+        "train", "-opt", options(straight, "other_resumed", **changes), "--auto_resume", cwd=straight
+    )
+    assert "train: scheduler: milestones: [20, 30] from iteration 27 on; it was [20, 40]" in result.stderr
+    assert "train: total_iter: 52 from iteration 27 on; it was 120" in result.stderr
+    for file in ("models/net_g_52.pth", "training_states/52.state"):
+        assert_same(load(experiment(straight, "other") / file), load(resumed / file), file)
+
+
+def test_another_kind_of_schedule_and_rate_take_effect(straight):
+    resumed = copied(straight, "cosine")
+    cosine = {"type": "CosineAnnealingRestartLR", "periods": [52], "restart_weights": [1], "eta_min": 1e-5}
+    changes: dict = {"train:scheduler": cosine, "train:optim_g:lr": 5e-4, "train:total_iter": 52}
+    run_aethernet("train", "-opt", options(straight, "cosine", **changes), "--auto_resume", cwd=straight)
+    state = load(resumed / "training_states" / "52.state")
+    (group,) = state["optimizers"][0]["param_groups"]
+    # BasicSR takes the first step of a schedule before the second iteration
+    assert group["lr"] == pytest.approx(1e-5 + (5e-4 - 1e-5) * (1 + math.cos(math.pi * 51 / 52)) / 2)
+    assert state["schedulers"][0]["periods"] == [52]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train:optim_g": {"type": "SGD", "lr": 1e-3}}, "train: optim_g: type: SGD here, Adam there"),
+        ({"network_g:depths": [1, 2]}, "network_g: depths: [1, 2] here, [1, 1] there"),
+        ({"train:optim_g:weight_decay": 0.01}, ""),
+    ],
+)
+def test_what_a_run_cannot_go_on_with_is_refused_by_name(straight, changes, message):
+    name = f"refused_{len(message)}"
+    copied(straight, name)
+    changes = {**changes, "model_type": "AetherModel"} if "SGD" in str(changes) else changes
+    result = run_aethernet(
+        "train", "-opt", options(straight, name, **changes), "--auto_resume", cwd=straight, check=False
+    )
+    if message:
+        assert result.returncode == 1
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
+        assert [path.name for path in experiment(straight, name).iterdir()] == ["training_states", "models"]
+    else:  # of Adam as BasicSR builds it: one group either way
+        assert result.returncode == 0
+        state = load(experiment(straight, name) / "training_states" / "52.state")
+        assert state["optimizers"][0]["param_groups"][0]["weight_decay"] == 0.01
+
+
+def test_the_best_metric_survives_and_the_last_validation_has_the_last_iteration(straight):
+    resumed = copied(straight, "best")
+    best = {"val": {"psnr": {"better": "higher", "val": 99.0, "iter": 20}}}
+    (resumed / "best_metrics.json").write_text(json.dumps(best))
+    changes = {"train:total_iter": 52, "val:save_img": True}
+    result = run_aethernet("train", "-opt", options(straight, "best", **changes), "--auto_resume", cwd=straight)
+    assert "Best: 99.0000 @ 20 iter" in result.stderr
+    assert json.loads((resumed / "best_metrics.json").read_text()) == best
+    names = {path.name for path in (resumed / "visualization").rglob("*.png")}
+    assert "00_52.png" in names
+    assert not [name for name in names if "_53" in name]
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])

@@ -110,6 +110,7 @@ class Session:
         """BasicSR's `parse_options`, followed by the pre-flight check, before anything is created."""
         from aethernet.integrations.basicsr import preflight
         from aethernet.integrations.basicsr.pipeline import distributed
+        from aethernet.integrations.basicsr.pipeline.resumed_settings import settings
 
         def parse_and_check(root_path: str, is_train: bool = True) -> tuple:
             opt, args = parse(root_path, is_train)
@@ -119,6 +120,7 @@ class Session:
             distributed.all_or_none(lambda: preflight.check(opt, root_path, is_train, resuming=resuming))
             self.opt = opt
             self.run_state.seed = opt["manual_seed"]
+            self.run_state.settings = settings(opt) if is_train else {}
             return opt, args
 
         return parse_and_check

@@ -22,12 +22,14 @@ from basicsr.data import build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.models import build_model
 from basicsr.models.base_model import BaseModel
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.data.damage import MOST_DAMAGED, Damaged
 from aethernet.integrations.basicsr.data.samples import Draw, SeededSamples, untouched
 from aethernet.integrations.basicsr.pipeline import distributed
+from aethernet.integrations.basicsr.pipeline.best_metrics import BestMetrics
+from aethernet.integrations.basicsr.pipeline.resumed_settings import compare, resume_by_file
 
 logger = logging.getLogger(__name__)
 basicsr_logger = logging.getLogger("basicsr")  # which writes the log file of the run
@@ -47,11 +49,14 @@ class RunState:
         self.skip = 0  # of these, those of start_epoch that were taken before the interruption
         self.generators: dict | None = None  # to be restored
         self.saved: dict | None = None  # what goes into the next .state
+        self.settings: dict = {}  # of the option file
+        self.best = BestMetrics()
 
     def resume(self, state: dict) -> None:
         """Takes over what a `.state` file holds; one that BasicSR wrote goes on at the beginning of its epoch."""
         self.start_epoch, self.start_iter = state["epoch"], state["iter"]
         own = state.get(STATE_KEY)
+        compare((own or {}).get("settings"), self.settings, self.start_iter)
         if own is None:
             logger.warning("this training state was not written by `aethernet train`: the epoch begins anew")
             return
@@ -106,15 +111,22 @@ class RunState:
         def save_with_state(model: BaseModel, epoch: int, current_iter: int) -> None:
             if current_iter != -1:
                 self.saved = {
+                    "settings": self.settings,
                     "samples": self.samples,
                     "ranks": distributed.gather({"seed": self.seed, **capture()}),
                 }
             save(epoch, current_iter)
 
-        def quiet_validation(model: BaseModel, *args, **kwargs) -> None:
-            with untouched():
-                validation(*args, **kwargs)
+        total_iter = int(opt["train"]["total_iter"])
 
+        def quiet_validation(model: BaseModel, dataloader: DataLoader, current_iter: int, *args) -> None:
+            # After the last iteration BasicSR counts one more.
+            with untouched():
+                validation(dataloader, min(current_iter, total_iter), *args)
+            self.best.note(model)
+
+        self.best.restore(model, opt, self.start_iter)
+        model.resume_training = resume_by_file(model)
         model.save = MethodType(save_with_state, model)
         model.validation = MethodType(quiet_validation, model)
         return model
