@@ -72,8 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand and returns its exit code: 0 done, 1 refused with a message, 2 wrong usage."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
+    try:
+        parser = build_parser()
+        args = parser.parse_args(argv)
+    except KeyboardInterrupt:
+        return _interrupted("aethernet")
     if args.command is None:
         parser.print_help()
         return 0
@@ -93,8 +96,12 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print(f"aethernet {args.command}: interrupted", file=sys.stderr)
-        return 130
+        return _interrupted(f"aethernet {args.command}")
+
+
+def _interrupted(who: str) -> int:
+    print(f"{who}: interrupted", file=sys.stderr)
+    return 130
 
 
 def _words(error: OSError) -> str:

@@ -82,9 +82,10 @@ def tile(text: str) -> int | str:
 
 def run(args: argparse.Namespace) -> int:
     """The exit code is 1 where any picture failed."""
-    from aethernet.machine import keep_freed_memory
+    from aethernet.machine import forget_former_sizes, keep_freed_memory
 
     keep_freed_memory()
+    forget_former_sizes()
     with ended_like_interrupted():
         return through_a_pipe(args) if PIPE in args.inputs or args.out == PIPE else enlarge(args)
 
