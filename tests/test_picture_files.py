@@ -433,6 +433,8 @@ def test_the_format_is_settled_before_any_work():
     for form in ("jpg", "tiff"):
         with pytest.raises(DataError, match=r"holds no animation: use png or webp or avif or gif$"):
             output_format((9, 9), source="GIF", frames=3, format=form)
+    with pytest.raises(DataError, match="animations are written with 8 bits a sample"):
+        output_format((9, 9), source="PNG", frames=2, depth=16)
     with pytest.raises(DataError, match=r"megapixels that an animation may have"):
         output_format((4000, 4000), source="GIF", frames=100)
 

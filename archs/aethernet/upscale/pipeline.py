@@ -1,5 +1,6 @@
 """Many pictures, one after the other: the next ones are read and the last ones written while one is computed."""
 
+import errno
 import logging
 import time
 from collections import deque
@@ -12,7 +13,6 @@ from typing import Literal
 from aethernet.data.picture.picture import Animation, Picture
 from aethernet.data.picture.rows import FileRows
 from aethernet.errors import AetherError, one_line
-from aethernet.files import FULL
 from aethernet.machine import cores
 from aethernet.progress import Progress
 from aethernet.upscale.claims import Claims
@@ -35,6 +35,8 @@ WRITING = 2
 READERS_FOR_A_GPU = 8
 POLL = 0.5
 """Seconds between two looks at what other processes are at."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""After which no other picture can be written; a file that is too large (EFBIG) stops itself alone."""
 
 Beside = Callable[[Path, Path, Picture, Picture], list[str]]
 """Called with the paths of a source and its result and with both pictures; returns what the user should know."""

@@ -230,7 +230,7 @@ class Upscaler:
         width, height = (side * self.scale for side in opened.size)
         if isinstance(opened, Animation):
             return output_format(
-                (width, height), source=opened.format, frames=opened.frames, format=saving.format, depth=8
+                (width, height), source=opened.format, frames=opened.frames, format=saving.format, depth=saving.depth
             )
         output = output_format(
             (width, height), source=opened.format, source_depth=opened.depth, alpha=opened.is_transparent,

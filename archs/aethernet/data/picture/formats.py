@@ -94,6 +94,8 @@ def output_format(
             f"{frames} frames of {size[0]:,} x {size[1]:,} are more than the {MOST_FRAME_PIXELS >> 20} megapixels that an "
             "animation may have: make a video of it, and enlarge that"
         )
+    if frames > 1 and depth == 16:
+        raise DataError("animations are written with 8 bits a sample: leave the depth out")
     if format != "same":
         problems = [*_problems(format, size, alpha, deep and depth != "same", frames)]
         if problems:
