@@ -337,7 +337,7 @@ def test_what_does_not_exist_is_told_before_a_network_is_loaded(upscale, monkeyp
     code, said = upscale("a.png", "missing.png")
     assert code == 1 and said.splitlines()[-1].endswith("error: missing.png: cannot be read: No such file or directory")
     assert Path("a_x2.png").exists()
-    monkeypatch.setattr("aethernet.upscale.upscaler.find_model", None)
+    monkeypatch.setattr("aethernet.upscale.known.find_model", None)
     for given, problem in (
         ("missing.png", "missing.png: cannot be read: No such file or directory"),
         ("no*thing.png", "no file matches no*thing.png"),

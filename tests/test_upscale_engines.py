@@ -18,8 +18,9 @@ from aethernet.runtimes.onnx_files import export_peer
 from aethernet.runtimes.open import open_model
 from aethernet.upscale import Upscaler, engine
 from aethernet.upscale.halo import PROBED, find_halo
+from aethernet.upscale.known import find_model
 from aethernet.upscale.memory import UNKNOWN, bytes_per_pixel, free_memory
-from aethernet.upscale.upscaler import find_model, with_pixels
+from aethernet.upscale.windows import with_pixels
 
 SCALE = 2
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None

@@ -30,10 +30,12 @@ from aethernet.errors import DataError, MissingDependencyError, OutputError
 from aethernet.machine import kept_memory
 from aethernet.runtimes.pytorch import TorchSession
 from aethernet.upscale import Saving, Upscaler, upscaler
-from aethernet.upscale.enlarge import ArraySource, Report, Windows, enlarge
+from aethernet.upscale.enlarge import Report, enlarge
 from aethernet.upscale.halo import Halo
 from aethernet.upscale.large import source_of
 from aethernet.upscale.memory import available_memory, free_memory, used_memory
+from aethernet.upscale.sources import ArraySource
+from aethernet.upscale.windows import Windows
 
 KINDS = [(depth, channels) for depth in (8, 16) for channels in (1, 2, 3, 4)]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -15,9 +15,12 @@ from aethernet.errors import EngineOutOfMemory, UnusableOutputError
 from aethernet.network.picture_means import PictureMeans
 from aethernet.runtimes.pytorch import TorchSession
 from aethernet.runtimes.session import Session
-from aethernet.upscale.enlarge import ArraySource, Report, Rounding, Windows, enlarge
+from aethernet.upscale.enlarge import Report, enlarge
 from aethernet.upscale.halo import Halo
+from aethernet.upscale.planes import Rounding
+from aethernet.upscale.sources import ArraySource
 from aethernet.upscale.tiles import plan_windows
+from aethernet.upscale.windows import Windows
 
 SAME = 1e-6
 """In [0, 1]: float32 sums of another order. A missing pixel of halo changes these networks by a thousand times as much."""

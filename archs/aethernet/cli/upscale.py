@@ -7,11 +7,11 @@ import os
 import re
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aethernet.cli.interruption import ended_like_interrupted
+from aethernet.cli.voice import ENGINES, Voice, print_error, sentence, window_notes
 from aethernet.errors import UsageError
 from aethernet.flags import positive
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 HELP = "Enlarge pictures: files, folders with all that is below them, patterns, or - for a pipe."
 
 PIPE = "-"
-ENGINES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 NAMED = 10
 """Results up to this number are named one by one."""
 
@@ -93,10 +92,10 @@ def run(args: argparse.Namespace) -> int:
 def enlarge(args: argparse.Namespace) -> int:
     from aethernet.cli.progress import PictureBar, status
     from aethernet.upscale.folders import find, plan_tasks
+    from aethernet.upscale.known import find_model
     from aethernet.upscale.pipeline import settle, upscale_tasks
     from aethernet.upscale.processes import this_process
     from aethernet.upscale.summary import summarize
-    from aethernet.upscale.upscaler import find_model
 
     start = time.time()
     if args.original is not None and not os.path.exists(args.original):
@@ -198,8 +197,8 @@ def through_a_pipe(args: argparse.Namespace) -> int:
     """One picture from the standard input or a file, to the standard output or a file."""
     from aethernet.data.picture.formats import check_quality
     from aethernet.data.picture.header import read_header
+    from aethernet.upscale.known import find_model
     from aethernet.upscale.processes import Process
-    from aethernet.upscale.upscaler import find_model
 
     if args.suffix is not None or args.json is not None or args.compare or args.original is not None:
         raise UsageError("--suffix, --json, --compare and --original are for files: leave them out with -")
@@ -257,70 +256,3 @@ def piped(inputs: list[str]) -> bytes | Path:
     if len(found) > 1:
         raise UsageError(f"-o - is for one picture, but {len(found)} were found: give a folder")
     return found[0].path
-
-
-def sentence(upscaler: "Upscaler") -> str:
-    """As `aether_tiny_x4 in PyTorch on cpu, fp32: as asked for`."""
-    choice = upscaler.choice
-    where = f"{ENGINES[choice.session.engine]} on {choice.session.device}"
-    return f"{upscaler.model.label} in {where}, {choice.precision}: {choice.reason}"
-
-
-def window_notes(upscaler: "Upscaler", report: Any) -> dict[str, str]:
-    """What is to be said of the windows of one picture, by kind."""
-    from aethernet.upscale.upscaler import COSTLY
-
-    notes: dict[str, str] = {}
-    plan, halo = report.plan, upscaler.halo
-    if plan is None or plan.count == 1:
-        return notes
-    if plan.cost > COSTLY:
-        rows, columns = plan.window
-        notes["cost"] = (
-            f"windows of {columns}x{rows} pixels overlap by {halo.pixels} on each side, which is "
-            f"{100 * (plan.cost - 1):.0f} % more to compute than the picture"
-        )
-    if not halo.exact:
-        notes["halo"] = f"windows overlap by {halo.pixels} pixels on each side, {halo.origin}"
-    if report.passes:
-        notes["attention"] = (
-            f"channel attention in windows: means of the whole picture from {report.passes} "
-            f"pass{'es' if report.passes > 1 else ''}, of which the last changed a weight by {report.change:.1g} at most"
-        )
-    return notes
-
-
-class Voice:
-    """Says things of pictures; what is true of many is said once, and counted."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.quiet, self.write = quiet, print_error
-        self.counts: Counter[str] = Counter()
-
-    def say(self, text: str) -> None:
-        if not self.quiet:
-            self.write(text)
-
-    def tell(self, upscaler: "Upscaler", result: "Result", by_name: bool) -> None:
-        """What there is to say of a result that was just finished."""
-        task, report = result.task, result.report
-        notes = {note: note for note in [*result.notes, *(report.notes if report else [])]}
-        if report is not None:
-            notes |= window_notes(upscaler, report)
-        for kind, note in notes.items():
-            self.counts[kind] += 1
-            if self.counts[kind] == 1:
-                self.say(f"{task.source}: {note}")
-        if by_name and result.outcome == "enlarged":
-            self.say(str(task.target))
-
-    def repeat(self) -> None:
-        """How often things that were said once are true."""
-        words = {"cost": "windows that overlap much", "halo": "windows that are not exact", "attention": "channel attention in windows"}  # fmt: skip
-        for kind, count in self.counts.items():
-            if count > 1:
-                self.say(f"{words.get(kind, kind)}: {count} pictures")
-
-
-def print_error(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

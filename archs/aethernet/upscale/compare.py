@@ -123,10 +123,7 @@ def write_comparison(
     """
     drawn = comparison(_rgb8(source), _rgb8(result), None if original is None else _rgb8(original), name=name)
     icc = result.metadata.icc if space_of(result.metadata.icc) == "RGB" else None
-    try:
-        write_picture(target, Picture(drawn, metadata=Metadata(icc=icc)))
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+    write_picture(target, Picture(drawn, metadata=Metadata(icc=icc)))
 
 
 class Comparing:

@@ -14,7 +14,7 @@ from aethernet.data.picture.rows import FileRows, open_rows
 from aethernet.data.picture.strips_writing import WHOLE
 from aethernet.data.picture.writing import LOSSLESS, quality_of
 from aethernet.errors import DataError, MissingDependencyError
-from aethernet.upscale.enlarge import ArraySource, Source
+from aethernet.upscale.sources import ArraySource, Source
 
 RESULT = 6  # bytes for each pixel of 8 bits, with its colours copied once more
 COPIES = 4

@@ -1,7 +1,7 @@
 """`Upscaler`: a model that enlarges pictures, as arrays, as files, or row by row."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -9,7 +9,6 @@ from typing import IO, Any, Literal
 import numpy as np
 import torch
 
-from aethernet.checkpoint import pretrained
 from aethernet.checks import is_whole
 from aethernet.data.picture.animation_writing import write_animation
 from aethernet.data.picture.bleed import bleed
@@ -23,19 +22,18 @@ from aethernet.errors import DataError, OutputError, UsageError
 from aethernet.files import name_problem
 from aethernet.machine import cores
 from aethernet.progress import Progress
-from aethernet.runtimes.models import Model, resolve_model
+from aethernet.runtimes.models import Model
 from aethernet.runtimes.session import Session
 from aethernet.upscale.engine import AUTO, Choice, choose_engine, with_fp32
-from aethernet.upscale.enlarge import ArraySource, Report, Source, Windows, enlarge
+from aethernet.upscale.enlarge import Report, enlarge
 from aethernet.upscale.halo import Halo, find_halo
+from aethernet.upscale.known import find_model
 from aethernet.upscale.large import check_encoder, read_within, result_fits, source_of, with_opaque
 from aethernet.upscale.memory import SHARE, available_memory, bytes_per_pixel, free_memory
 from aethernet.upscale.outputs import format_of, result_name
+from aethernet.upscale.sources import ArraySource, Source
+from aethernet.upscale.windows import Windows, with_pixels
 
-DEFAULT_SCALE = 4
-BEST_FIRST = ("large", "medium", "small", "tiny")
-COSTLY = 1.15
-"""What the halo may add to the work before larger windows are taken, or else it is said."""
 KINDS = (np.uint8, np.uint16, np.float32)
 
 
@@ -327,47 +325,6 @@ class Upscaler:
         return safer.session, f"goes on in fp32 instead of {former}"
 
 
-def with_pixels(windows: Windows, height: int, width: int, preferred: int, most: int | None) -> Windows:
-    """Windows of the preferred area, or of more where the halo would cost much and memory suffices."""
-    pixels = preferred if most is None else min(preferred, most)
-    while True:
-        chosen = replace(windows, pixels=pixels)
-        try:
-            cost = chosen.plan(height, width).cost
-        except ValueError:  # nothing is left between the halos
-            cost = float("inf")
-        if cost <= COSTLY or pixels >= height * width or (most is not None and pixels >= most):
-            break
-        pixels = 2 * pixels if most is None else min(2 * pixels, most)
-    if cost == float("inf"):  # memory is short: the smallest windows that there are
-        chosen = replace(windows, pixels=(4 * windows.halo.pixels + windows.multiple) ** 2)
-    return chosen
-
-
-def find_model(model: str | Path | None, scale: int | None) -> Model:
-    """The model that is meant; raises `UsageError` for a scale that there is none for, or that is another than its own."""
-    if model is None:
-        wanted = DEFAULT_SCALE if scale is None else scale
-        names = [name for variant in BEST_FIRST if (name := f"aether_{variant}_x{wanted}") in pretrained.available()]
-        if not names:
-            scales = sorted({int(name.split("_x")[1][0]) for name in pretrained.available()})
-            raise UsageError(
-                f"the package has no network for x{wanted}: it has {_or([f'x{each}' for each in scales])}; give a file of "
-                "yours with --model"
-            )
-        model = names[0]
-    found = resolve_model(str(model))
-    if not found.trained:
-        raise UsageError(
-            f"{found.label} has random weights; {pretrained.hint(found.label)}; or give a file of trained weights"
-        )
-    if scale not in (None, found.scale):
-        raise UsageError(
-            f"{found.label} enlarges by {found.scale}, but --scale {scale} was given: leave one of them out"
-        )
-    return found
-
-
 def check_target(target: str | Path, *, force: bool = False) -> None:
     """Raises `OutputError` for a file that exists, unless by `force`, and for a name that cannot be written."""
     if os.path.exists(target) and not force:
@@ -379,7 +336,3 @@ def check_target(target: str | Path, *, force: bool = False) -> None:
 def _format_of(target: object) -> str:
     """What the ending of a target asks for; `same` where it has none."""
     return format_of(Path(target)) if isinstance(target, str | Path) and Path(target).suffix else "same"
-
-
-def _or(words: Sequence[str]) -> str:
-    return " or ".join(words)

@@ -45,10 +45,31 @@ def write_animation(
 
     Raises:
         DataError: no frame, sizes that differ, or a format that cannot hold them.
-        OSError: the disk does not take it.
+        OutputError: the disk does not take it. OSError: the file that is open for writing does not.
     """
     if format == "same":
         format = output_format((1, 1), source=animation.format, frames=2).format
+    images, milliseconds = _images(frames, format)
+    output_format(images[0].size, source=animation.format, frames=max(2, len(images)), format=format)
+    notices = _unkept(animation, format)
+    with opened(target) as file:
+        if format == "gif":
+            _save_gif(file, images, milliseconds, animation)
+        elif format == "png":
+            _save_png(file, images, milliseconds, animation)
+        else:
+            how = _all(images, milliseconds, format)
+            if format == "webp":
+                how["loop"] = animation.plays
+                if _has_alpha(images):
+                    # Whole frames: of parts that are all opaque libwebp would make a file that says it has no alpha.
+                    how |= {"kmin": 0, "kmax": 1}
+            save_with_pillow(file, images[0], animation.metadata, format, quality, notices, **how)
+    return tuple(notices)
+
+
+def _images(frames: Iterable[Frame], format: str) -> tuple[list[Image.Image], list[float]]:
+    """All frames as they are encoded, and the milliseconds of each."""
     images: list[Image.Image] = []
     milliseconds: list[float] = []
     for frame in frames:
@@ -61,34 +82,32 @@ def write_animation(
         milliseconds.append(frame.milliseconds)
     if not images:
         raise DataError("an animation needs at least one frame")
-    output_format(images[0].size, source=animation.format, frames=max(2, len(images)), format=format)
-    notices = _unkept(animation, format)
-    how: dict[str, Any] = {
-        "save_all": True,
-        "append_images": images[1:],
-        "duration": durations(milliseconds, TICK[format]),
-    }
-    with opened(target) as file:
-        if format == "gif":
-            if animation.plays != 1:
-                how["loop"] = max(0, animation.plays - 1)  # GIF counts repetitions
-            images[0].save(file, "GIF", disposal=RESTORE_BACKGROUND, optimize=False, **how)
-        elif format == "png":
-            mode = "RGBA" if any("A" in image.getbands() for image in images) else images[0].mode
-            same = [image if image.mode == mode else image.convert(mode) for image in images]
-            how["append_images"] = same[1:]
-            buffer = io.BytesIO()
-            same[0].save(buffer, "PNG", loop=animation.plays, **how)
-            for part in png.with_chunks(buffer.getvalue(), png_chunks(animation.metadata, images[0].size)):
-                file.write(part)
-        else:
-            if format == "webp":
-                how["loop"] = animation.plays
-                if any("A" in image.getbands() for image in images):
-                    # Whole frames: of parts that are all opaque libwebp would make a file that says it has no alpha.
-                    how |= {"kmin": 0, "kmax": 1}
-            save_with_pillow(file, images[0], animation.metadata, format, quality, notices, **how)
-    return tuple(notices)
+    return images, milliseconds
+
+
+def _all(images: list[Image.Image], milliseconds: list[float], format: str) -> dict[str, Any]:
+    """How Pillow is told of frames behind the first."""
+    return {"save_all": True, "append_images": images[1:], "duration": durations(milliseconds, TICK[format])}
+
+
+def _save_gif(file: IO[bytes], images: list[Image.Image], milliseconds: list[float], animation: Animation) -> None:
+    how = _all(images, milliseconds, "gif")
+    if animation.plays != 1:
+        how["loop"] = max(0, animation.plays - 1)  # GIF counts repetitions
+    images[0].save(file, "GIF", disposal=RESTORE_BACKGROUND, optimize=False, **how)
+
+
+def _save_png(file: IO[bytes], images: list[Image.Image], milliseconds: list[float], animation: Animation) -> None:
+    mode = "RGBA" if _has_alpha(images) else images[0].mode
+    same = [image if image.mode == mode else image.convert(mode) for image in images]
+    buffer = io.BytesIO()
+    same[0].save(buffer, "PNG", loop=animation.plays, **_all(same, milliseconds, "png"))
+    for part in png.with_chunks(buffer.getvalue(), png_chunks(animation.metadata, images[0].size)):
+        file.write(part)
+
+
+def _has_alpha(images: Iterable[Image.Image]) -> bool:
+    return any("A" in image.getbands() for image in images)
 
 
 def durations(milliseconds: Iterable[float], tick: int) -> list[int]:

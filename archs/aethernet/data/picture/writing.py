@@ -50,7 +50,7 @@ def write_picture(
     Raises:
         UsageError: an unknown format, depth or quality.
         DataError: the format cannot hold the picture; `output_format` tells it beforehand, and what to take instead.
-        OSError: the disk does not take it.
+        OutputError: the disk does not take it. OSError: the file that is open for writing does not.
     """
     output = settled(picture, format, quality, depth)
     notices = [output.notice] if output.notice else []
