@@ -37,6 +37,7 @@ LAYERS = (
             "tables",
             "threads",
             "version",
+            "yaml_files",
         ]
     ),
     ("aethernet.data", "aethernet.quantization"),
