@@ -4,7 +4,6 @@ import errno
 import io
 import json
 import os
-import subprocess
 import sys
 import threading
 import unicodedata
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.training import environment
+from helpers.training import start_aethernet
 from helpers.upscaling import SCALE, contents, write_network, write_picture_file
 from PIL import Image
 
@@ -581,12 +580,14 @@ def test_pipes_refuse_what_has_no_name(pipe, monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs pipes of POSIX")
 def test_a_pipe_that_is_closed_is_one_line(model, tmp_path):
     write("a.png", size=(200, 200))
+    command = ("upscale", "a.png", "-o", "-", "--model", model, "--quiet")
+    process = start_aethernet(*command, cwd=tmp_path, logs=tmp_path, prepare=write_to_nobody)
+    process.join()
+    assert process.exitcode == 1
+    assert Path("stderr").read_text() == "aethernet upscale: error: the output cannot be written: Broken pipe\n"
+
+
+def write_to_nobody() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "aethernet", "upscale", "a.png", "-o", "-", "--model", str(model), "--quiet"]
-    process = subprocess.run(
-        command, cwd=tmp_path, env=environment(), stdout=writing, stderr=subprocess.PIPE, text=True, check=False
-    )
-    os.close(writing)
-    assert process.returncode == 1
-    assert process.stderr == "aethernet upscale: error: the output cannot be written: Broken pipe\n"
+    os.dup2(writing, sys.stdout.fileno())

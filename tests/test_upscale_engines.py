@@ -1,8 +1,10 @@
 """Every kind of model file that the upscaler takes, where it runs, and why."""
 
 import importlib.util
+import shutil
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from helpers.networks import randomise
@@ -12,9 +14,11 @@ import aethernet
 from aethernet import aether_custom, calibrate
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.errors import ConfigError, DataError, MissingDependencyError, UsageError
+from aethernet.export.form import Form
+from aethernet.export.onnx import _metadata as onnx_metadata
 from aethernet.export.onnx import export_onnx
 from aethernet.runtimes.models import resolve_model
-from aethernet.runtimes.onnx_files import export_peer
+from aethernet.runtimes.onnx_files import export_peer, file_name
 from aethernet.runtimes.open import open_model
 from aethernet.upscale import Upscaler, engine
 from aethernet.upscale.halo import PROBED, find_halo
@@ -38,7 +42,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def network():
-    return randomise(aether_custom(SCALE, width=8, depths=(2,), kernel_size=3, block="plain")).eval()
+    return randomise(aether_custom(SCALE, width=8, depths=(1,), kernel_size=3, block="plain")).eval()
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +68,8 @@ def files(network, tmp_path_factory):
         made[f"onnx_int8_{target}"] = export_onnx(
             integers, SCALE, "int8", folder / f"int8_{target}.onnx", target=target
         )
+    model = resolve_model(str(made["fused"]))  # that of int8 weights is exported where it is wanted
+    shutil.copy(made["onnx_fp32"], engine.onnx_folder(model) / file_name(model))
     return made
 
 
@@ -192,7 +198,11 @@ def test_integers_that_saturate_stay_in_pytorch_without_vnni(files, monkeypatch)
     assert choice.session.engine == "torch" and "without VNNI" in choice.reason
 
 
-def test_an_exported_file_is_kept_and_another_network_gets_its_own(files, tmp_path, network):
+def test_an_exported_file_is_kept_and_another_network_gets_its_own(files, tmp_path, network, monkeypatch):
+    def export(model, scale, precision, path):
+        return shutil.copy(files["onnx_fp32"], path)
+
+    monkeypatch.setattr("aethernet.runtimes.onnx_files.export_onnx", export)
     path = tmp_path / "mine.safetensors"
     write_checkpoint(path, network_copy(network))
     first = Upscaler(path, "onnxruntime").choice.session.path
@@ -300,9 +310,13 @@ def test_a_weights_file_of_others(tmp_path):
     assert np.abs(upscaler(pixels) - reference(compact, pixels)).max() <= ROUNDING
 
 
-def test_an_attention_file_says_that_it_cannot_be_tiled_exactly(tmp_path):
-    attentive = randomise(aether_custom(SCALE, width=8, depths=(1,), kernel_size=3, channel_attention=True)).eval()
-    path = export_onnx(attentive, SCALE, path=tmp_path / "a.onnx")
+def test_an_attention_file_says_that_it_cannot_be_tiled_exactly(files, tmp_path):
+    """As the exporter has it say."""
+    attentive = aether_custom(SCALE, width=8, depths=(1,), kernel_size=3, channel_attention=True)
+    said = onnx_metadata(attentive, "fp32", "ort", Form())
+    proto, path = onnx.load(files["onnx_fp32"]), tmp_path / "a.onnx"
+    onnx.helper.set_model_props(proto, said)
+    onnx.save(proto, path)
     upscaler = Upscaler(path)
     assert not upscaler.halo.exact and "give the weights file" in upscaler.halo.origin
 

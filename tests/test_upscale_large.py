@@ -423,7 +423,7 @@ def test_what_is_no_size_of_memory_is_refused(text):
 def test_windows_keep_to_the_limit(tmp_path):
     wide = Upscaler("aether_tiny_x2", "torch")
     narrow = Upscaler("aether_tiny_x2", "torch", memory=1)
-    source = ArraySource(smooth(300, 400, 3, 8))
+    source = ArraySource(smooth(80, 100, 3, 8))
     expected, found = (np.concatenate(list(each.rows(source))) for each in (wide, narrow))
     assert wide.report.plan.count == 1 < narrow.report.plan.count
     assert np.abs(expected.astype(int) - found).max() <= 1  # ties that the order of sums decides

@@ -31,7 +31,7 @@ def onnx_file(model: Model, folder: Path, example: torch.Tensor | None = None) -
     if model.onnx is not None:
         return model.onnx
     assert model.network is not None
-    path = folder / f"{hashlib.sha256(model.spec.encode()).hexdigest()[:16]}.onnx"
+    path = folder / file_name(model)
     if path.is_file():
         return path
     if isinstance(model.network, AetherNet):
@@ -42,6 +42,11 @@ def onnx_file(model: Model, folder: Path, example: torch.Tensor | None = None) -
     with atomic_path(path) as temporary:
         export_peer(copy.deepcopy(model.network), example, temporary)
     return path
+
+
+def file_name(model: Model) -> str:
+    """Of the ONNX file that is written of a network."""
+    return f"{hashlib.sha256(model.spec.encode()).hexdigest()[:16]}.onnx"
 
 
 def export_peer(network: nn.Module, example: torch.Tensor, path: Path) -> bool:
