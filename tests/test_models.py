@@ -1,5 +1,8 @@
 """The model classes for BasicSR: optimisers, clipping, mixed precision, the guard, files, and the GAN model."""
 
+import errno
+from pathlib import Path
+
 import pytest
 import safetensors.torch
 import torch
@@ -8,7 +11,7 @@ from helpers.training import start_ranks
 from torch import distributed, nn
 
 from aethernet.checkpoint.checkpoint import read_checkpoint
-from aethernet.errors import AetherError, CheckpointError, OptionError, StageError
+from aethernet.errors import AetherError, CheckpointError, OptionError, OutputError, StageError
 from aethernet.integrations.basicsr.training.guard import StepGuard
 from aethernet.network.norms import DeploymentNorm
 
@@ -253,16 +256,16 @@ def test_a_failing_write_raises_and_keeps_the_former_file(path, tmp_path, monkey
     file = next(tmp_path.rglob(failing))
     former = file.read_bytes()
     train(model, 1, 1)
-    save = torch.save
+    write = Path.write_bytes
 
-    def fail_half_way(content, target):
-        if ("iter" in content) == failing.endswith(".state"):
-            target.write_bytes(former[: len(former) // 2])
-            raise OSError("No space left on device")
-        save(content, target)
+    def fail_half_way(target, content):
+        if target.suffix == file.suffix:
+            write(target, content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(target, content)
 
-    monkeypatch.setattr(torch, "save", fail_half_way)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(Path, "write_bytes", fail_half_way)
+    with pytest.raises(OutputError, match=rf"{failing} cannot be written: No space left"):
         model.save(epoch=0, current_iter=2)
     assert file.read_bytes() == former
     assert not [each for each in tmp_path.rglob(".*") if each.is_file()]
