@@ -44,12 +44,12 @@ EVERY_FIFTH_FROM = 50
 """A validation set of so many pictures or more is taken by every fifth."""
 
 
-def build(name: str, start: str | None) -> AetherGraph:
+def build(name: str, start: str | None, new: bool) -> AetherGraph:
     """The network in its training form: packaged weights, a file, a variant, or one by a text as `bench` takes it."""
     match = NAME_PATTERN.fullmatch(name)
     if ":" in name:
         network = build_trainable(name)
-    elif Path(name).is_file() or name in pretrained.available():
+    elif Path(name).is_file() or (name in pretrained.available() and not new):
         network = load_network(name)
     elif match:
         network = AetherNet(variant_config(match[1], int(match[2]), norm_freeze_iter=None))
@@ -91,6 +91,7 @@ def arguments() -> argparse.Namespace:
         "network", help="packaged weights or a file to go on from, aether_VARIANT_xSCALE, or module:function(...)"
     )
     parser.add_argument("--start", help="weights from which all tensors of the same shape are taken")
+    parser.add_argument("--new", action="store_true", help="random weights, even if the package has some of that name")
     parser.add_argument("--photo", action="store_true", help="teach what photographs have suffered (preset photo)")
     parser.add_argument("--data", nargs="+", type=Path, required=True)
     parser.add_argument("--val", nargs="+", type=Path, required=True)
@@ -122,7 +123,7 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = True
     args.out.mkdir(parents=True, exist_ok=True)
-    network, average = (build(args.network, args.start).to(args.device) for _ in range(2))
+    network, average = (build(args.network, args.start, args.new).to(args.device) for _ in range(2))
     average.load_state_dict(network.state_dict())
     scale = network.config.scale
     teacher = load_network(args.teacher).fuse_model().to(args.device).eval() if args.teacher else None
