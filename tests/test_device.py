@@ -22,8 +22,8 @@ from aethernet.data.pictures import read_rgb
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = "cuda" if ON_GPU else "cpu"
-starts_commands = pytest.mark.usefixtures() if ON_GPU else pytest.mark.slow
-"""On a CPU other files hold the same laws, with fewer processes."""
+takes_long = pytest.mark.usefixtures() if ON_GPU else pytest.mark.slow
+"""On a CPU other files hold the same laws, with fewer processes; and few CPUs have kernels for fp16."""
 NETWORK = {"width": 16, "depths": [1, 1], "kernel_size": 7}
 
 
@@ -103,7 +103,7 @@ def loss_of(network: nn.Module, root: Path) -> float:
 
 
 @needs_basicsr
-@starts_commands
+@takes_long
 @pytest.mark.parametrize("amp", [None, "bf16"])
 def test_the_trainer_learns(root, amp):
     """With Muon, workers and pinned memory; the network that starts is the picture, enlarged by nearest neighbours."""
@@ -129,7 +129,10 @@ def test_the_trainer_learns(root, amp):
     assert loss_of(trained, root) < 0.8 * loss_of(start, root)
 
 
-@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
+@pytest.mark.parametrize(
+    "precision",
+    [pytest.param(torch.float16, id="fp16", marks=takes_long), pytest.param(torch.bfloat16, id="bf16")],
+)
 def test_a_plain_loop_learns_in_half_precision(precision):
     """As neosr and traiNNer-redux train: autocast, and loss scaling for fp16."""
     torch.manual_seed(0)
@@ -155,7 +158,7 @@ def test_a_plain_loop_learns_in_half_precision(precision):
 
 
 @needs_basicsr
-@starts_commands
+@takes_long
 def test_a_resumed_training_equals_a_straight_one(root):
     """With stochastic depth, whose random numbers come from the device."""
     changes = {"network_g:drop_path": 0.3, "logger:save_checkpoint_freq": 4}
@@ -165,7 +168,7 @@ def test_a_resumed_training_equals_a_straight_one(root):
 
 
 @needs_basicsr
-@starts_commands
+@takes_long
 def test_one_distributed_process_trains_as_a_plain_one(root):
     plain = train(root, "plain")
     start = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", "-m", "aethernet")
@@ -175,7 +178,7 @@ def test_one_distributed_process_trains_as_a_plain_one(root):
 
 
 @needs_basicsr
-@starts_commands
+@takes_long
 def test_int8_fine_tuning(root, tmp_path):
     """Float weights in, ranges found on the training set, and an integer network that is near to the float one."""
     torch.manual_seed(0)
@@ -246,7 +249,7 @@ def test_the_deployed_network_computes_the_same_in_every_form(precision, toleran
     assert (result - exact).abs().max() < tolerance * exact.abs().max()
 
 
-@starts_commands
+@takes_long
 def test_bench_measures_on_the_device(root):
     engines = ["cuda", "cuda_fp16"] if ON_GPU else ["eager", "channels_last"]
     network = root / "network.pth"

@@ -33,6 +33,7 @@ def torchrun(file: Path, *flags: str, timeout: float = PATIENCE) -> str:
     return result.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_experiment(tmp_path):
     """Without a weight average, rank 0 validates the wrapped network alone while rank 1 waits for the next step."""
     write_pairs(tmp_path, count=8)

@@ -69,6 +69,7 @@ def test_aether_average_validates_after_300_iterations_from_scratch(trained):
     assert_average_validates(trained, tolerance=0.08)
 
 
+@pytest.mark.slow
 def test_stock_average_with_decay_0_999_validates_after_300_iterations(trained):
     """The stock SRModel fine-tunes trained weights, which its average receives by BasicSR's own copy of parameters.
 
@@ -79,6 +80,7 @@ def test_stock_average_with_decay_0_999_validates_after_300_iterations(trained):
     assert_average_validates(model, tolerance=0.1)  # measured: 0.03 dB
 
 
+@pytest.mark.slow
 def test_stock_average_of_the_last_iterations_validates_from_scratch():
     # Decay 0.95 remembers 20 of 300 iterations, a larger share than 0.999 of a real training. Measured: 0.01 dB.
     assert_average_validates(run("SRModel", lr=5e-3, decay=0.95), tolerance=0.1)

@@ -39,7 +39,7 @@ CASES = {
 }
 
 
-SLOW = {"gated, float sums", "attention, float gate"}
+SLOW = {"plain, float at the end", "gated, float sums", "attention, float gate", "attention, float depthwise"}
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow if case in SLOW else ()) for case in CASES])
@@ -64,8 +64,8 @@ def test_onnx_runtime_equals_the_reference(tmp_path, case):
 @pytest.mark.parametrize(
     ("target", "opset"),
     [
-        ("ort", 17),
         ("tensorrt", 21),
+        pytest.param("ort", 17, marks=pytest.mark.slow),
         pytest.param("openvino", 18, marks=pytest.mark.slow),
         pytest.param("tensorrt", 22, marks=pytest.mark.slow),
     ],

@@ -49,6 +49,7 @@ def test_every_step_leaves_its_figures(tmp_path):
 
 @needs_basicsr
 @needs_spandrel
+@pytest.mark.slow
 def test_a_step_that_fails_is_noted(tmp_path):
     """The training finds no pictures; the report says so and the script comes to its end."""
     (tmp_path / "empty").mkdir()

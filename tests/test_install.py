@@ -158,6 +158,7 @@ def run_in(tree: Path, *args: object) -> str:
 
 
 @needs_basicsr
+@pytest.mark.slow
 def test_the_unmodified_trainer_trains(real_tree, tmp_path):
     write_pairs(tmp_path)
     file = write_options(tiny_options(tmp_path, **{"train:total_iter": 2}), tmp_path / "x.yml")
@@ -192,7 +193,14 @@ def test_the_unmodified_trainer_fine_tunes_for_int8(real_tree, tmp_path):
 
 
 @needs_basicsr
-@pytest.mark.parametrize("first", ["basicsr", "aether_arch", "aethernet.integrations.basicsr.training.models"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "aether_arch",
+        pytest.param("basicsr", marks=pytest.mark.slow),
+        pytest.param("aethernet.integrations.basicsr.training.models", marks=pytest.mark.slow),
+    ],
+)
 def test_everything_is_registered_whatever_is_imported_first(real_tree, first):
     code = f"""
 import sys

@@ -37,6 +37,7 @@ CONVOLUTIONS = {
 }
 
 
+@pytest.mark.slow  # half a minute and more for a file to open under emulation
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_network_is_right_on_every_cpu_with_weights_on_7_bits(tmp_path, engine):
     pytest.importorskip(engine, reason=f"{engine} is an extra")

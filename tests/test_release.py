@@ -238,6 +238,7 @@ def test_a_file_that_fails_is_not_in_the_bundle(quick, capsys):
     assert not released(root)[0] and file in names(out)
 
 
+@pytest.mark.slow
 def test_files_that_only_vnni_computes_right_are_refused(made, tmp_path, capsys):
     """On whatever CPU: the verdict comes from the weights in the files. TensorRT has no such kernels."""
     root, _ = made

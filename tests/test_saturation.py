@@ -64,7 +64,9 @@ def test_no_convolution_of_any_variant_can_saturate(factory, preset):
         assert INT16.min <= extreme_pair(weight.flatten(1).numpy()) <= INT16.max
 
 
-@pytest.mark.parametrize(("bits", "targets"), [(7, TARGETS), (8, ["ort"])])
+@pytest.mark.parametrize(
+    ("bits", "targets"), [(7, ["ort"]), (8, ["ort"]), pytest.param(7, TARGETS, marks=pytest.mark.slow)]
+)
 def test_the_files_of_every_target_say_so(tmp_path, bits, targets):
     torch.manual_seed(0)
     network = randomise(aether_custom(2, **PLAIN)).eval()
