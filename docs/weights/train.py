@@ -7,13 +7,15 @@
 
 The rate falls in one cosine over the iterations or over the seconds. Every few hundred iterations the averaged weights are
 measured on the validation sets, reduced, clean and once more with noise of sigma 3 and JPEG 60; OUT/curve.json has the
-figures and OUT/net.pth the averaged weights of the newest measurement. With --iterations the same command goes on where it was
+figures and OUT/net.safetensors the averaged weights of the newest measurement. With --iterations the same command goes on where it was
 stopped: everything that the next step depends on lies in OUT/state.pt.
 """
 
 import argparse
+import datetime
 import json
 import math
+import subprocess
 import time
 from pathlib import Path
 
@@ -22,7 +24,7 @@ import torch
 from patches import CleanPatches, PhotoPatches, read_all
 from torch import nn
 
-from aethernet import load_network, pretrained
+from aethernet import load_network, pretrained, write_checkpoint
 from aethernet.checkpoint.checkpoint import read_weights
 from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.photo import PhotoDegradation
@@ -157,9 +159,13 @@ def main() -> None:
             "network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
             "iteration": iteration, "curve": curve,
         }  # fmt: skip
-        for path, content in ((state_file, state), (args.out / "net.pth", {"params": average.state_dict()})):
-            with atomic_path(path) as temporary:
-                torch.save(content, temporary)
+        with atomic_path(state_file) as temporary:
+            torch.save(state, temporary)
+        if isinstance(average, AetherNet):
+            write_checkpoint(args.out / "net.safetensors", average, header(args, iteration, len(pictures)))
+        else:
+            with atomic_path(args.out / "net.pth") as temporary:
+                torch.save({"params": average.state_dict()}, temporary)
         (args.out / "curve.json").write_text(json.dumps(curve, indent=1), encoding="utf-8")
 
     iteration, began = first, time.monotonic()
@@ -194,6 +200,35 @@ def main() -> None:
     if curve[-1]["iteration"] != iteration:
         note(curve, iteration, time.monotonic() - began, average, tests, scale, names, args.device)
     save()
+
+
+def header(args: argparse.Namespace, iterations: int, pictures: int) -> dict[str, str]:
+    """How the weights came about, for `aethernet card`."""
+    degraded = "for photographs: slight blur, noise, JPEG; 15 % clean" if args.photo else "reduced"
+    facts = {
+        "script": "docs/weights/train.py",
+        "iterations": f"{iterations:,}",
+        "seed": str(args.seed),
+        "pictures": f"{pictures:,}, with {', '.join(map(str, args.reductions)) or 'no'} reductions; inputs {degraded}",
+        "patches": f"{args.batch} of {args.side}x{args.side} low-resolution pixels, flipped and turned",
+        "optimizer": f"Muon, lr {args.lr:g}, adamw_lr {args.lr / 10:g}",
+        "schedule": f"one cosine over {f'{args.seconds:g} seconds' if args.seconds else f'{args.iterations:,} iterations'}",
+        "losses": "L1" + (f", and L1 to {args.teacher}, {args.teacher_share:g} of the sum" if args.teacher else ""),
+        "weight average": f"decay {args.ema:g}",
+        "gradient clipping": "norm 1.0",
+        "precision": "float32" + (", TF32" if args.device.startswith("cuda") else ""),
+        "started from": args.start or ("random weights" if args.new else args.network),
+        "PyTorch": torch.__version__,
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+    }
+    kept = {name: facts[name] for name in ("iterations", "seed", "commit")}
+    return {"training": json.dumps(facts), **kept, **({"inputs": "photo"} if args.photo else {})}
+
+
+def commit() -> str:
+    found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return f"`{found.stdout.strip()}`" if found.returncode == 0 else "unknown"
 
 
 def note(curve, iteration, seconds, average, tests, scale, names, device) -> None:

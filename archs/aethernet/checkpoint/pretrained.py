@@ -3,7 +3,7 @@
 
 Each network has two files in float, `NAME.safetensors` (training form) and `NAME_fused.safetensors` (plain graph), with
 the model card `NAME.md`, and one that was fine-tuned for int8, `NAME_int8.safetensors`, with a card of its own.
-`aethernet card` writes them.
+`aethernet card` writes them. `NAME_photo` is of the same kind, trained for photographs (`aethernet.data.photo`).
 """
 
 from pathlib import Path
@@ -17,6 +17,8 @@ FUSED = "_fused"
 """What the name of a plain graph ends with."""
 INT8 = "_int8"
 """What the name of an int8 network ends with."""
+PHOTO = "_photo"
+"""What follows the network's name where it was trained for photographs, with their noise and JPEG compression."""
 
 
 def available() -> list[str]:

@@ -16,7 +16,11 @@ from aethernet.errors import UsageError
 from aethernet.flags import positive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aethernet.runtimes.models import Model
     from aethernet.upscale.compare import Comparing
+    from aethernet.upscale.outputs import Task
     from aethernet.upscale.pipeline import Result
     from aethernet.upscale.summary import Summary
     from aethernet.upscale.upscaler import Saving, Upscaler
@@ -35,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="say nothing but what failed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what became of each picture to this file, or to the standard output (-)")  # fmt: skip
     network = parser.add_argument_group("network")
-    network.add_argument("--model", metavar="NAME|FILE", help="packaged weights, .pth, .safetensors or .onnx (default: the best in the package)")  # fmt: skip
+    network.add_argument("--model", metavar="NAME|FILE", help="packaged weights, .pth, .safetensors or .onnx (default: the best in the package, for JPEG files one for photographs)")  # fmt: skip
     network.add_argument("--scale", type=positive, metavar="N", help="default: the model's own, or 4")
     network.add_argument("--engine", choices=("auto", *ENGINES), default="auto", help="default: the fastest that is right here")  # fmt: skip
     network.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:1")
@@ -110,18 +114,18 @@ def enlarge(args: argparse.Namespace) -> int:
         results, rest = settle(tasks, since=since, process=process)
     if len(tasks) < len(found):
         voice.say(f"left out: {len(found) - len(tasks)} that are results of the others, or were given twice")
-    upscaler = None
-    computing = time.time()
-    if rest:
-        with status(f"opening {model.label}", args.quiet):
-            upscaler = open_upscaler(args, model, process, sum(task.pixels for task in rest))
-        voice.say(sentence(upscaler))
+    upscaler, labels, seconds = None, [], 0.0
+    for fitting, group in by_model(model, rest, args.model is not None):
+        with status(f"opening {fitting.label}", args.quiet):
+            upscaler = open_upscaler(args, fitting, process, sum(task.pixels for task in group))
+        labels.append(fitting.label)
+        voice.say(sentence(upscaler) + photograph_note(fitting, model))
         computing = time.time()
-        with PictureBar(rest, args.quiet or process.rank > 0) as bar:
+        with PictureBar(group, args.quiet or process.rank > 0) as bar:
             voice.write = bar.write
             made = upscale_tasks(
-                upscaler, rest, saving=saving_of(args), since=since, process=process, progress=bar.picture,
-                beside=comparing(args, model.label),
+                upscaler, group, saving=saving_of(args), since=since, process=process, progress=bar.picture,
+                beside=comparing(args, fitting.label),
             )  # fmt: skip
             with contextlib.closing(made):  # interrupted here, too, it writes what was computed and gives claims back
                 for result in made:
@@ -129,7 +133,8 @@ def enlarge(args: argparse.Namespace) -> int:
                     voice.tell(upscaler, result, len(tasks) <= NAMED)
                     results.append(result)
         voice.write = print_error
-    summary = summarize(model.label, model.scale, upscaler, results, time.time() - computing if rest else 0.0)
+        seconds += time.time() - computing
+    summary = summarize(" and ".join(labels) or model.label, model.scale, upscaler, results, seconds)
     voice.repeat()
     prefix = f"process {process.rank}: " if process.count > 1 else ""
     if not args.quiet and (len(tasks) > 1 or "present" in summary.counts):
@@ -138,6 +143,22 @@ def enlarge(args: argparse.Namespace) -> int:
     if args.json:
         write_records(args.json, process.rank, summary)
     return code
+
+
+def by_model(model: "Model", tasks: "Sequence[Task]", chosen: bool) -> "list[tuple[Model, list[Task]]]":
+    """The pictures of each model that is needed, in their order."""
+    from aethernet.upscale.known import fitting_model
+
+    groups: dict[str, tuple[Model, list[Task]]] = {}
+    for task in tasks:
+        fitting = fitting_model(model, task.header, chosen)
+        groups.setdefault(fitting.label, (fitting, []))[1].append(task)
+    return list(groups.values())
+
+
+def photograph_note(fitting: "Model", model: "Model") -> str:
+    """Why a JPEG file has another network than the others, and how to have the same."""
+    return "" if fitting.label == model.label else f"; for JPEG, or give --model {model.label}"
 
 
 def comparing(args: argparse.Namespace, name: str) -> "Comparing | None":
@@ -197,7 +218,7 @@ def through_a_pipe(args: argparse.Namespace) -> int:
     """One picture from the standard input or a file, to the standard output or a file."""
     from aethernet.data.picture.formats import check_quality
     from aethernet.data.picture.header import read_header
-    from aethernet.upscale.known import find_model
+    from aethernet.upscale.known import find_model, fitting_model
     from aethernet.upscale.processes import Process
 
     if args.suffix is not None or args.json is not None or args.compare or args.original is not None:
@@ -208,11 +229,12 @@ def through_a_pipe(args: argparse.Namespace) -> int:
     if target is None and sys.stdout.isatty():
         raise UsageError("the picture would go to the terminal: send it to a file or a program, or give -o FILE")
     source = piped(args.inputs)
-    model = find_model(args.model, args.scale)
     header = read_header(io.BytesIO(source) if isinstance(source, bytes) else source)
+    clean = find_model(args.model, args.scale)
+    model = fitting_model(clean, header, args.model is not None)
     upscaler = open_upscaler(args, model, Process(), 0 if header is None else header.pixels)
     voice = Voice(args.quiet)
-    voice.say(sentence(upscaler))
+    voice.say(sentence(upscaler) + photograph_note(model, clean))
     stream = sys.stdout.buffer
     notes = upscaler.file(source, target or stream, saving=saving, force=args.force)
     try:

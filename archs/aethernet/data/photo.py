@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from aethernet.data.bicubic import bicubic_downsample, modcrop
-from aethernet.errors import DataError
+from aethernet.errors import DataError, UsageError
 
 CLEAN_SHARE = 0.15
 """Of the pictures of training, which are reduced only: a network that never sees them loses what it knew of them."""
@@ -20,6 +20,8 @@ BLUR, BLUR_SHARE = 0.5, 0.5
 """The largest sigma in low-resolution pixels, and the share of pictures that are blurred at all; as for the next two."""
 NOISE, NOISE_SHARE = 6.0, 0.8
 QUALITY, QUALITY_SHARE = (40, 95), 0.9
+PHOTO_CASES = ("noise=3,jpeg=60", "blur=0.5,noise=2,jpeg=75", "blur=0.5,noise=4,jpeg=50")
+"""What networks for photographs are measured on, as `PhotoDegradation.read` takes it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,33 @@ class PhotoDegradation:
     blur: float = 0.0
     noise: float = 0.0
     quality: int | None = None
+
+    @classmethod
+    def read(cls, text: str) -> "PhotoDegradation":
+        """As `blur=0.5,noise=3,jpeg=75`; what is left out does not happen.
+
+        Raises:
+            UsageError: another name, or a number out of its range.
+        """
+        values = {}
+        for part in text.split(","):
+            name, _, number = part.strip().partition("=")
+            try:
+                values[name] = float(number)
+            except ValueError:
+                values[name] = -1.0
+        quality = values.pop("jpeg", None)
+        allowed = quality is None or (quality == int(quality) and 1 <= quality <= 100)
+        if not allowed or values.keys() - {"blur", "noise"} or not all(0 <= each <= 255 for each in values.values()):
+            raise UsageError(
+                f"{text!r}: give blur (sigma in pixels), noise (sigma in levels of 255), jpeg (quality from 1 to 100) or some of "
+                "them, as in blur=0.5,noise=3,jpeg=75"
+            )
+        return cls(**values, quality=None if quality is None else int(quality))
+
+    def __str__(self) -> str:
+        parts = {"blur": self.blur or None, "noise": self.noise or None, "JPEG": self.quality}
+        return ", ".join(f"{name} {value:g}" for name, value in parts.items() if value is not None) or "clean"
 
     def __call__(self, img: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H // scale, W // scale, 3) uint8 RGB.

@@ -10,6 +10,7 @@ import torch
 from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.bicubic import bicubic_upscale
+from aethernet.data.photo import PhotoDegradation
 from aethernet.errors import UsageError
 from aethernet.progress import Titled
 from aethernet.quality.evaluation import (
@@ -22,7 +23,7 @@ from aethernet.quality.evaluation import (
     network_upscaler,
     to_batch,
 )
-from aethernet.quality.sets import InputFolder, PictureFolder
+from aethernet.quality.sets import DegradedInputs, InputFolder, PictureFolder
 from aethernet.runtimes.models import Model, resolve_model
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.runtimes.pytorch import device_kind
@@ -39,7 +40,10 @@ GREY_NOTE = (
 
 @dataclass(frozen=True)
 class SetScore:
-    """One model on one set: the mean and every picture, and the colour path (`LUMA_PATH` or `RGB_PATH`)."""
+    """One model on one set: the mean and every picture, and the colour path (`LUMA_PATH` or `RGB_PATH`).
+
+    `inputs` is the SHA-256 of the pixels of degraded inputs, which differ where another Pillow writes other JPEG files.
+    """
 
     model: str
     scale: int
@@ -47,6 +51,7 @@ class SetScore:
     path: str
     mean: PictureQuality
     pictures: list[PictureQuality]
+    inputs: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def measure_quality(
     *,
     scale: int | None = None,
     lr: Sequence[str | Path] = (),
+    degrade: PhotoDegradation | None = None,
     device: str = "cpu",
     threads: int | None = None,
     progress: Titled | None = None,
@@ -85,6 +91,7 @@ def measure_quality(
         sets: folders of high-resolution pictures.
         scale: needed for bicubic alone; networks have their own, and one that is given must agree.
         lr: folders of ready-made inputs, one for each set; by default inputs are made.
+        degrade: what made inputs suffer beside their reduction.
         device: PyTorch device for networks; ONNX files run on the CPU.
         threads: for PyTorch and ONNX Runtime; None for their default.
         progress: makes a callback for each pass, from a title such as `tiny.pth, Set5`.
@@ -94,11 +101,13 @@ def measure_quality(
     """
     if lr and len(lr) != len(sets):
         raise UsageError(f"{len(sets)} sets, but {len(lr)} folders of inputs: give one --lr for each set")
+    if lr and degrade:
+        raise UsageError("--degrade is for inputs that are made: leave out --lr")
     folders = [PictureFolder(folder) for folder in sets]
     upscalers = _named_upscalers(models, scale, device, threads)
-    if lr and any(named.upscale is None for named in upscalers):
-        raise UsageError("bicubic makes its inputs from Y: leave out --lr, or give bicubic_rgb")
-    scores = []
+    if (lr or degrade) and any(named.upscale is None for named in upscalers):
+        raise UsageError("bicubic makes its inputs from Y: leave out --lr and --degrade, or give bicubic_rgb")
+    scores, notes = [], [GREY_NOTE]
     with fixed_threads(threads):
         for named in upscalers:
             for number, folder in enumerate(folders):
@@ -106,14 +115,23 @@ def measure_quality(
                 if named.upscale is None:
                     pictures = evaluate_bicubic_luma(folder, named.scale, report)
                 else:
-                    inputs = InputFolder(lr[number], folder, named.scale) if lr else None
+                    inputs: InputFolder | DegradedInputs | None = None
+                    if lr:
+                        inputs = InputFolder(lr[number], folder, named.scale)
+                    elif degrade:
+                        inputs = DegradedInputs(folder, named.scale, degrade)
                     pictures = evaluate(named.upscale, folder, named.scale, report, inputs)
                 path = LUMA_PATH if named.upscale is None else RGB_PATH
+                digest = inputs.sha256 if isinstance(inputs, DegradedInputs) else None
                 mean = mean_quality(pictures)
-                scores.append(SetScore(named.label, named.scale, folder.name, path, mean, pictures))
+                scores.append(SetScore(named.label, named.scale, folder.name, path, mean, pictures, digest))
+                if digest:
+                    notes.append(
+                        f"inputs of {folder.name} at x{named.scale}: {degrade}; SHA-256 of their pixels {digest[:16]}"
+                    )
         used = torch.get_num_threads()
     conditions = measurement_conditions(threads=used, precision="fp32", size="whole pictures", device=device)
-    return QualityReport(scores, [GREY_NOTE], conditions)
+    return QualityReport(scores, list(dict.fromkeys(notes)), conditions)
 
 
 def onnx_upscaler(path: Path, in_channels: int, threads: int | None = None) -> Upscaler:

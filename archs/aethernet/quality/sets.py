@@ -1,10 +1,13 @@
 """Folders of test pictures, read when they are looked at."""
 
+import hashlib
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from aethernet.data.photo import PhotoDegradation
 from aethernet.data.pictures import find_pictures, read_rgb
 from aethernet.errors import DataError, UsageError
 
@@ -75,6 +78,32 @@ class PictureFolders:
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         for folder, name in self.entries:
             yield f"{folder.name}/{name}", folder[name]
+
+
+class DegradedInputs(Mapping[str, np.ndarray]):
+    """Inputs for a `PictureFolder`, made as photographs come: reduced, and degraded with a seed from each picture's name."""
+
+    def __init__(self, references: PictureFolder, scale: int, degradation: PhotoDegradation) -> None:
+        self.references, self.scale, self.degradation = references, scale, degradation
+        self._hash = hashlib.sha256()
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        picture = self.references[name]
+        rgb = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+        made = self.degradation(rgb, self.scale, np.random.default_rng(zlib.crc32(name.encode())))
+        self._hash.update(made.tobytes())
+        return made
+
+    @property
+    def sha256(self) -> str:
+        """Of the pixels of all inputs that were taken, one after the other."""
+        return self._hash.hexdigest()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.references)
+
+    def __len__(self) -> int:
+        return len(self.references)
 
 
 class InputFolder(Mapping[str, np.ndarray]):

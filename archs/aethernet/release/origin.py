@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import safetensors
 
@@ -14,6 +15,7 @@ from aethernet.release.experiment import read_training
 logger = logging.getLogger(__name__)
 
 UNKNOWN = "Not stated. Ask whoever trained these weights before you pass them on."
+Inputs = Literal["clean", "photo"]
 NUMBERS = ("iterations", "seed", "commit")
 """Facts that a header also has by themselves, for whoever looks at it."""
 
@@ -25,6 +27,7 @@ class Origin:
     Attributes:
         license_id: of the weights, as model hubs name it.
         datasets: the training data by the hubs' names, and `data_note` in words.
+        inputs: what they were trained for: `clean`, pictures that were only reduced, or `photo`, photographs.
         training: how they were trained, facts by their titles; empty if that is unknown.
         numbers: those of NUMBERS that are known.
     """
@@ -32,6 +35,7 @@ class Origin:
     license_id: str = "other"
     datasets: Sequence[str] = ()
     data_note: str = UNKNOWN
+    inputs: Inputs = "clean"
     training: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,6 +51,7 @@ class Origin:
             "license": self.license_id,
             "datasets": ", ".join(self.datasets),
             "data": self.data_note if self.is_stated else "",
+            "inputs": self.inputs if self.inputs != "clean" else "",
             "training": json.dumps(dict(self.training), ensure_ascii=False) if self.training else "",
             **self.numbers,
         }
@@ -89,6 +94,7 @@ def read_origin(
         license_id=license_id or header.get("license", Origin.license_id),
         datasets=tuple(datasets) or tuple(named),
         data_note=data_note or header.get("data", UNKNOWN),
+        inputs="photo" if header.get("inputs") == "photo" else "clean",
         training=training,
         numbers=numbers,
     )

@@ -10,11 +10,12 @@ from pathlib import Path
 from aethernet.bench.complexity import WHOLE_PICTURE, network_complexity
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import Checkpoint, load_network, read_checkpoint
+from aethernet.data.photo import PHOTO_CASES, PhotoDegradation
 from aethernet.errors import DataError, OutputError, StageError, UsageError
 from aethernet.files import atomic_path, check_writable
 from aethernet.network.config import AetherConfig
 from aethernet.progress import Titled
-from aethernet.quality.scores import BICUBIC, QualityReport, measure_quality
+from aethernet.quality.scores import BICUBIC, BICUBIC_RGB, QualityReport, measure_quality
 from aethernet.release.card import Card
 from aethernet.release.flow import make_files
 from aethernet.release.networks import Networks, is_fine_tuned, prove_fusion
@@ -83,6 +84,9 @@ def publish(
         made = make_files(Path(scratch), name, networks, products, None, header=origin.header(name), titled=progress)
         models = [BICUBIC, *([settings.against] if settings.against else []), str(Path(scratch, paths[0].name))]
         quality = measure_quality(models, sets, progress=progress)
+        degraded = ""
+        if origin.inputs == "photo":
+            degraded = _degraded_figures(name, models[1:], source.config, sets, progress)
         for path in paths:
             with atomic_path(path) as temporary:
                 shutil.copyfile(Path(scratch, path.name), temporary)
@@ -95,7 +99,7 @@ def publish(
         scores={each.set_name: Mean(each.mean.psnr, each.mean.ssim) for each in quality.scores if each.model == own},
         before={
             "Load it": _usage(name, source.config, made.records),
-            "Figures": _figures(name, source.config, quality, made.records[0].file),
+            "Figures": _figures(name, source.config, quality, made.records[0].file) + degraded,
             "Size": _size(networks),
         },
         after={"Files": _files(made.records)},
@@ -181,6 +185,36 @@ def _figures(name: str, config: AetherConfig, quality: QualityReport, file: str)
         "MATLAB-like bicubic reduction.\n\n"
         + markdown_table(["set", bicubic, *floats, name, "over float" if floats else "gain"], rows)
         + f"\n\n{conditions.sentence()}"
+    )
+
+
+def _degraded_figures(
+    name: str, models: Sequence[str], config: AetherConfig, sets: Sequence[str | Path], progress: Titled
+) -> str:
+    """The same pictures as photographs come, beside bicubic and the packaged network for clean inputs."""
+    clean = [config.name] if config.name in pretrained.available() else []
+    compared = [BICUBIC_RGB, *clean, *models]
+    rows = []
+    for case in PHOTO_CASES:
+        quality = measure_quality(compared, sets, degrade=PhotoDegradation.read(case), progress=progress)
+        scores = {(score.model, score.set_name): score for score in quality.scores}
+        labels = list(dict.fromkeys(score.model for score in quality.scores))
+        for set_name in dict.fromkeys(score.set_name for score in quality.scores):
+            found = [scores[label, set_name] for label in labels]
+            cells = [f"{each.mean.psnr:.2f} / {each.mean.ssim:.4f}" for each in found]
+            rows.append([set_name, f"`{case}`", *cells, f"`{str(found[-1].inputs)[:16]}`"])
+    header = [
+        "set",
+        "inputs",
+        BICUBIC_RGB,
+        *clean,
+        *(Path(model).stem for model in models[:-1]),
+        name,
+        "SHA-256 of inputs",
+    ]
+    return (
+        "\n\nPhotographs: inputs that were also blurred, got noise and were compressed, by `aethernet bench quality ... "
+        "--degrade INPUTS`, with a seed from each picture's name.\n\n" + markdown_table(header, rows)
     )
 
 

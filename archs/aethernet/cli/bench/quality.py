@@ -4,6 +4,7 @@ import argparse
 
 from aethernet.cli.bench.shared import publish
 from aethernet.cli.progress import ProgressBars
+from aethernet.errors import UsageError
 from aethernet.flags import positive, with_options
 
 HELP = "Y-PSNR and SSIM on folders of pictures"
@@ -21,10 +22,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--sets", nargs="+", required=True, metavar="DIR", help="folders of high-resolution pictures, such as Set5"
     )
     parser.add_argument("--lr", nargs="+", default=(), metavar="DIR", help="ready-made inputs, one folder for each set")
+    parser.add_argument(
+        "--degrade",
+        type=degradation,
+        metavar="WHAT",
+        help="what made inputs suffer beside their reduction, as photographs do: blur=0.5,noise=3,jpeg=75, or some of these",
+    )
     parser.add_argument("--scale", type=int, help="needed for bicubic alone; networks have their own")
     parser.add_argument("--device", default="cpu", help="PyTorch device for networks (default: %(default)s)")
     parser.add_argument("--threads", type=positive, help="threads (default: all)")
     parser.add_argument("--summary", action="store_true", help="print the means only, without every picture")
+
+
+def degradation(text: str) -> object:
+    from aethernet.data.photo import PhotoDegradation
+
+    try:
+        return PhotoDegradation.read(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(args: argparse.Namespace) -> int:
