@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers.training import (
@@ -107,6 +108,23 @@ def test_a_resumed_training_equals_a_straight_one(straight, kind, workers):
     before, after = (load(whole / f"models/net_g_{iteration}.pth") for iteration in (26, 52))
     assert set(after) == {"params", "params_ema"}
     assert not torch.equal(before["params"]["shallow.weight"], after["params"]["shallow.weight"])
+
+
+def test_every_generator_goes_on_where_it_was(tmp_path):
+    """Python's, NumPy's and torch's, through a file that holds no code; a normal number is left over in NumPy's."""
+    from aethernet.integrations.basicsr import compat
+
+    compat.apply()
+    from aethernet.integrations.basicsr.pipeline.run_state import capture, restore
+
+    def draw() -> tuple:
+        return random.gauss(0, 1), np.random.standard_normal(), torch.rand(()).item(), torch.randn(3).tolist()
+
+    draw()
+    torch.save(capture(), tmp_path / "states")
+    following = [draw() for _ in range(3)]
+    restore(load(tmp_path / "states"))
+    assert [draw() for _ in range(3)] == following
 
 
 def copied(straight: Path, name: str) -> Path:
