@@ -14,6 +14,7 @@ from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
 from aethernet.checkpoint import pretrained
 from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.embedded import embedded_pictures
+from aethernet.data.luma import luma
 from aethernet.data.pictures import write_png
 from aethernet.errors import CheckpointError, DataError, UsageError
 from aethernet.integrations.basicsr import compat
@@ -24,7 +25,7 @@ from aethernet.quality.evaluation import (
     mean_quality,
     network_upscaler,
 )
-from aethernet.quality.metrics import luma, y_psnr_ssim
+from aethernet.quality.metrics import y_psnr_ssim
 from aethernet.quality.scores import measure_quality
 from aethernet.quality.sets import InputFolder, PictureFolder
 

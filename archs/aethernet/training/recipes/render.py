@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Callable
 from importlib import resources
@@ -10,15 +11,20 @@ from string import Template
 
 import yaml
 
-from aethernet.checks import is_one_of
+from aethernet.checks import is_one_of, one_of
 from aethernet.errors import OptionError
 from aethernet.files import atomic_path
-from aethernet.network.config import network_name
+from aethernet.network.config import COLOR_ORDERS, network_name
 from aethernet.network.variants import VARIANTS
 from aethernet.training.recipes.table import FIXED, OTHER_TRAINERS, RECIPES, SCALES, STAGES, VARIANT_NAMES, Recipe
 
 CHECK_FREQ = 5000
 """Iterations between two validations, and between two checkpoints; short trainings have five of each."""
+
+PRINT_FREQ = 100
+"""Iterations between two lines of the log, for BasicSR; short trainings have five of them, too."""
+
+GREY = "color: y  # the network is grey: the Y channel of each picture"
 
 INCLUDE = re.compile(r"^\$\{(_\w+)\}$", re.MULTILINE)
 """A line such as `${_data}` in a template stands for the text of `_data.yml`, which several stages share."""
@@ -35,13 +41,25 @@ def file_name(variant: str, scale: int, stage: str) -> str:
     return f"options/{stage}/{network_name(variant, scale)}.yml"
 
 
-def render(variant: str, scale: int, stage: str, *, path: str | None = None, **overrides) -> str:
+def render(
+    variant: str,
+    scale: int,
+    stage: str,
+    *,
+    path: str | None = None,
+    in_channels: int = 3,
+    weights: str | None = None,
+    **overrides,
+) -> str:
     """The text of an option file.
 
     Args:
         variant, scale: one of `VARIANT_NAMES` and `SCALES`.
         stage: one of `STAGES` or, for another trainer than BasicSR, of `OTHER_TRAINERS`.
         path: the file's name in its comments, if it is not `file_name(...)`.
+        in_channels: of the network, 3 (RGB) or 1 (grey), and the data sets with it. For BasicSR only.
+        weights: a file or the name of packaged weights to start from, or to test. By default those that the stage before
+            leaves; nothing for `train`. For BasicSR only.
         overrides: fields of `Recipe`. What follows from them (schedule, warm-up, norm freezing) follows suit.
 
     Raises:
@@ -54,7 +72,13 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     ):
         if not is_one_of(name, allowed):
             raise OptionError(f"there is no recipe for {kind} {name!r}: use one of {', '.join(map(str, allowed))}")
+    one_of("in_channels", in_channels, tuple(COLOR_ORDERS), OptionError)
+    if stage in OTHER_TRAINERS and (in_channels != 3 or weights is not None):
+        raise OptionError(f"in_channels and weights can be set in files for BasicSR only, not in one of {stage}")
+    if weights is not None and not (isinstance(weights, str) and weights):
+        raise OptionError(f"weights must be a file or the name of packaged weights, not {weights!r}")
     recipe = recipe_for(variant, stage, overrides)
+    fidelity_name = f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_{network_name(variant, scale)}"
     values = {
         "path": path or file_name(variant, scale, stage),
         "name": f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}",
@@ -62,7 +86,14 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         "variant": variant,
         "scale": scale,
         "stage": stage,
-        "fidelity_name": f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_{network_name(variant, scale)}",
+        "fidelity_name": fidelity_name,
+        "weights": to_yaml(weights)
+        if weights
+        else ("~" if stage == "train" else f"experiments/{fidelity_name}/models/net_g_latest.pth"),
+        "in_channels": in_channels,
+        "channels": "\n  in_channels: 1  # grey" if in_channels == 1 else "",
+        "color": f"\n    {GREY}" if in_channels == 1 else "",
+        "color_aside": f"\n  #   {GREY}" if in_channels == 1 else "",
         **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
     }
     for name, part in parts_of(variant, stage, recipe).items():
@@ -120,9 +151,12 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
         recipe = recipe.without_muon()
     fixed = FIXED.get(stage, ())
     known = [] if recipe is None else [field.name for field in dataclasses.fields(recipe) if field.name not in fixed]
+    others = () if stage in OTHER_TRAINERS else ("in_channels", "weights")
     for name in overrides:
         if name not in known:
-            raise OptionError(f"a {stage} recipe has no field {name!r}: known are {', '.join(known) or 'none'}")
+            raise OptionError(
+                f"a {stage} recipe has no field {name!r}: known are {', '.join([*others, *known]) or 'none'}"
+            )
     if recipe is None:
         return None
     changed = dataclasses.replace(recipe, **overrides)
@@ -147,6 +181,7 @@ def recipe_values(recipe: Recipe | None, scale: int, text: Callable[[object], st
         "warmup_iter": recipe.warmup_iter,
         "half_iter": recipe.total_iter // 2,
         "check_freq": max(1, min(CHECK_FREQ, recipe.total_iter // 5)),
+        "print_freq": max(1, min(PRINT_FREQ, recipe.total_iter // 5)),
         "memory_gb": max(1, round(recipe.batch * recipe.memory_mb / 1000)),
     }
 
@@ -160,6 +195,8 @@ def to_yaml(value: object) -> str:
     if isinstance(value, float) and 0 < abs(value) < 0.01:
         digits, exponent = f"{value:e}".split("e")
         return f"!!float {float(digits):g}e{int(exponent)}"
+    if isinstance(value, str):
+        return yaml.safe_dump([value], allow_unicode=True, width=math.inf)[2:].rstrip()
     return str(value)
 
 
