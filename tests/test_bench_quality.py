@@ -266,7 +266,7 @@ def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
     assert re.search(r"^\| colour +\| +\d+\.\d\d / 0\.\d{4} \|", out, re.M)
     assert re.search(r"^\| net\.pth +\| +x2 \|", out, re.M)
     assert "grey pictures: " in out and "torch" in out
-    assert "set" in err, "progress goes to the standard error stream"
+    assert err == "", "a pipe gets no bars"
     content = json.loads(out_file.read_text())
     assert content["kind"] == "quality"
     assert set(content) == {"kind", "scores", "notes", "conditions"}

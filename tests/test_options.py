@@ -392,6 +392,14 @@ def test_command_takes_weights_to_start_from(stage, weights):
     assert options("tiny", 4, stage, weights=weights)["path"]["pretrain_network_g"] == weights
 
 
+def test_command_takes_a_name_and_a_folder_of_pictures():
+    opt = options("tiny", 4, "train", name="mine", data="my: pictures")
+    train, val = opt["datasets"]["train"], opt["datasets"]["val"]
+    assert opt["name"] == "mine" and train["name"] == "my: pictures"
+    assert train["dataroot_gt"] == "my: pictures/HR_sub" and train["dataroot_lq"] == "my: pictures/LR_bicubic_sub/X4"
+    assert val == options("tiny", 4, "train")["datasets"]["val"]
+
+
 def test_short_trainings_have_lines_in_their_log():
     assert options("tiny", 4, "train", total_iter=50)["logger"]["print_freq"] == 10
     assert options("tiny", 4, "train", total_iter=1)["logger"]["print_freq"] == 1
@@ -423,7 +431,7 @@ def test_command_renders_all(tmp_path, capsys):
         (("small", "4", "train", "--set", "batch"), r"--set batch: write FIELD=VALUE"),
         (
             ("small", "4", "train", "--set", "iterations=9"),
-            r"no field 'iterations': known are in_channels, weights, batch, total_iter",
+            r"no field 'iterations': known are name, data, weights, in_channels, batch, total_iter",
         ),
         (("small", "4", "train", "--set", "batch=many"), r"batch must be a whole number of at least 1, not 'many'"),
         (("small", "4", "train", "--set", "lr=0"), r"lr must be a positive number, not 0"),
@@ -435,19 +443,24 @@ def test_command_renders_all(tmp_path, capsys):
         ),
         (
             ("small", "4", "test", "--set", "batch=10"),
-            r"test recipe has no field 'batch': known are in_channels, weights",
+            r"test recipe has no field 'batch': known are name, weights, in_channels",
         ),
         (
             ("tiny", "4", "gan", "--set", "optimizer=Muon"),
-            r"gan recipe has no field 'optimizer': known are in_channels, weights, batch",
+            r"gan recipe has no field 'optimizer': known are name, data, weights, in_channels, batch",
         ),
         (("small", "4", "train", "--set", "ema_decay=1"), r"ema_decay must be in \[0, 1\), .* not 1"),
         (("small", "4", "train", "--set", "grad_clip=0"), r"grad_clip must be a positive norm .*or ~ for none, not 0"),
         (("small", "4", "train", "--set", "grad_clip=off"), r"grad_clip must be a positive norm .*, not False"),
         (("small", "4", "train", "--set", "weight_decay=-1"), r"weight_decay must be a number of at least 0, not -1"),
         (("small", "4", "train", "--set", "in_channels=2"), r"in_channels must be one of 1, 3, not 2"),
+        (("small", "4", "train", "--set", "data=None"), r"data must be a folder, not None"),
+        (("small", "4", "test", "--set", "data=x"), r"test recipe has no field 'data': known are name, weights"),
         (("small", "4", "train", "--set", "weights=5"), r"weights must be a file or the name of packaged.*not 5"),
-        (("small", "4", "neosr", "--set", "in_channels=1"), r"in files for BasicSR only, not in one of neosr"),
+        (
+            ("small", "4", "neosr", "--set", "in_channels=1"),
+            r"a neosr recipe has no field 'in_channels': known are batch",
+        ),
         (("small", "4", "train", "--set", "amp=fp16"), r"amp must be bf16, or ~ for float32, not 'fp16'"),
     ],
 )

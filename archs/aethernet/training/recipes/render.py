@@ -6,17 +6,26 @@ import math
 import re
 from collections.abc import Callable
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePath
 from string import Template
 
 import yaml
 
-from aethernet.checks import is_one_of, one_of
+from aethernet.checks import is_one_of
 from aethernet.errors import OptionError
 from aethernet.files import atomic_path
-from aethernet.network.config import COLOR_ORDERS, network_name
+from aethernet.network.config import network_name
 from aethernet.network.variants import VARIANTS
-from aethernet.training.recipes.table import FIXED, OTHER_TRAINERS, RECIPES, SCALES, STAGES, VARIANT_NAMES, Recipe
+from aethernet.training.recipes.table import (
+    FIXED,
+    OTHER_TRAINERS,
+    RECIPES,
+    SCALES,
+    STAGES,
+    VARIANT_NAMES,
+    Choices,
+    Recipe,
+)
 
 CHECK_FREQ = 5000
 """Iterations between two validations, and between two checkpoints; short trainings have five of each."""
@@ -41,26 +50,15 @@ def file_name(variant: str, scale: int, stage: str) -> str:
     return f"options/{stage}/{network_name(variant, scale)}.yml"
 
 
-def render(
-    variant: str,
-    scale: int,
-    stage: str,
-    *,
-    path: str | None = None,
-    in_channels: int = 3,
-    weights: str | None = None,
-    **overrides,
-) -> str:
+def render(variant: str, scale: int, stage: str, *, path: str | None = None, **overrides) -> str:
     """The text of an option file.
 
     Args:
         variant, scale: one of `VARIANT_NAMES` and `SCALES`.
         stage: one of `STAGES` or, for another trainer than BasicSR, of `OTHER_TRAINERS`.
         path: the file's name in its comments, if it is not `file_name(...)`.
-        in_channels: of the network, 3 (RGB) or 1 (grey), and the data sets with it. For BasicSR only.
-        weights: a file or the name of packaged weights to start from, or to test. By default those that the stage before
-            leaves; nothing for `train`. For BasicSR only.
-        overrides: fields of `Recipe`. What follows from them (schedule, warm-up, norm freezing) follows suit.
+        overrides: fields of `Choices` and of `Recipe`. What follows from them (schedule, warm-up, norm freezing; the colour
+            of the data sets) follows suit.
 
     Raises:
         OptionError: an unknown name, a value out of its range, or an optimiser without its learning rate.
@@ -72,29 +70,20 @@ def render(
     ):
         if not is_one_of(name, allowed):
             raise OptionError(f"there is no recipe for {kind} {name!r}: use one of {', '.join(map(str, allowed))}")
-    one_of("in_channels", in_channels, tuple(COLOR_ORDERS), OptionError)
-    if stage in OTHER_TRAINERS and (in_channels != 3 or weights is not None):
-        raise OptionError(f"in_channels and weights can be set in files for BasicSR only, not in one of {stage}")
-    if weights is not None and not (isinstance(weights, str) and weights):
-        raise OptionError(f"weights must be a file or the name of packaged weights, not {weights!r}")
+    chosen = [name for name in choices_of(stage) if name in overrides]
+    choices = Choices(**{name: overrides.pop(name) for name in chosen})
     recipe = recipe_for(variant, stage, overrides)
+    own_name = f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}"
     fidelity_name = f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_{network_name(variant, scale)}"
     values = {
         "path": path or file_name(variant, scale, stage),
-        "name": f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}",
         "command": "test" if stage == "test" else "train",
         "variant": variant,
         "scale": scale,
         "stage": stage,
         "fidelity_name": fidelity_name,
-        "weights": to_yaml(weights)
-        if weights
-        else ("~" if stage == "train" else f"experiments/{fidelity_name}/models/net_g_latest.pth"),
-        "in_channels": in_channels,
-        "channels": "\n  in_channels: 1  # grey" if in_channels == 1 else "",
-        "color": f"\n    {GREY}" if in_channels == 1 else "",
-        "color_aside": f"\n  #   {GREY}" if in_channels == 1 else "",
         **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
+        **choices_values(choices, scale, stage, own_name, fidelity_name),
     }
     for name, part in parts_of(variant, stage, recipe).items():
         values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
@@ -151,11 +140,10 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
         recipe = recipe.without_muon()
     fixed = FIXED.get(stage, ())
     known = [] if recipe is None else [field.name for field in dataclasses.fields(recipe) if field.name not in fixed]
-    others = () if stage in OTHER_TRAINERS else ("in_channels", "weights")
     for name in overrides:
         if name not in known:
             raise OptionError(
-                f"a {stage} recipe has no field {name!r}: known are {', '.join([*others, *known]) or 'none'}"
+                f"a {stage} recipe has no field {name!r}: known are {', '.join([*choices_of(stage), *known]) or 'none'}"
             )
     if recipe is None:
         return None
@@ -165,6 +153,31 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
             f"optimizer {changed.optimizer} needs its own lr beside it: {recipe.lr:g} is {recipe.optimizer}'s rate"
         )
     return changed
+
+
+def choices_of(stage: str) -> list[str]:
+    """The fields of `Choices` that a stage's files have."""
+    if stage in OTHER_TRAINERS:
+        return []
+    return [field.name for field in dataclasses.fields(Choices) if stage != "test" or field.name != "data"]
+
+
+def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fidelity_name: str) -> dict[str, object]:
+    """The choices as the templates have them."""
+    start = None if stage == "train" else f"experiments/{fidelity_name}/models/net_g_latest.pth"
+    grey = choices.in_channels == 1
+    return {
+        "name": to_yaml(choices.name or own_name),
+        "weights": to_yaml(choices.weights or start),
+        "data": choices.data,
+        "data_gt": to_yaml(f"{choices.data}/HR_sub"),
+        "data_lq": to_yaml(f"{choices.data}/LR_bicubic_sub/X{scale}"),
+        "data_name": to_yaml(PurePath(choices.data).name),
+        "in_channels": choices.in_channels,
+        "channels": "\n  in_channels: 1  # grey" if grey else "",
+        "color": f"\n    {GREY}" if grey else "",
+        "color_aside": f"\n  #   {GREY}" if grey else "",
+    }
 
 
 def recipe_values(recipe: Recipe | None, scale: int, text: Callable[[object], str]) -> dict[str, object]:
