@@ -1,0 +1,206 @@
+"""Trains weights for the box: of clean or of photographed pictures, from nothing or from other weights, on a CPU or a GPU.
+
+    python docs/weights/train.py aether_tiny_x4 --photo --data T91 BSDS500 DIV2K_TEST --val Set5 B100 \
+      --iterations 12000 -o OUT
+    python docs/weights/train.py aether_tiny_x3 --start aether_tiny_x4 --data T91 BSDS500 --val Set5 --seconds 300 \
+      --device cuda -o OUT
+
+The rate falls in one cosine over the iterations or over the seconds. Every few hundred iterations the averaged weights are
+measured on the validation sets, reduced, clean and once more with noise of sigma 3 and JPEG 60; OUT/curve.json has the
+figures and OUT/net.pth the averaged weights of the newest measurement. With --iterations the same command goes on where it was
+stopped: everything that the next step depends on lies in OUT/state.pt.
+"""
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from patches import CleanPatches, PhotoPatches, read_all
+from torch import nn
+
+from aethernet import load_network, pretrained
+from aethernet.checkpoint.checkpoint import read_weights
+from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
+from aethernet.data.photo import PhotoDegradation
+from aethernet.data.pictures import find_pictures, read_rgb
+from aethernet.files import atomic_path
+from aethernet.integrations.peers import build_trainable
+from aethernet.network.config import NAME_PATTERN
+from aethernet.network.graph import AetherGraph
+from aethernet.network.network import AetherNet
+from aethernet.network.norms import DeploymentNorm
+from aethernet.network.variants import variant_config
+from aethernet.quality.evaluation import network_upscaler
+from aethernet.quality.metrics import y_psnr
+from aethernet.training.muon import Muon
+
+CASE = PhotoDegradation(noise=3.0, quality=60)
+WARMUP = 50
+EVERY_FIFTH_FROM = 50
+"""A validation set of so many pictures or more is taken by every fifth."""
+
+
+def build(name: str, start: str | None, new: bool) -> AetherGraph:
+    """The network in its training form: packaged weights, a file, a variant, or one by a text as `bench` takes it."""
+    match = NAME_PATTERN.fullmatch(name)
+    if ":" in name:
+        network = build_trainable(name)
+    elif Path(name).is_file() or (name in pretrained.available() and not new):
+        network = load_network(name)
+    elif match:
+        network = AetherNet(variant_config(match[1], int(match[2]), norm_freeze_iter=None))
+    else:
+        raise SystemExit(f"{name!r} is no file, no packaged weights and no aether_VARIANT_xSCALE")
+    if start:
+        own = network.state_dict()
+        given = read_weights(Path(start))[1] if ":" in name else load_network(start).state_dict()
+        fitting = {key: value for key, value in given.items() if key in own and value.shape == own[key].shape}
+        fitting.pop("config", None)
+        network.load_state_dict({**own, **fitting})
+        print(f"{len(fitting)} of {len(own)} tensors start as in {start}", flush=True)
+    return network.train()
+
+
+def validation(folders: list[Path]) -> list[np.ndarray]:
+    pictures = []
+    for folder in folders:
+        paths = find_pictures(folder)
+        pictures += [read_rgb(path)[0] for path in (paths[::5] if len(paths) >= EVERY_FIFTH_FROM else paths)]
+    return pictures
+
+
+def measure(upscale, pictures: list[np.ndarray], scale: int, names: list[str]) -> dict[str, float]:
+    """Mean Y-PSNR of clean and of degraded pictures."""
+    figures: dict[str, list[float]] = {name: [] for name in names}
+    for number, picture in enumerate(pictures):
+        high = modcrop(picture, scale)
+        for name in names:
+            clean = name == "clean"
+            low = bicubic_downsample(high, scale) if clean else CASE(high, scale, np.random.default_rng(number))
+            figures[name].append(y_psnr(upscale(low), high, scale))
+    return {name: float(np.mean(values)) for name, values in figures.items()}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "network", help="packaged weights or a file to go on from, aether_VARIANT_xSCALE, or module:function(...)"
+    )
+    parser.add_argument("--start", help="weights from which all tensors of the same shape are taken")
+    parser.add_argument("--new", action="store_true", help="random weights, even if the package has some of that name")
+    parser.add_argument("--photo", action="store_true", help="teach what photographs have suffered (preset photo)")
+    parser.add_argument("--data", nargs="+", type=Path, required=True)
+    parser.add_argument("--val", nargs="+", type=Path, required=True)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--iterations", type=int, default=10000)
+    length.add_argument("--seconds", type=float, help="instead of iterations; then nothing resumes")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--side", type=int, default=32, help="of a patch, in low-resolution pixels")
+    parser.add_argument("--lr", type=float, default=0.01, help="of Muon; a tenth of it for what AdamW moves")
+    parser.add_argument("--ema", type=float, default=0.999)
+    parser.add_argument("--freeze", type=float, default=0.0, help="share after which a norm's statistics stay")
+    parser.add_argument("--reductions", nargs="*", type=float, default=[], help="of the pictures, which then count too")
+    parser.add_argument("--permute", action="store_true", help="the colours of patches in a random order")
+    parser.add_argument("--blend", type=float, default=0.0, help="share of batches that blend two patches each")
+    parser.add_argument("--teacher", help="weights whose outputs are learnt beside the originals")
+    parser.add_argument("--teacher-share", type=float, default=0.5, help="of the loss")
+    parser.add_argument("--every", type=int, default=1000, help="iterations between measurements")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = True
+    args.out.mkdir(parents=True, exist_ok=True)
+    network, average = (build(args.network, args.start, args.new).to(args.device) for _ in range(2))
+    average.load_state_dict(network.state_dict())
+    scale = network.config.scale
+    teacher = load_network(args.teacher).fuse_model().to(args.device).eval() if args.teacher else None
+    parameters = [each for each in network.parameters() if each.requires_grad]
+    optimizer = Muon(parameters, lr=args.lr, adamw_lr=args.lr / 10)
+    rates = [group["lr"] for group in optimizer.param_groups], [group["adamw_lr"] for group in optimizer.param_groups]
+    names = ["clean", "case"] if args.photo else ["clean"]
+    tests = validation(args.val)
+    pictures = read_all(args.data, (args.side + 8) * scale, args.reductions)
+
+    state_file, curve, first = args.out / "state.pt", [], 0
+    if state_file.exists() and not args.seconds:
+        state = torch.load(state_file, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        first, curve = state["iteration"], state["curve"]
+    else:
+        bicubic = measure(lambda low: bicubic_upscale(low, scale), tests, scale, names)
+        curve.append({"iteration": 0, **measure(network_upscaler(average, args.device), tests, scale, names)})
+        print(f"{len(pictures)} pictures, {len(tests)} tests; bicubic {bicubic}; before: {curve[0]}", flush=True)
+    shape = (pictures, scale, args.batch, args.side, args.device)
+    if args.photo:
+        batches = iter(PhotoPatches(*shape, first=first, seed=args.seed))
+    else:
+        batches = iter(CleanPatches(*shape, permute=args.permute, blend=args.blend, seed=args.seed))
+    norms = [module for module in network.modules() if isinstance(module, DeploymentNorm)]
+
+    def save() -> None:
+        state = {
+            "network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
+            "iteration": iteration, "curve": curve,
+        }  # fmt: skip
+        for path, content in ((state_file, state), (args.out / "net.pth", {"params": average.state_dict()})):
+            with atomic_path(path) as temporary:
+                torch.save(content, temporary)
+        (args.out / "curve.json").write_text(json.dumps(curve, indent=1), encoding="utf-8")
+
+    iteration, began = first, time.monotonic()
+    while True:
+        passed = time.monotonic() - began
+        done = passed / args.seconds if args.seconds else iteration / args.iterations
+        if done >= 1:
+            break
+        for norm in norms:
+            norm.frozen = done >= args.freeze
+        share = (1 + math.cos(math.pi * done)) / 2 * min(1, (iteration + 1) / WARMUP)
+        for group, lr, adamw_lr in zip(optimizer.param_groups, *rates, strict=True):
+            group["lr"], group["adamw_lr"] = lr * share, adamw_lr * share
+        low, high = next(batches)
+        optimizer.zero_grad()
+        output = network(low)
+        loss = nn.functional.l1_loss(output, high)
+        if teacher:
+            with torch.no_grad():
+                taught = teacher(low)
+            loss = torch.lerp(loss, nn.functional.l1_loss(output, taught), args.teacher_share)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        iteration += 1
+        with torch.no_grad():
+            decay = min(args.ema, iteration / (iteration + 9))
+            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+        if iteration % args.every == 0:
+            note(curve, iteration, time.monotonic() - began, average, tests, scale, names, args.device)
+            save()
+    if curve[-1]["iteration"] != iteration:
+        note(curve, iteration, time.monotonic() - began, average, tests, scale, names, args.device)
+    save()
+
+
+def note(curve, iteration, seconds, average, tests, scale, names, device) -> None:
+    figures = measure(network_upscaler(average, device), tests, scale, names)
+    curve.append({"iteration": iteration, "seconds": round(seconds, 1), **figures})
+    print(curve[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()
