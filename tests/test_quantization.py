@@ -164,7 +164,8 @@ def test_values_of_zero_lie_in_the_lowest_part():
 
 
 def test_nothing_of_an_integer_network_is_trained():
-    network = calibrated(GATED).convert_to_quantized()
+    network = calibrated(GATED, {"last": "float"}).convert_to_quantized()
+    assert list(network.parameters()), "the last convolution is not in integers"
     assert not [name for name, parameter in network.named_parameters() if parameter.requires_grad]
 
 

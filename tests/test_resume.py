@@ -137,6 +137,20 @@ def test_every_generator_goes_on_where_it_was(tmp_path, monkeypatch):
     assert [draw() for _ in range(3)] == following
 
 
+def test_an_epoch_leaves_out_what_was_taken_before_and_nothing_else():
+    from aethernet.integrations.basicsr import compat
+
+    compat.apply()
+    from aethernet.integrations.basicsr.pipeline.run_state import PlacedSampler, RunState
+
+    state = RunState()
+    state.start_epoch, state.skip = 3, 4
+    sampler = PlacedSampler(state, range(5), 1, 0, 2)
+    for epoch, first in ((0, 0), (3, 4), (4, 0)):
+        sampler.set_epoch(epoch)
+        assert [(number, place) for _, number, place in sampler] == [(epoch, place) for place in range(first, 10)]
+
+
 def copied(straight: Path, name: str) -> Path:
     """A new experiment that stands where `tiny` stood at the interruption."""
     whole, resumed = experiment(straight), experiment(straight, name)
