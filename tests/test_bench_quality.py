@@ -14,6 +14,7 @@ from aethernet import AetherConfig, AetherNet, load_network, write_checkpoint
 from aethernet.checkpoint import pretrained
 from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.embedded import embedded_pictures
+from aethernet.data.luma import luma
 from aethernet.data.pictures import write_png
 from aethernet.errors import CheckpointError, DataError, UsageError
 from aethernet.integrations.basicsr import compat
@@ -24,7 +25,7 @@ from aethernet.quality.evaluation import (
     mean_quality,
     network_upscaler,
 )
-from aethernet.quality.metrics import luma, y_psnr_ssim
+from aethernet.quality.metrics import y_psnr_ssim
 from aethernet.quality.scores import measure_quality
 from aethernet.quality.sets import InputFolder, PictureFolder
 
@@ -265,7 +266,7 @@ def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
     assert re.search(r"^\| colour +\| +\d+\.\d\d / 0\.\d{4} \|", out, re.M)
     assert re.search(r"^\| net\.pth +\| +x2 \|", out, re.M)
     assert "grey pictures: " in out and "torch" in out
-    assert "set" in err, "progress goes to the standard error stream"
+    assert err == "", "a pipe gets no bars"
     content = json.loads(out_file.read_text())
     assert content["kind"] == "quality"
     assert set(content) == {"kind", "scores", "notes", "conditions"}

@@ -103,7 +103,7 @@ def test_any_float_stage_can_be_calibrated_and_again():
 def test_inputs_are_spread_reduced_and_cut(tmp_path, pictures):
     inputs = CalibrationInputs([pictures], 3, 1, 2)
     assert [path.name for path in inputs.paths] == ["0.png", "4.png"]
-    assert [tuple(x.shape) for x in inputs] == [(1, 1, 8, 10), (1, 1, 9, 10)]
+    assert [tuple(x.shape) for x in inputs] == [(3, 1, 8, 10), (3, 1, 9, 10)]
     large = np.random.default_rng(1).integers(0, 256, (2 * LARGEST_SIDE + 40, 900, 3), dtype=np.uint8)
     (tmp_path / "large").mkdir()
     write_png(tmp_path / "large" / "x.png", large)

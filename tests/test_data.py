@@ -51,6 +51,15 @@ def test_bytes_are_rounded_as_basicsr_users_round(imresize, scale):
     assert (difference > 0).mean() < 1e-3
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+def test_halves_are_rounded_upwards_as_matlab_does(scale):
+    """Half of each picture is one level above the other: every mean lies halfway between two levels, exactly."""
+    for level in range(255):
+        img = np.repeat(np.array([[level, level + 1]], np.uint8), scale // 2, axis=1).repeat(scale, axis=0)
+        assert bicubic_downsample(img.astype(np.float32), scale).item() == level + 0.5
+        assert bicubic_downsample(img, scale).item() == level + 1
+
+
 def test_scale_one_is_the_identity_and_a_copy():
     img = picture(9, 7)
     out = bicubic_downsample(img, 1)

@@ -13,6 +13,7 @@ from aethernet.data.embedded import embedded_pictures, write_embedded
 from aethernet.demo import figures, int8, life, options
 from aethernet.demo.commands import run_command
 from aethernet.errors import ProcessError
+from aethernet.progress import silent
 
 ROWS = [
     figures.Row("bicubic", 30.0, 0.8),
@@ -71,9 +72,7 @@ def test_a_release_that_lacks_files_does_not_end_the_demo(tmp_path, monkeypatch)
         "export_onnx": lambda *_: None,
     }.items():
         monkeypatch.setattr(int8, name, fake)
-    release = int8.quantize_and_release(
-        tmp_path, tmp_path, tmp_path / "x.pth", scale=2, iterations=20, progress=lambda _: lambda *_: None
-    )
+    release = int8.quantize_and_release(tmp_path, tmp_path, tmp_path / "x.pth", scale=2, iterations=20, progress=silent)
     assert release.problems == ["b is not in the bundle: why"]
 
 
@@ -87,7 +86,7 @@ def test_options_come_from_the_recipes(tmp_path):
 
 def test_a_failing_command_shows_its_last_lines(tmp_path):
     with pytest.raises(ProcessError, match=r"(?s)exit code 1.*absent\.pth is not a file"):
-        run_command(tmp_path, "fuse", "fuse", "absent.pth", "-o", "out.pth", progress=lambda _: lambda *_: None)
+        run_command(tmp_path, "fuse", "fuse", "absent.pth", "-o", "out.pth", progress=silent)
     assert (tmp_path / "logs" / "fuse.txt").exists()
 
 

@@ -137,7 +137,8 @@ def real_tree(tmp_path_factory) -> Path:
     """A copy of BasicSR, laid out as its source distribution, with the files installed."""
     root = tmp_path_factory.mktemp("BasicSR")
     package = Path(importlib.util.find_spec("basicsr").origin).parent
-    shutil.copytree(package, root / "basicsr", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(package, root / "basicsr", ignore=shutil.ignore_patterns("__pycache__", "version.py"))
+    (root / "VERSION").write_text("1.4.2\n")  # a fresh clone: its setup, which writes version.py, never ran
     (root / "sitecustomize").mkdir()
     compat = ARCHS / "aethernet/integrations/basicsr/compat.py"
     (root / "sitecustomize/sitecustomize.py").write_text(TORCHVISION.format(compat=str(compat)))

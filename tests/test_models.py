@@ -305,6 +305,16 @@ def test_a_file_without_the_named_entry_gives_what_it_has(entry, tmp_path):
     assert_equal(copy_of(model.net_g_ema), weights)
 
 
+def test_packaged_weights_load_by_name(path):
+    """In every tree: an option file that names them may be used with BasicSR's own train.py as well."""
+    network = {"type": "aether_tiny", "scale": 2}
+    opt = options(path={**path, "pretrain_network_g": "aether_tiny_x2"}, ema_decay=0.9)
+    model = build_model({**opt, "network_g": network})
+    expected = read_checkpoint("aether_tiny_x2").state_dict
+    for net in (model.net_g, model.net_g_ema):
+        assert_equal(copy_of(net), expected)
+
+
 def test_wrong_files_are_told_apart(tmp_path):
     file = tmp_path / "net.pth"
     own, other = (copy_of(build_model(options(network={"scale": scale})).net_g) for scale in (2, 3))

@@ -373,6 +373,38 @@ def test_command_changes_numbers_of_the_recipe(tmp_path):
     assert path.read_text() == render("tiny", 4, "train", path=path.as_posix(), total_iter=1000, lr=2e-3, amp="bf16")
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_command_makes_files_for_grey_networks(stage):
+    """What differs from the file for RGB is the network's channels and the colour of every data set."""
+    plain, grey = (options("tiny", 2, stage, **fields) for fields in ({}, {"in_channels": 1}))
+    assert grey["network_g"].pop("in_channels") == 1
+    assert all(section.pop("color") == "y" for section in grey["datasets"].values())
+    if stage == "gan":
+        assert grey["network_d"].pop("num_in_ch") == 1 and plain["network_d"].pop("num_in_ch") == 3
+    assert grey == plain
+    text = render("tiny", 2, stage, in_channels=1)
+    assert text.count("color: y") == text.count("type: PairedImageDataset")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("weights", ["aether_tiny_x4", "my runs: #1/net_g.pth"])
+def test_command_takes_weights_to_start_from(stage, weights):
+    assert options("tiny", 4, stage, weights=weights)["path"]["pretrain_network_g"] == weights
+
+
+def test_command_takes_a_name_and_a_folder_of_pictures():
+    opt = options("tiny", 4, "train", name="mine", data="my: pictures")
+    train, val = opt["datasets"]["train"], opt["datasets"]["val"]
+    assert opt["name"] == "mine" and train["name"] == "my: pictures"
+    assert train["dataroot_gt"] == "my: pictures/HR_sub" and train["dataroot_lq"] == "my: pictures/LR_bicubic_sub/X4"
+    assert val == options("tiny", 4, "train")["datasets"]["val"]
+
+
+def test_short_trainings_have_lines_in_their_log():
+    assert options("tiny", 4, "train", total_iter=50)["logger"]["print_freq"] == 10
+    assert options("tiny", 4, "train", total_iter=1)["logger"]["print_freq"] == 1
+
+
 @pytest.mark.parametrize("none", ["None", "none", "~"])
 def test_command_takes_none(none, capsys):
     assert (
@@ -397,7 +429,10 @@ def test_command_renders_all(tmp_path, capsys):
         (("small", "four", "train"), r"scale 'four': use one of 2, 3, 4"),
         (("small", "4", "train", "--all", "x"), r"no VARIANT SCALE STAGE, no -o"),
         (("small", "4", "train", "--set", "batch"), r"--set batch: write FIELD=VALUE"),
-        (("small", "4", "train", "--set", "iterations=9"), r"no field 'iterations': known are batch, total_iter"),
+        (
+            ("small", "4", "train", "--set", "iterations=9"),
+            r"no field 'iterations': known are name, data, weights, in_channels, batch, total_iter",
+        ),
         (("small", "4", "train", "--set", "batch=many"), r"batch must be a whole number of at least 1, not 'many'"),
         (("small", "4", "train", "--set", "lr=0"), r"lr must be a positive number, not 0"),
         (("tiny", "4", "train", "--set", "adamw_lr=0"), r"adamw_lr must be a positive number, not 0"),
@@ -406,12 +441,26 @@ def test_command_renders_all(tmp_path, capsys):
             ("small", "4", "train", "--set", "optimizer=Muon"),
             r"Muon needs its own lr beside it: 0\.001 is AdamW's rate",
         ),
-        (("small", "4", "test", "--set", "batch=10"), r"test recipe has no field 'batch': known are none"),
-        (("tiny", "4", "gan", "--set", "optimizer=Muon"), r"gan recipe has no field 'optimizer': known are batch, tot"),
+        (
+            ("small", "4", "test", "--set", "batch=10"),
+            r"test recipe has no field 'batch': known are name, weights, in_channels",
+        ),
+        (
+            ("tiny", "4", "gan", "--set", "optimizer=Muon"),
+            r"gan recipe has no field 'optimizer': known are name, data, weights, in_channels, batch",
+        ),
         (("small", "4", "train", "--set", "ema_decay=1"), r"ema_decay must be in \[0, 1\), .* not 1"),
         (("small", "4", "train", "--set", "grad_clip=0"), r"grad_clip must be a positive norm .*or ~ for none, not 0"),
         (("small", "4", "train", "--set", "grad_clip=off"), r"grad_clip must be a positive norm .*, not False"),
         (("small", "4", "train", "--set", "weight_decay=-1"), r"weight_decay must be a number of at least 0, not -1"),
+        (("small", "4", "train", "--set", "in_channels=2"), r"in_channels must be one of 1, 3, not 2"),
+        (("small", "4", "train", "--set", "data=None"), r"data must be a folder, not None"),
+        (("small", "4", "test", "--set", "data=x"), r"test recipe has no field 'data': known are name, weights"),
+        (("small", "4", "train", "--set", "weights=5"), r"weights must be a file or the name of packaged.*not 5"),
+        (
+            ("small", "4", "neosr", "--set", "in_channels=1"),
+            r"a neosr recipe has no field 'in_channels': known are batch",
+        ),
         (("small", "4", "train", "--set", "amp=fp16"), r"amp must be bf16, or ~ for float32, not 'fp16'"),
     ],
 )

@@ -142,6 +142,17 @@ SOUND = {
         "train:scheduler": {"type": "CosineAnnealingRestartLR", "periods": [2, 4], "restart_weights": [1, 1]}
     },
     "synthetic pictures": {"datasets:train": SYNTHETIC},
+    "grey": {"network_g:in_channels": 1, "datasets:train:color": "y", "datasets:val:color": "y"},
+    "grey synthetic pictures": {
+        "network_g:in_channels": 1,
+        "datasets:train": {**SYNTHETIC, "color": "y"},
+        "datasets:val:color": "y",
+    },
+    "packaged weights": {
+        "model_type": "AetherModel",
+        "network_g": {"type": "aether_tiny", "scale": 2},
+        "path:pretrain_network_g": "aether_tiny_x2",
+    },
     "name with BasicSR's suffix": {
         "network_g": {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 2},
     },
@@ -162,6 +173,18 @@ TRAPS = {
     "no list": ({"datasets:train:meta_info_file": "absent.txt"}, r"train: meta_info_file: absent.txt is not a file"),
     "folder for lmdb": ({"datasets:train:io_backend:type": "lmdb"}, r"train: dataroot_gt: .* lacks data.mdb and meta"),
     "no pretrained file": ({"path:pretrain_network_g": "a.pth"}, r"path: pretrain_network_g: a.pth is not a file"),
+    "unknown weights": (
+        {"path:pretrain_network_g": "aether_tinny_x4"},
+        r"path: pretrain_network_g: there are no packaged weights 'aether_tinny_x4'; did you mean aether_tiny_x4",
+    ),
+    "packaged weights of another network": (
+        {"path:pretrain_network_g": "aether_tiny_x4", "model_type": "AetherModel"},
+        r"path: pretrain_network_g: aether_tiny_x4 holds aether_tiny x4 .* and network_g is aether_custom x2",
+    ),
+    "packaged weights for a stock model": (
+        {"path:pretrain_network_g": "aether_tiny_x2"},
+        r"aether_tiny_x2: SRModel reads .pth only; set model_type: AetherModel",
+    ),
     "no state": ({"path:resume_state": "9.state"}, r"path: resume_state: 9.state .*name a .state of this"),
     "template": ({"datasets:train:filename_tmpl": "x4"}, r"train: filename_tmpl: must hold one \{\} .*not 'x4'"),
     # how long training takes
@@ -213,6 +236,20 @@ TRAPS = {
     "patch above picture": ({"datasets:train:gt_size": 64}, r"gt_size: 64 is more than 00.png has, which is 32x32"),
     "batch of a half": ({"datasets:train:batch_size_per_gpu": 1.5}, r"batch_size_per_gpu: must be a whole number"),
     "ratio of zero": ({"datasets:train:dataset_enlarge_ratio": 0}, r"dataset_enlarge_ratio: must be a positive number"),
+    # colours
+    "grey network": (
+        {"network_g:in_channels": 1},
+        r"train: gives RGB, and network_g takes 1 channel; add color: y to datasets: train, or set .*in_channels: 3$",
+    ),
+    "grey pictures": (
+        {"datasets:val:color": "y"},
+        r"val: gives the Y channel alone, and network_g takes 3 channels; set network_g: in_channels: 1 .*remove color",
+    ),
+    "grey discriminator": (
+        {**GAN, "network_g:in_channels": 1, "datasets:train:color": "y", "datasets:val:color": "y"},
+        r"train: gives the Y channel alone, and network_d takes 3 channels; set network_d: num_in_ch: 1",
+    ),
+    "color": ({"datasets:val:color": "Y"}, r"val: color: must be y .*not 'Y'"),
     # names
     "architecture": ({"network_g:type": "aether_smal"}, r"network_g: type: no network .*did you mean 'aether_small'"),
     "model": ({"model_type": "AetherModle"}, r"model_type: no model .*did you mean 'AetherModel'"),
@@ -590,6 +627,12 @@ def test_safetensors_need_our_model(place):
     opt = train_options(place, {"path:pretrain_network_g": str(path)})
     assert "SRModel reads .pth only; set model_type: AetherModel" in problems(place, parse(place, opt))
     preflight.check(parse(place, {**opt, "model_type": "AetherModel"}), place, is_train=True)
+
+
+def test_a_log_that_nothing_reaches_is_told(place, caplog):
+    with caplog.at_level(logging.WARNING, "aethernet"):
+        passes(place, {"logger:print_freq": 100})
+    assert "print_freq: 100 is more than train: total_iter: 6, so the log is going to name no loss" in caplog.text
 
 
 def test_file_that_holds_no_weights_is_told(place):

@@ -6,6 +6,7 @@ import torch
 
 from aethernet.data import surfaces, synthetic
 from aethernet.data.bicubic import bicubic_downsample
+from aethernet.data.luma import exact_luma
 from aethernet.data.synthetic import synthetic_picture
 from aethernet.errors import OptionError, RegistrationError, UsageError
 from aethernet.integrations.basicsr import compat
@@ -81,6 +82,14 @@ def test_dataset_items_are_pairs_as_basicsr_expects_them():
         assert item[key].dtype == torch.float32
         assert item[key].is_contiguous()
         torch.testing.assert_close(item[key], torch.from_numpy(picture).permute(2, 0, 1) / 255)
+
+
+def test_a_grey_network_gets_y():
+    item = AetherSyntheticDataset({**TRAIN, "color": "y"})[5]
+    gt = synthetic_picture(5, 32)
+    for key, picture in (("gt", gt), ("lq", bicubic_downsample(gt, 4))):
+        assert item[key].dtype == torch.float32
+        torch.testing.assert_close(item[key], torch.from_numpy(exact_luma(picture) / 255)[None].float())
 
 
 def test_dataset_depends_on_the_index_only_also_with_augmentation():

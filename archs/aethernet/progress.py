@@ -1,12 +1,22 @@
 """How long work tells how far it is."""
 
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 Progress = Callable[[int, int, str], None]
 """Called after each step with the steps done, all steps, and what was done last."""
-Titled = Callable[[str], Progress]
-"""Makes the callback of one part of the work, from the part's title."""
+
+
+class Titled(Protocol):
+    """Makes the callback of one part of the work, from the part's title and what its steps are."""
+
+    def __call__(self, title: str, unit: str = "picture") -> Progress: ...
+
+
+def silent(title: str, unit: str = "picture") -> Progress:
+    """A `Titled` that tells nobody."""
+    return lambda *_: None
+
 
 T = TypeVar("T")
 

@@ -92,9 +92,9 @@ class _Arena:
     def finish(self, run: Run) -> None:
         """Trains and measures one run, as far as that is not done, and writes the report."""
         was_finished = run.is_finished
-        iterations = run.iterations(self._bar(f"{run.network.name}, pace"))
+        iterations = run.iterations(self._bar(f"{run.network.name}, pace", "iteration"))
         run.check()
-        curve = run.train(self._bar(run.title))
+        curve = run.train(self._bar(run.title, "iteration"))
         result = RunResult(
             seed=run.seed,
             iterations=iterations,
@@ -136,7 +136,7 @@ class _Arena:
             threads=speed.threads,
             rounds=speed.rounds,
             memory=False,
-            progress=self._bar("speed of all networks"),
+            progress=self._bar("speed of all networks", "round"),
         )
         latencies: dict[str, list[Latency]] = {name: [] for name in models}
         for row in measured.rows:
@@ -192,8 +192,8 @@ class _Arena:
         network = next(each for each in self.recipe.networks if each.name == name)
         return network.model(str(self.out / self.results[name].runs[0].weights))
 
-    def _bar(self, title: str) -> Progress | None:
-        return self.progress(title) if self.progress else None
+    def _bar(self, title: str, unit: str) -> Progress | None:
+        return self.progress(title, unit) if self.progress else None
 
 
 def write(report: ArenaReport, out: Path) -> None:

@@ -34,8 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
+    from aethernet.cli.progress import ProgressBars
     from aethernet.data.prepare import Parameters, default_workers, prepare_folder
 
     parameters = Parameters(
@@ -45,12 +44,8 @@ def _prepare(args: argparse.Namespace) -> int:
         min_size=args.min_size,
     )
     workers = default_workers() if args.workers is None else args.workers
-    with tqdm(unit="picture", disable=None) as bar:  # None: silent where the output is no terminal
-
-        def progress(done: int, total: int, what: str) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with ProgressBars() as bars:
+        progress = bars.titled("preparing")
         summary = prepare_folder(args.hr_dir, args.out, parameters, lmdb=args.lmdb, workers=workers, progress=progress)
     print(f"{summary.written} pictures prepared, {summary.skipped} finished before, {len(summary.failures)} unusable")
     for notice, count in sorted(summary.notices.items()):

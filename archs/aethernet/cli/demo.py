@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from aethernet.progress import Progress
-
 HELP = "Train, resume, test, quantise and release a small network on embedded pictures (a few minutes on a CPU)."
 
 
@@ -19,8 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import time
 
-    from tqdm import tqdm
-
+    from aethernet.cli.progress import ProgressBars
     from aethernet.demo import run_demo
     from aethernet.errors import UsageError
 
@@ -30,25 +27,8 @@ def run(args: argparse.Namespace) -> int:
         archived = args.out.with_name(f"{args.out.name}_archived_{time.strftime('%Y%m%d_%H%M%S')}")
         args.out.rename(archived)
         print(f"{args.out} existed and was renamed to {archived}")
-    bars: dict[str, tqdm] = {}
-
-    def progress(title: str) -> Progress:
-        form = "{desc:<28}{percentage:3.0f}% |{bar:30}| {elapsed}"
-        bar = bars[title] = tqdm(desc=title, bar_format=form)
-
-        def step(done: int, total: int, what: str) -> None:
-            bar.total, bar.n = total, min(done, total)
-            bar.refresh()
-            if done >= total:
-                bar.close()
-
-        return step
-
-    try:
-        result = run_demo(args.out, scale=args.scale, iterations=args.iterations, progress=progress)
-    finally:
-        for bar in bars.values():
-            bar.close()
+    with ProgressBars(leave=True) as bars:
+        result = run_demo(args.out, scale=args.scale, iterations=args.iterations, progress=bars.titled)
     print(
         f"\nx{args.scale}, mean over {len(result.pictures)} photographs kept from training: {', '.join(result.pictures)}\n"
     )

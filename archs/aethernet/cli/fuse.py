@@ -17,6 +17,7 @@ def run(args: argparse.Namespace) -> int:
     import copy
 
     from aethernet.checkpoint.checkpoint import read_checkpoint, write_checkpoint
+    from aethernet.cli.progress import ProgressBars
     from aethernet.data.proof import proof_inputs
     from aethernet.errors import CheckpointError, StageError
     from aethernet.network.parity import FLOAT32_BOUND, FLOAT64_BOUND, fusion_parity
@@ -28,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
     if network.config.stage != "train":
         raise StageError(f"{args.checkpoint} is of stage {network.config.stage!r} already: nothing to fuse")
     fused = copy.deepcopy(network).fuse_model()
-    records = fusion_parity(network, proof_inputs(network.config.in_channels))
+    with ProgressBars() as bars:
+        records = fusion_parity(network, proof_inputs(network.config.in_channels), bars.titled("proving"))
     print(f"\n{'input':<24}{'shape':<22}{'float32':>12}{'float64':>12}")
     for record in records:
         print(f"{record.name:<24}{record.shape!s:<22}{record.float32:>12.2e}{record.float64:>12.2e}")

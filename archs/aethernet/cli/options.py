@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 HELP = "write an option file: training, GAN training, int8 fine-tuning or testing of a variant"
 
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         )
     scale = args.scale.removeprefix("x")
     name = None if args.out == "-" else Path(args.out).as_posix()
-    changes = dict(_assignment(text) for text in args.set)
+    changes: dict[str, Any] = dict(_assignment(text) for text in args.set)
     text = render(args.variant, int(scale) if scale.isdecimal() else args.scale, args.stage, path=name, **changes)
     if name is None:
         print(text, end="")

@@ -12,26 +12,50 @@ from aethernet.progress import Progress
 BETWEEN_LINES = 30.0  # seconds
 
 
-class ProgressBars:
-    """Progress on the standard error stream, so that the table alone can be redirected."""
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}{unit}, {remaining} left{postfix}"
 
-    def __init__(self) -> None:
+
+class ProgressBars:
+    """Progress on the standard error stream, so that the table alone can be redirected; in files of messages a line now
+    and then.
+
+    Args:
+        leave: whether each part of the work keeps its bar, or in such files its line, once it is done.
+    """
+
+    def __init__(self, leave: bool = False) -> None:
+        self.leave = leave
         self.bar: Any = None  # tqdm's, which is imported when needed
         self.title = ""
+        self.said = time.monotonic()
 
-    def titled(self, title: str) -> Progress:
+    def titled(self, title: str, unit: str = "picture") -> Progress:
         """The callback of one piece of work; where that begins anew, as with its next phase, so does the bar."""
 
         def step(done: int, total: int, what: str) -> None:
             from tqdm import tqdm
 
-            if self.bar is None or title != self.title or done <= self.bar.n:
+            if self.bar is None or (title, total) != (self.title, self.bar.total) or done < self.bar.n:
                 self.__exit__()
-                self.bar, self.title = tqdm(total=total, desc=title, unit="", leave=False), title
+                # disable=None: none where standard error is no terminal
+                self.bar = tqdm(
+                    total=total, desc=title, unit=f" {unit}s", bar_format=BAR, leave=self.leave, disable=None
+                )
+                self.title = title
+            news = done > self.bar.n
             self.bar.set_postfix_str(what, refresh=False)
             self.bar.update(done - self.bar.n)
+            if self.bar.disable and news:
+                self.bar.n = done
+                self._say(done, total, unit)
 
         return step
+
+    def _say(self, done: int, total: int, unit: str) -> None:
+        now, finished = time.monotonic(), done >= total
+        if (self.leave and finished) or (now - self.said > BETWEEN_LINES and not finished):
+            self.said = now
+            print(f"{self.title}: {done} of {total} {unit}s", file=sys.stderr, flush=True)
 
     def __enter__(self) -> "ProgressBars":
         return self

@@ -20,12 +20,12 @@ LARGEST_SIDE = 192
 
 
 class CalibrationInputs:
-    """An iterable of (1, C, H, W) inputs in [0, 1] from pictures that are spread evenly over the folders.
+    """An iterable of (N, C, H, W) inputs in [0, 1] from pictures that are spread evenly over the folders.
 
     Args:
         folders: of high-resolution pictures, which are reduced by MATLAB-like bicubic; the middle is taken of large ones.
         scale: of the network.
-        channels: 3, or 1 for grey.
+        channels: 3 (N is 1), or 1 for a grey network, which sees what it enlarges later: red, green and blue (N is 3).
         number: how many pictures at most.
 
     Raises:
@@ -55,6 +55,6 @@ class CalibrationInputs:
             if not img.size:
                 raise DataError(f"{path} is smaller than one low-resolution pixel at scale {self.scale}")
             lq = torch.from_numpy(bicubic_downsample(img, self.scale)).permute(2, 0, 1)[None] / 255.0
-            yield lq if self.channels == 3 else lq.mean(dim=1, keepdim=True)
+            yield lq if self.channels == 3 else lq.transpose(0, 1)
         if unreadable == len(self.paths):
             raise DataError(f"none of the {unreadable} pictures for calibration can be read, such as {self.paths[0]}")

@@ -27,7 +27,7 @@ def run_command(
         ProcessError: the command failed; the message holds its last lines and the log's path.
     """
 
-    step, steps = progress(title), iterations or 1
+    step, steps = progress(title, "iteration" if iterations else "step"), iterations or 1
 
     def watch(line: str) -> None:
         reached = reached_iterations(line)

@@ -61,7 +61,7 @@ def quantize_and_release(
         # A file that failed its gate makes for exit code 1, too: the others are there.
         succeeded=lambda code: code == 0 or (code == 1 and (folder / REPORT).exists()),
     )  # fmt: skip
-    step = progress("int8 without fine-tuning")
+    step = progress("int8 without fine-tuning", "step")
     step(0, 1, "")
     export_onnx(load_network(calibrated, stage="int8"), scale, "int8", ptq)
     step(1, 1, "")

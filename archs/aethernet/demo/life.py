@@ -16,7 +16,7 @@ from aethernet.demo.commands import run_command
 from aethernet.demo.int8 import MAX_DROP, quantize_and_release
 from aethernet.demo.options import EXPERIMENT, test_options, train_options, write_yaml
 from aethernet.files import atomic_path
-from aethernet.progress import Titled
+from aethernet.progress import Titled, silent
 from aethernet.upscale.compare import comparison_path
 
 CROP_SIZE, CROP_STEP = 144, 96
@@ -38,9 +38,7 @@ class DemoResult:
     problems: list[str]
 
 
-def run_demo(
-    out: Path, *, scale: int = 2, iterations: int = 900, progress: Titled = lambda _: lambda *_: None
-) -> DemoResult:
+def run_demo(out: Path, *, scale: int = 2, iterations: int = 900, progress: Titled = silent) -> DemoResult:
     """Runs the demo in `out`, a folder that is new or empty (the command line sees to that).
 
     Args:
@@ -75,7 +73,7 @@ def run_demo(
 
     held_out = {path.stem: read_rgb(path)[0] for path in find_pictures(data / "embedded" / "val" / "HR")}
     weights = {"half-way": halfway, "trained": trained}
-    step = progress("measure")
+    step = progress("measure", "step")
     step(0, 1, "")
     table = Table(out / "table.json", scale, iterations, list(held_out), started)
     table.write(rows := figures.measure(weights, {}, held_out, scale, tested))
@@ -91,7 +89,7 @@ def run_demo(
     release = quantize_and_release(
         out, data, trained, scale=scale, iterations=max(20, iterations // 9), progress=progress
     )
-    step = progress("measure all")
+    step = progress("measure all", "step")
     step(0, 1, "")
     fused = release.file("_fused.safetensors")
     onnx = {

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from aethernet.network.network import AetherNet
+from aethernet.progress import Progress
 
 FLOAT32_BOUND = 1e-5
 """Largest difference that reordered float32 roundings may leave between networks with outputs of order 1."""
@@ -29,13 +30,22 @@ class Parity:
         return self.float32 <= FLOAT32_BOUND and self.float64 <= FLOAT64_BOUND
 
 
-def fusion_parity(network: AetherNet, inputs: Mapping[str, Tensor]) -> list[Parity]:
+def fusion_parity(network: AetherNet, inputs: Mapping[str, Tensor], progress: Progress | None = None) -> list[Parity]:
     """Fuses copies of `network` in float32 and in float64 and runs both forms on each (N, C, H, W) input.
 
     Differences are relative to the largest output where that exceeds 1. A difference that is not a number does not
-    hold.
+    hold. `progress` is called after each input in each precision.
     """
-    differences = {dtype: _differences(network, inputs, dtype) for dtype in (torch.float32, torch.float64)}
+    differences: dict[torch.dtype, dict[str, float]] = {torch.float32: {}, torch.float64: {}}
+    done, total = 0, len(differences) * len(inputs)
+    for dtype, found in differences.items():
+        unfused = copy.deepcopy(network).to(dtype).eval()
+        fused = copy.deepcopy(unfused).fuse_model()
+        for name, x in inputs.items():
+            found[name] = _difference(unfused, fused, x.to(dtype))
+            done += 1
+            if progress is not None:
+                progress(done, total, name)
     return [
         Parity(name, tuple(x.shape), differences[torch.float32][name], differences[torch.float64][name])
         for name, x in inputs.items()
@@ -43,12 +53,6 @@ def fusion_parity(network: AetherNet, inputs: Mapping[str, Tensor]) -> list[Pari
 
 
 @torch.no_grad()
-def _differences(network: AetherNet, inputs: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, float]:
-    unfused = copy.deepcopy(network).to(dtype).eval()
-    fused = copy.deepcopy(unfused).fuse_model()
-    found = {}
-    for name, x in inputs.items():
-        expected = unfused(x.to(dtype))
-        difference = (fused(x.to(dtype)) - expected).abs().max() / expected.abs().max().clamp(min=1.0)
-        found[name] = difference.item()
-    return found
+def _difference(unfused: AetherNet, fused: AetherNet, x: Tensor) -> float:
+    expected = unfused(x)
+    return ((fused(x) - expected).abs().max() / expected.abs().max().clamp(min=1.0)).item()

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
+from aethernet.data.luma import luma
 from aethernet.errors import DataError
 from aethernet.progress import Progress
-from aethernet.quality.metrics import luma, y_psnr_ssim
+from aethernet.quality.metrics import y_psnr_ssim
 
 Upscaler = Callable[[np.ndarray], np.ndarray]
 """(H, W, 3) RGB uint8 -> (scale H, scale W, 3) RGB uint8."""

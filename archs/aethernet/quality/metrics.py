@@ -5,6 +5,7 @@ import math
 import numpy as np
 from skimage.metrics import mean_squared_error, structural_similarity
 
+from aethernet.data.luma import exact_luma
 from aethernet.errors import DataError
 
 ROWS = 256
@@ -13,8 +14,6 @@ SSIM_WINDOW = 11
 """Side of the Gaussian window of SSIM: a smaller picture has no SSIM."""
 SSIM = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255.0}
 """Wang et al. 2004; scikit-image cuts the Gaussian off at 11 pixels, and leaves out the border that it does not reach."""
-Y_FROM_RGB = np.array([65.481, 128.553, 24.966]) / 255.0
-"""BT.601, studio swing: MATLAB's `rgb2ycbcr`, less the 16 of black."""
 
 
 def y_psnr_ssim(picture: np.ndarray, reference: np.ndarray, crop_border: int) -> tuple[float, float]:
@@ -37,7 +36,7 @@ def y_psnr_ssim(picture: np.ndarray, reference: np.ndarray, crop_border: int) ->
             f"at least {least}x{least}"
         )
     inside = np.s_[crop_border : height - crop_border, crop_border : width - crop_border]
-    y, y_reference = _exact_luma(picture)[inside], _exact_luma(reference)[inside]
+    y, y_reference = exact_luma(picture)[inside], exact_luma(reference)[inside]
     psnr = _decibel(float(mean_squared_error(y_reference, y)))
     return psnr, float(structural_similarity(y_reference, y, **SSIM))
 
@@ -57,7 +56,7 @@ def y_psnr(picture: np.ndarray, reference: np.ndarray, crop_border: int) -> floa
     total = 0.0
     for top in range(crop_border, crop_border + height, ROWS):
         rows = np.s_[top : min(top + ROWS, crop_border + height), crop_border : crop_border + width]
-        total += float(np.square(_exact_luma(reference[rows]) - _exact_luma(picture[rows])).sum())
+        total += float(np.square(exact_luma(reference[rows]) - exact_luma(picture[rows])).sum())
     return _decibel(total / (height * width))
 
 
@@ -69,12 +68,3 @@ def _same_shape(picture: np.ndarray, reference: np.ndarray) -> None:
 def _decibel(error: float) -> float:
     """PSNR of a mean squared error in levels."""
     return float("inf") if error == 0 else 10.0 * math.log10(255.0**2 / error)
-
-
-def luma(picture: np.ndarray) -> np.ndarray:
-    """MATLAB's `rgb2ycbcr` of (H, W, 3) RGB uint8, Y only: (H, W) uint8 in [16, 235]. (H, W) is returned as it is."""
-    return picture if picture.ndim == 2 else np.rint(_exact_luma(picture)).astype(np.uint8)
-
-
-def _exact_luma(picture: np.ndarray) -> np.ndarray:
-    return picture.astype(np.float64) if picture.ndim == 2 else picture @ Y_FROM_RGB + 16.0

@@ -13,7 +13,7 @@ from aethernet.conditions import measurement_conditions, own_command
 from aethernet.export.onnx import require_exporter
 from aethernet.files import atomic_path, check_writable
 from aethernet.network.calibration import calibrate
-from aethernet.progress import Progress, Titled
+from aethernet.progress import Progress, Titled, silent
 from aethernet.quality.sets import PictureFolders
 from aethernet.quantization.settings import CALIBRATION_PICTURES
 from aethernet.release import folder as places
@@ -51,7 +51,7 @@ def release(
     data: Sequence[Path],
     out: Path,
     settings: Settings,
-    progress: Titled = lambda _: lambda *_: None,
+    progress: Titled = silent,
 ) -> Released:
     """Writes, verifies and times every file, and puts the folder in its place.
 
@@ -124,7 +124,7 @@ def _fill(
             logger.warning("%s failed its gate and was removed: %s", record.file, record.problem)
     speed = measure_latency(
         folder, name, passed, size=settings.size, rounds=settings.rounds, threads=TIMED_THREADS,
-        progress=progress("timing"),
+        progress=progress("timing", "round"),
     )  # fmt: skip
     report = _report(name, networks, made, passed, speed, int8, settings)
     write_json(folder / places.REPORT, KIND, report)

@@ -14,7 +14,7 @@ from aethernet.export.onnx import export_onnx
 from aethernet.export.saturation import saturation
 from aethernet.files import sha256
 from aethernet.network.network import AetherNet
-from aethernet.progress import Progress, Titled
+from aethernet.progress import Progress, Titled, silent
 from aethernet.quality.sets import PictureFolders
 from aethernet.release.crops import BICUBIC, INT8
 from aethernet.release.networks import Networks
@@ -69,7 +69,7 @@ def make_files(
     header: Mapping[str, str] | None = None,
     form: Form | None = None,
     opset: int | None = None,
-    titled: Titled = lambda _: lambda *_: None,
+    titled: Titled = silent,
 ) -> Made:
     """Writes the products into `folder` and judges them; without a gate they are written unproven.
 
@@ -91,7 +91,7 @@ def make_files(
         for product in products
         if not (overflows and product.precision == "float16")
     }
-    step = titled("writing")
+    step = titled("writing", "file")
     for number, (product, path) in enumerate(written.items(), start=1):
         write_product(path, product, networks, header=header, form=form, opset=opset)
         logger.debug("wrote %s (%d bytes)", path.name, path.stat().st_size)

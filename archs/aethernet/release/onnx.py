@@ -14,7 +14,7 @@ from aethernet.export.onnx import require_exporter
 from aethernet.export.qdq import TargetName
 from aethernet.files import check_writable
 from aethernet.network.calibration import calibrate
-from aethernet.progress import Titled
+from aethernet.progress import Titled, silent
 from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
 from aethernet.release.flow import Gate, make_files
 from aethernet.release.folder import folder_inside
@@ -36,9 +36,7 @@ class Exported:
     half_unknown: bool
 
 
-def export_files(
-    weights: str | Path, out: Path, settings: ExportSettings, progress: Titled = lambda _: lambda *_: None
-) -> Exported:
+def export_files(weights: str | Path, out: Path, settings: ExportSettings, progress: Titled = silent) -> Exported:
     """Writes the files of one network, each whole or not at all; one that loses too much does not come into the folder.
 
     Args:

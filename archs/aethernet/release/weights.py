@@ -14,7 +14,7 @@ from aethernet.data.photo import PHOTO_CASES, PhotoDegradation
 from aethernet.errors import DataError, OutputError, StageError, UsageError
 from aethernet.files import atomic_path, check_writable
 from aethernet.network.config import AetherConfig
-from aethernet.progress import Titled
+from aethernet.progress import Titled, silent
 from aethernet.quality.scores import BICUBIC, BICUBIC_RGB, QualityReport, measure_quality
 from aethernet.release.card import Card
 from aethernet.release.flow import make_files
@@ -44,7 +44,7 @@ def publish(
     sets: Sequence[str | Path],
     data_note: str,
     settings: CardSettings,
-    progress: Titled = lambda _: lambda *_: None,
+    progress: Titled = silent,
 ) -> Published:
     """Measures a trained network and writes it with its model card.
 

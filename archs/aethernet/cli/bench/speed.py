@@ -34,5 +34,5 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.bench.speed import measure_speed
 
     with ProgressBars() as bars:
-        report = with_options(measure_speed, args, progress=bars.titled("timing"))
+        report = with_options(measure_speed, args, progress=bars.titled("timing", "round"))
     return publish(args, report, speed_markdown(report))

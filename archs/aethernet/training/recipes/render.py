@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Callable
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePath
 from string import Template
 
 import yaml
@@ -15,10 +16,24 @@ from aethernet.errors import OptionError
 from aethernet.files import atomic_path
 from aethernet.network.config import network_name
 from aethernet.network.variants import VARIANTS
-from aethernet.training.recipes.table import FIXED, OTHER_TRAINERS, RECIPES, SCALES, STAGES, VARIANT_NAMES, Recipe
+from aethernet.training.recipes.table import (
+    FIXED,
+    OTHER_TRAINERS,
+    RECIPES,
+    SCALES,
+    STAGES,
+    VARIANT_NAMES,
+    Choices,
+    Recipe,
+)
 
 CHECK_FREQ = 5000
 """Iterations between two validations, and between two checkpoints; short trainings have five of each."""
+
+PRINT_FREQ = 100
+"""Iterations between two lines of the log, for BasicSR; short trainings have five of them, too."""
+
+GREY = "color: y  # the network is grey: the Y channel of each picture"
 
 INCLUDE = re.compile(r"^\$\{(_\w+)\}$", re.MULTILINE)
 """A line such as `${_data}` in a template stands for the text of `_data.yml`, which several stages share."""
@@ -42,7 +57,8 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         variant, scale: one of `VARIANT_NAMES` and `SCALES`.
         stage: one of `STAGES` or, for another trainer than BasicSR, of `OTHER_TRAINERS`.
         path: the file's name in its comments, if it is not `file_name(...)`.
-        overrides: fields of `Recipe`. What follows from them (schedule, warm-up, norm freezing) follows suit.
+        overrides: fields of `Choices` and of `Recipe`. What follows from them (schedule, warm-up, norm freezing; the colour
+            of the data sets) follows suit.
 
     Raises:
         OptionError: an unknown name, a value out of its range, or an optimiser without its learning rate.
@@ -54,16 +70,20 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     ):
         if not is_one_of(name, allowed):
             raise OptionError(f"there is no recipe for {kind} {name!r}: use one of {', '.join(map(str, allowed))}")
+    chosen = [name for name in choices_of(stage) if name in overrides]
+    choices = Choices(**{name: overrides.pop(name) for name in chosen})
     recipe = recipe_for(variant, stage, overrides)
+    own_name = f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}"
+    fidelity_name = f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_{network_name(variant, scale)}"
     values = {
         "path": path or file_name(variant, scale, stage),
-        "name": f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}",
         "command": "test" if stage == "test" else "train",
         "variant": variant,
         "scale": scale,
         "stage": stage,
-        "fidelity_name": f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_{network_name(variant, scale)}",
+        "fidelity_name": fidelity_name,
         **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
+        **choices_values(choices, scale, stage, own_name, fidelity_name),
     }
     for name, part in parts_of(variant, stage, recipe).items():
         values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
@@ -122,7 +142,9 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
     known = [] if recipe is None else [field.name for field in dataclasses.fields(recipe) if field.name not in fixed]
     for name in overrides:
         if name not in known:
-            raise OptionError(f"a {stage} recipe has no field {name!r}: known are {', '.join(known) or 'none'}")
+            raise OptionError(
+                f"a {stage} recipe has no field {name!r}: known are {', '.join([*choices_of(stage), *known]) or 'none'}"
+            )
     if recipe is None:
         return None
     changed = dataclasses.replace(recipe, **overrides)
@@ -131,6 +153,31 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
             f"optimizer {changed.optimizer} needs its own lr beside it: {recipe.lr:g} is {recipe.optimizer}'s rate"
         )
     return changed
+
+
+def choices_of(stage: str) -> list[str]:
+    """The fields of `Choices` that a stage's files have."""
+    if stage in OTHER_TRAINERS:
+        return []
+    return [field.name for field in dataclasses.fields(Choices) if stage != "test" or field.name != "data"]
+
+
+def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fidelity_name: str) -> dict[str, object]:
+    """The choices as the templates have them."""
+    start = None if stage == "train" else f"experiments/{fidelity_name}/models/net_g_latest.pth"
+    grey = choices.in_channels == 1
+    return {
+        "name": to_yaml(choices.name or own_name),
+        "weights": to_yaml(choices.weights or start),
+        "data": choices.data,
+        "data_gt": to_yaml(f"{choices.data}/HR_sub"),
+        "data_lq": to_yaml(f"{choices.data}/LR_bicubic_sub/X{scale}"),
+        "data_name": to_yaml(PurePath(choices.data).name),
+        "in_channels": choices.in_channels,
+        "channels": "\n  in_channels: 1  # grey" if grey else "",
+        "color": f"\n    {GREY}" if grey else "",
+        "color_aside": f"\n  #   {GREY}" if grey else "",
+    }
 
 
 def recipe_values(recipe: Recipe | None, scale: int, text: Callable[[object], str]) -> dict[str, object]:
@@ -147,6 +194,7 @@ def recipe_values(recipe: Recipe | None, scale: int, text: Callable[[object], st
         "warmup_iter": recipe.warmup_iter,
         "half_iter": recipe.total_iter // 2,
         "check_freq": max(1, min(CHECK_FREQ, recipe.total_iter // 5)),
+        "print_freq": max(1, min(PRINT_FREQ, recipe.total_iter // 5)),
         "memory_gb": max(1, round(recipe.batch * recipe.memory_mb / 1000)),
     }
 
@@ -160,6 +208,8 @@ def to_yaml(value: object) -> str:
     if isinstance(value, float) and 0 < abs(value) < 0.01:
         digits, exponent = f"{value:e}".split("e")
         return f"!!float {float(digits):g}e{int(exponent)}"
+    if isinstance(value, str):
+        return yaml.safe_dump([value], allow_unicode=True, width=math.inf)[2:].rstrip()
     return str(value)
 
 

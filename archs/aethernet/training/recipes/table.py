@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from aethernet.checks import is_number, one_of, whole_number
 from aethernet.errors import OptionError
+from aethernet.network.config import COLOR_ORDERS
 
 VARIANT_NAMES = ("tiny", "small", "medium", "large")
 SCALES = (2, 3, 4)
@@ -114,6 +115,35 @@ class Recipe:
     def gt_size(self, scale: int) -> int:
         """Side of a patch in high-resolution pixels."""
         return self.lq_size * scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a file for BasicSR may choose beside the numbers of its recipe.
+
+    Args:
+        name: of the experiment; by default that of stage, variant and scale.
+        data: the folder that `aethernet data prepare` wrote, with the training pictures.
+        weights: a file, or the name of packaged weights, to start from or to test; by default those that the stage before
+            leaves, and none for `train`.
+        in_channels: of the network: 3 (RGB), or 1 (grey), for which all data sets give Y.
+    """
+
+    name: str | None = None
+    data: str = "datasets/DIV2K"
+    weights: str | None = None
+    in_channels: int = 3
+
+    def __post_init__(self) -> None:
+        for name, meaning in (
+            ("name", "a text"),
+            ("data", "a folder"),
+            ("weights", "a file or the name of packaged weights"),
+        ):
+            value = getattr(self, name)
+            if not (isinstance(value, str) and value.strip()) and (value is not None or name == "data"):
+                raise OptionError(f"{name} must be {meaning}, not {value!r}")
+        one_of("in_channels", self.in_channels, tuple(COLOR_ORDERS), OptionError)
 
 
 RECIPES: dict[str, dict[str, Recipe]] = {

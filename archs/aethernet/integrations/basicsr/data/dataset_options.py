@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from aethernet.checks import one_of, whole_number
+from aethernet.data.luma import exact_luma
 from aethernet.errors import OptionError
 
 PHASES = ("train", "val", "test")
@@ -35,3 +40,17 @@ def phase(opt: Mapping) -> str:
     """`train`, `val` or `test`, which BasicSR enters."""
     one_of("phase", opt.get("phase"), PHASES, OptionError)
     return opt["phase"]
+
+
+def is_grey(opt: Mapping, *, owner: str) -> bool:
+    """Whether `color: y` asks for the Y channel alone, as in PairedImageDataset."""
+    one_of(f"{owner}: color", opt.get("color"), (None, "y"), OptionError)
+    return opt.get("color") == "y"
+
+
+def to_tensor(planes: np.ndarray, grey: bool) -> Tensor:
+    """(3, H, W) RGB uint8 -> float32 in [0, 1]: (3, H, W), or (1, H, W), its Y in [16, 235] / 255, not rounded."""
+    if grey:
+        y = exact_luma(planes.transpose(1, 2, 0)) / 255
+        return torch.from_numpy(y[None].astype(np.float32))
+    return torch.from_numpy(np.ascontiguousarray(planes)).float().div_(255)

@@ -13,7 +13,6 @@ datasets:
 """
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -21,7 +20,7 @@ from aethernet.data.bicubic import bicubic_downsample
 from aethernet.data.synthetic import synthetic_picture
 from aethernet.integrations import registry
 from aethernet.integrations.basicsr import compat
-from aethernet.integrations.basicsr.data.dataset_options import integer, patch_size, phase
+from aethernet.integrations.basicsr.data.dataset_options import integer, is_grey, patch_size, phase, to_tensor
 from aethernet.integrations.basicsr.data.memory_dataset import AetherMemoryDataset
 
 VALIDATION_START = 10**9  # validation pictures follow here in the series, where no training set reaches
@@ -35,6 +34,7 @@ class AetherSyntheticDataset(Dataset):
         num_images: pictures in an epoch, default 10000.
         gt_size: side of the square GT in pixels, a multiple of `scale` and >= 8.
         use_hflip, use_rot: flips and quarter turns in the training phase, default off; fixed for each index too.
+        color: `y` gives Y alone, for a network of one channel. Default RGB.
         seed: number of the series, default 0.
         scale, phase: set by BasicSR. `val` and `test` take other pictures of the series than `train`.
 
@@ -49,13 +49,14 @@ class AetherSyntheticDataset(Dataset):
         self.gt_size = patch_size(opt, self.scale, owner=owner, minimum=8)
         self.num_images = integer(opt, "num_images", owner=owner, minimum=1, default=10_000)
         self.seed = integer(opt, "seed", owner=owner, minimum=0, default=0)
+        self.grey = is_grey(opt, owner=owner)
         self.is_train = phase(opt) == "train"
 
     def __len__(self) -> int:
         return self.num_images
 
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
-        """`gt` (3, gt_size, gt_size) and `lq` (3, gt_size / scale, ...): RGB float32 in [0, 1], in 8-bit steps."""
+        """`gt` (C, gt_size, gt_size) and `lq` (C, gt_size / scale, ...): float32 in [0, 1], RGB in 8-bit steps or its Y."""
         if not 0 <= index < self.num_images:
             raise IndexError(f"index {index}: the set has {self.num_images} pictures")
         number = index if self.is_train else VALIDATION_START + index
@@ -64,7 +65,8 @@ class AetherSyntheticDataset(Dataset):
             gt = self._augment(gt, index)
         lq = bicubic_downsample(gt, self.scale)
         path = f"synthetic/{index:06d}"
-        return {"lq": _to_tensor(lq), "gt": _to_tensor(gt), "lq_path": path, "gt_path": path}
+        tensors = {name: to_tensor(img.transpose(2, 0, 1), self.grey) for name, img in (("lq", lq), ("gt", gt))}
+        return {**tensors, "lq_path": path, "gt_path": path}
 
     def _augment(self, img: np.ndarray, index: int) -> np.ndarray:
         hflip, vflip, transpose = np.random.default_rng((self.seed, index, AUGMENT_STREAM)).random(3) < 0.5
@@ -87,8 +89,3 @@ def register() -> None:
 
     for dataset in (AetherSyntheticDataset, AetherMemoryDataset):
         registry.register(DATASET_REGISTRY, dataset)
-
-
-def _to_tensor(img: np.ndarray) -> Tensor:
-    """(H, W, 3) RGB uint8 -> (3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1))).float().div_(255)

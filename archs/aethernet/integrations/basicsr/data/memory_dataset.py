@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -33,7 +32,7 @@ from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.pictures import SUFFIXES, read_rgb
 from aethernet.errors import DataError, OptionError
 from aethernet.integrations.basicsr.data.damage import MOST_DAMAGED
-from aethernet.integrations.basicsr.data.dataset_options import integer, patch_size, phase
+from aethernet.integrations.basicsr.data.dataset_options import integer, is_grey, patch_size, phase, to_tensor
 from aethernet.machine import cores
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
@@ -67,6 +66,7 @@ class AetherMemoryDataset(Dataset):
         filename_tmpl: name of an LR file from that of its HR file, as in PairedImageDataset, such as "{}x4".
         gt_size: side of the square GT patch in pixels, a multiple of `scale`; needed for training.
         use_hflip, use_rot: flips and quarter turns in training, default off.
+        color: `y` gives Y alone, for a network of one channel, as PairedImageDataset does. Default RGB.
         crops: positions that are drawn for each patch in training; the one with the most detail is taken. Default 1.
             Flat patches teach little: with 2 a short training was 0.07 dB better (docs/architecture.md).
         max_damaged: pictures that may be unreadable in training, which are named and left out; default 10.
@@ -84,6 +84,7 @@ class AetherMemoryDataset(Dataset):
         self.is_train = phase(opt) == "train"
         if self.is_train:
             self.gt_size = patch_size(opt, self.scale, owner=owner, minimum=self.scale)
+        self.grey = is_grey(opt, owner=owner)
         self.use_hflip, self.use_rot = bool(opt.get("use_hflip")), bool(opt.get("use_rot"))
         self.crops = integer(opt, "crops", owner=owner, minimum=1, default=1)
         files = paired_files(opt)
@@ -111,10 +112,11 @@ class AetherMemoryDataset(Dataset):
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
-        """`gt` (3, s H, s W) and `lq` (3, H, W): RGB float32 in [0, 1]; `lq_path` and `gt_path`: the HR file."""
+        """`gt` (C, s H, s W) and `lq` (C, H, W): float32 in [0, 1], RGB or Y; `lq_path` and `gt_path`: the HR file."""
         pair = self.pairs[index]
         gt, lq = self._patch(pair) if self.is_train else (pair.gt, pair.lq)
-        return {"lq": _to_tensor(lq), "gt": _to_tensor(gt), "lq_path": pair.path, "gt_path": pair.path}
+        path = {"lq_path": pair.path, "gt_path": pair.path}
+        return {"lq": to_tensor(lq, self.grey), "gt": to_tensor(gt, self.grey), **path}
 
     def _patch(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         """A random patch as views. Python's generator decides, as in BasicSR, so that a resumed run sees the same."""
@@ -234,8 +236,3 @@ def _picture(path: Path) -> np.ndarray:
 
 def _planes(img: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(img.transpose(2, 0, 1))
-
-
-def _to_tensor(img: np.ndarray) -> Tensor:
-    """(3, H, W) uint8 -> float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(img)).float().div_(255)

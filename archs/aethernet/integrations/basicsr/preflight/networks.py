@@ -15,6 +15,8 @@ from aethernet.network.variants import FACTORIES, variant_config
 
 SCALE_NAMES = ("scale", "upscale")
 """What BasicSR's architectures and ours call their scale."""
+CHANNEL_NAMES = ("in_channels", "num_in_ch")
+"""What they call the number of channels of a picture."""
 
 
 def arguments(context: Context) -> Iterator[str]:
@@ -50,6 +52,28 @@ def scale(context: Context) -> Iterator[str]:
             f"{given} does not agree with the top-level scale: {context.scale}, which the data sets use; "
             "set both to the same number"
         )
+
+
+def channels(context: Context) -> Iterator[str]:
+    """Data sets give RGB, or one channel with `color: y`; a network takes one of both."""
+    taken = {place: each for place, section in context.networks.items() if (each := network_channels(section))}
+    for place, section in context.datasets:
+        color, kind = section.get("color"), section["type"].removesuffix("_basicsr")
+        if color not in (None, "y"):
+            yield f"{place}: color: must be y (the Y channel alone, for a grey network), or be left out, not {color!r}"
+            continue
+        given, whole = (1, "the Y channel alone") if color == "y" else (3, "RGB")
+        for network, (name, number) in taken.items():
+            if number == given or kind not in schema.DATASETS:
+                continue
+            if given == 1:
+                remedy = f"set {network}: {name}: 1 for a grey network, or remove color: y from every data set"
+            elif "color" in schema.DATASETS[kind]:
+                remedy = f"add color: y to {place}, or set {network}: {name}: 3"
+            else:
+                able = ", ".join(sorted(each for each, known in schema.DATASETS.items() if "color" in known))
+                remedy = f"{kind} knows no color: y, so take one of {able}, or set {network}: {name}: 3"
+            yield f"{place}: gives {whole}, and {network} takes {number} channel{'s' * (number > 1)}; {remedy}"
 
 
 def processes(context: Context) -> Iterator[str]:
@@ -96,6 +120,24 @@ def network_scale(section: Mapping) -> int | None:
         if name in parameters:
             value = section.get(name, parameters[name].default)
             return value if isinstance(value, int) else None
+    return None
+
+
+def network_channels(section: Mapping) -> tuple[str, int] | None:
+    """How a network calls the channels that it takes, and their number; None where that cannot be said."""
+    target = find("network", section["type"])
+    if target in FACTORIES:
+        try:
+            return CHANNEL_NAMES[0], aether_config(section).in_channels
+        except ConfigError:
+            return None  # told with the network's arguments
+    if target is None or not is_basicsr(target):
+        return None
+    parameters = inspect.signature(target).parameters
+    for name in CHANNEL_NAMES:
+        value = section.get(name, parameters[name].default) if name in parameters else None
+        if value in (1, 3):
+            return name, value
     return None
 
 

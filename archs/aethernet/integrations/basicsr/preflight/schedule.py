@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ from aethernet.checks import is_number
 from aethernet.integrations.basicsr.preflight.classes import SCHEDULERS
 from aethernet.integrations.basicsr.preflight.context import Context, positive
 from aethernet.integrations.basicsr.preflight.values import is_ratio
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,20 @@ def iterations(context: Context) -> Iterator[str]:
             f"counts {plan.planned} iterations an epoch, but the loader drops incomplete batches and gives "
             f"{plan.loaded}. Set {place}: dataset_enlarge_ratio: {plan.sufficient_ratio()} (now {plan.ratio})"
         )
+
+
+def reporting(context: Context) -> Iterator[str]:
+    """A log that no iteration reaches: nothing is wrong with such a training, but nobody sees how it goes."""
+    every, total = (
+        positive(context.opt[name].get(key)) for name, key in (("logger", "print_freq"), ("train", "total_iter"))
+    )
+    if every and total and every > total:
+        logger.warning(
+            "logger: print_freq: %d is more than train: total_iter: %d, so the log is going to name no loss",
+            every,
+            total,
+        )
+    yield from ()
 
 
 def warm_up(context: Context) -> Iterator[str]:

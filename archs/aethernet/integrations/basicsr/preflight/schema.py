@@ -73,8 +73,8 @@ _ANY_SET = _words(
 _PAIRED = _ANY_SET | _words("dataroot_gt dataroot_lq io_backend filename_tmpl gt_size use_hflip use_rot mean std")
 
 DATASETS = {
-    "AetherMemoryDataset": (_PAIRED - {"mean", "std"}) | {"crops"},
-    "AetherSyntheticDataset": _ANY_SET | _words("num_images seed gt_size use_hflip use_rot"),
+    "AetherMemoryDataset": (_PAIRED - {"mean", "std"}) | {"crops", "color"},
+    "AetherSyntheticDataset": _ANY_SET | _words("num_images seed gt_size use_hflip use_rot color"),
     "PairedImageDataset": _PAIRED | {"meta_info_file", "color"},
     "RealESRGANPairedDataset": _PAIRED | {"meta_info"},
     "SingleImageDataset": _ANY_SET | _words("dataroot_lq io_backend meta_info_file mean std color"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from aethernet.checkpoint import pretrained as pretrained_weights
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
 from aethernet.errors import CheckpointError, ConfigError
 from aethernet.integrations.basicsr.preflight import schema
@@ -29,9 +30,10 @@ def pretrained(context: Context) -> Iterator[str]:
         network = key.removeprefix("pretrain_")
         if context.resumes and network not in (path.get("ignore_resume_networks") or ()):
             continue  # BasicSR takes the former run's weights instead
-        if not isinstance(path[key], str) or not os.path.isfile(path[key]):
-            yield f"path: {key}: {path[key]} is not a file; give a .pth of a training, or ~ to start without"
-        elif network in context.networks and is_aether(context.networks[network]):
+        ours = network in context.networks and is_aether(context.networks[network])
+        if problem := _missing(path[key], ours):
+            yield f"path: {key}: {problem}"
+        elif ours:
             yield from _other_weights(context, network, key)
     if not context.is_train and path.get("pretrain_network_g") is None:
         logger.warning("path: pretrain_network_g: is not given, so an untrained network is going to be tested")
@@ -101,6 +103,18 @@ def perceptual(context: Context) -> Iterator[str]:
         )
 
 
+def _missing(given: object, ours: bool) -> str:
+    """What is wrong with an entry that is neither a file nor, for a network of ours, the name of packaged weights."""
+    if isinstance(given, str):
+        try:
+            if os.path.isfile(pretrained_weights.resolve(given) if ours else given):
+                return ""
+        except CheckpointError as error:
+            return str(error)
+    names = ", the name of packaged weights" if ours else ""
+    return f"{given} is not a file; give a .pth of a training{names}, or ~ to start without"
+
+
 def _other_weights(context: Context, network: str, key: str) -> Iterator[str]:
     """What keeps the file of `path: key` from loading into an AetherNet."""
     path, section = context.opt["path"], context.networks[network]
@@ -134,7 +148,7 @@ def _read(context: Context, path: str, key: str | None) -> Checkpoint:
     """Reads the entry that the model class will take: ours search for weights, BasicSR's fall back to `params`."""
     if context.model_type in schema.AETHER_MODELS:
         return importlib.import_module("aethernet.integrations.basicsr.training.weights").read_entry(path, key)
-    if path.endswith(".safetensors"):
+    if pretrained_weights.resolve(path).suffix == pretrained_weights.SUFFIX:
         raise CheckpointError(
             f"{path}: {context.model_type} reads .pth only; set model_type: AetherModel, or give a .pth"
         )
