@@ -23,8 +23,8 @@ from aethernet.release.origin import read_origin
 from aethernet.runtimes.models import resolve_model
 
 ROOT = Path(__file__).parents[1]
-MOST_FLOAT_BYTES, MOST_BYTES = 4_000_000, 5_000_000
-"""A package is installed by people who never use the weights."""
+MOST_FLOAT_BYTES, MOST_BYTES = 21_000_000, 25_000_000
+"""A package is installed by people who never use the weights. Half of it is small, a tenth of what torch takes is the limit."""
 
 in_the_box = pytest.mark.parametrize("name", pretrained.available())
 trained_in_the_box = pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_weights_load_strictly(name):
     network = load_network(name)
     assert not network.training
     suffixes = {"train": "", "fused": pretrained.FUSED, "int8": pretrained.INT8}
-    assert name == f"{network.config.name}{suffixes[network.config.stage]}"
+    assert name.replace(pretrained.PHOTO, "") == f"{network.config.name}{suffixes[network.config.stage]}"
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
 
 

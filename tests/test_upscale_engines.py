@@ -13,6 +13,7 @@ from torch import nn
 import aethernet
 from aethernet import aether_custom, calibrate
 from aethernet.checkpoint.checkpoint import write_checkpoint
+from aethernet.data.picture.header import Header
 from aethernet.errors import ConfigError, DataError, MissingDependencyError, UsageError
 from aethernet.export.form import Form
 from aethernet.export.onnx import _metadata as onnx_metadata
@@ -22,7 +23,7 @@ from aethernet.runtimes.onnx_files import export_peer, file_name
 from aethernet.runtimes.open import open_model
 from aethernet.upscale import Upscaler, engine
 from aethernet.upscale.halo import PROBED, find_halo
-from aethernet.upscale.known import find_model
+from aethernet.upscale.known import find_model, fitting_model
 from aethernet.upscale.memory import UNKNOWN, bytes_per_pixel, free_memory
 from aethernet.upscale.windows import with_pixels
 
@@ -233,16 +234,27 @@ def test_wrong_arguments_are_named(files, options, message):
 
 
 def test_without_a_model_the_best_of_the_package_is_taken():
-    assert find_model(None, None).spec == "aether_tiny_x4"
+    assert find_model(None, None).spec == "aether_small_x4"
     assert find_model(None, 2).spec == "aether_tiny_x2"
-    with pytest.raises(UsageError, match="the package has no network for x3: it has x2 or x4"):
-        find_model(None, 3)
+    assert find_model(None, 3).spec == "aether_tiny_x3"
+    with pytest.raises(UsageError, match="the package has no network for x8: it has x2 or x3 or x4"):
+        find_model(None, 8)
     with pytest.raises(UsageError, match=r"aether_large_x4 has random weights.*package has aether_tiny_x2, "):
         find_model("aether_large_x4", None)
     with pytest.raises(ConfigError, match=r"'nonsense' is not a model; the package has aether_tiny_x2, .*\.onnx file"):
         find_model("nonsense", None)
     with pytest.raises(ConfigError, match=r"did you mean aether_tiny_x4_int8 .*\? The package has"):
         find_model("aether_tiny_x4-int8", None)
+
+
+def test_photographs_have_a_network_of_their_own():
+    clean, photograph = find_model(None, 4), Header("JPEG", (8, 8))
+    assert fitting_model(clean, photograph, chosen=False).spec == "aether_tiny_x4_photo"
+    assert fitting_model(clean, photograph, chosen=True) is clean
+    assert fitting_model(clean, Header("PNG", (8, 8)), chosen=False) is clean
+    assert fitting_model(clean, None, chosen=False) is clean
+    x3 = find_model(None, 3)  # the package has none for photographs at this scale
+    assert fitting_model(x3, photograph, chosen=False) is x3
 
 
 class Foreign(nn.Module):

@@ -112,10 +112,10 @@ def measure_quality(
         for named in upscalers:
             for number, folder in enumerate(folders):
                 report = progress(f"{named.label} x{named.scale}, {folder.name}") if progress else None
+                inputs: InputFolder | DegradedInputs | None = None
                 if named.upscale is None:
                     pictures = evaluate_bicubic_luma(folder, named.scale, report)
                 else:
-                    inputs: InputFolder | DegradedInputs | None = None
                     if lr:
                         inputs = InputFolder(lr[number], folder, named.scale)
                     elif degrade:
