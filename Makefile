@@ -33,7 +33,10 @@ version=$$($(1)/python -c 'from importlib.metadata import version; print(version
   $(1)/python -m pip install $(PIP_FLAGS) --no-deps opencv-python-headless==$$version
 endef
 
-.PHONY: help venv demo test slow coverage floor lint format types options clean
+SAMPLE ?= 200
+SEED   ?= 0
+
+.PHONY: help venv demo test slow coverage mutants floor lint format types options clean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,6 +45,7 @@ help:
 	@echo "make test      the tests that take seconds"
 	@echo "make slow      the tests that train"
 	@echo "make coverage  the same tests, and which lines and branches of the package none of them runs"
+	@echo "make mutants   how many of SAMPLE=$(SAMPLE) random changes of the core (SEED=$(SEED)) the tests notice; half an hour"
 	@echo "make floor     the tests with the least versions that setup.py allows, on Python 3.10, in $(FLOOR); takes"
 	@echo "               gigabytes, for that torch comes as a CUDA build"
 	@echo "make lint      formatting and lint, changing nothing"
@@ -93,6 +97,10 @@ slow: venv
 
 coverage: venv
 	$(BIN)/$(PYTEST) --cov --cov-report=term
+
+mutants: venv
+	$(BIN)/python -c 'import mutmut' 2>/dev/null || $(PIP) install $(PIP_FLAGS) "mutmut==3.*"
+	$(BIN)/python tests/mutants.py build/mutants --sample $(SAMPLE) --seed $(SEED)
 
 floor: PYTHON := python3.10
 floor: UV = $(FLOOR)/bin/uv pip install $(PIP_FLAGS) --python $(FLOOR)/bin/python

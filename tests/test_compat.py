@@ -111,6 +111,37 @@ def test_nothing_is_supplied_for_a_package_that_is_not_installed(monkeypatch):
     assert compat._supply("no_such_package.part") is None
 
 
+@pytest.mark.parametrize(("files", "version"), [({"VERSION": "1.4.2\n"}, "1.4.2"), ({}, "unknown")])
+def test_a_clone_whose_setup_never_ran_has_its_version(tmp_path, files, version):
+    files = {"basicsr/__init__.py": "from .version import __gitsha__, __version__", **files}
+    printed = run(
+        """
+        print(compat.supply_version())
+        import basicsr
+        from basicsr.version import version_info
+        assert compat.supply_version()
+        print(basicsr.__version__, basicsr.__gitsha__, version_info)
+        """,
+        path=write(tmp_path, files),
+    )
+    numbers = tuple(int(part) if part.isdigit() else part for part in version.split("."))
+    sentence = "supplied basicsr.version, which BasicSR's setup has not written"
+    assert printed.splitlines() == [sentence, f"{version} unknown {numbers}"]
+
+
+def test_a_version_that_setup_wrote_is_used(tmp_path):
+    files = {"basicsr/__init__.py": "", "basicsr/version.py": "__version__ = 'its own'", "VERSION": "1"}
+    printed = run(
+        """
+        print(compat.supply_version())
+        from basicsr.version import __version__
+        print(__version__, compat.supply_version())
+        """,
+        path=write(tmp_path, files),
+    )
+    assert printed.split() == ["None", "its", "own", "None"]
+
+
 EXTENSION = f"torchvision/_C{importlib.machinery.EXTENSION_SUFFIXES[0]}"
 
 

@@ -6,7 +6,7 @@ import torch
 from helpers.networks import picture, randomise
 from helpers.onnx_files import decibel, onnx, properties, run
 
-from aethernet import aether_custom, aether_medium, aether_tiny
+from aethernet import AetherConfig, aether_custom, aether_medium, aether_tiny
 from aethernet.errors import UsageError
 from aethernet.export.onnx import export_onnx
 
@@ -54,6 +54,10 @@ def test_the_file_says_what_it_is(tmp_path):
     told = properties(path)
     assert (told["variant"], told["scale"], told["color_order"]) == ("tiny", "4", "RGB")
     assert int(told["tile_radius"]) == aether_tiny(4).receptive_radius
+    # Public: programs of others read them.
+    assert {"aethernet_version", "config", "stage", "precision"} < told.keys()
+    config = aether_tiny(4, stage="fused").config
+    assert AetherConfig.from_tensor(torch.tensor(list(told["config"].encode()), dtype=torch.uint8)) == config
 
 
 def test_wrong_arguments(tmp_path):

@@ -3,9 +3,12 @@
 import pytest
 import torch
 from helpers.networks import picture, randomise
+from torch import nn
+from torch.nn import functional as F
 
 from aethernet import AetherConfig, aether_custom, aether_large, aether_medium, aether_small, aether_tiny
 from aethernet.errors import ConfigError
+from aethernet.network.blocks import DropPath, GatedConvFFN
 
 VARIANTS = [aether_tiny, aether_small, aether_medium, pytest.param(aether_large, marks=pytest.mark.slow)]
 
@@ -85,6 +88,33 @@ def test_a_tile_with_the_receptive_radius_around_it_equals_the_whole(scale, fiel
 def test_global_pooling_has_no_radius():
     assert aether_medium(2).receptive_radius is None
     assert aether_small(4).receptive_radius == 4 * 4 * 3 + 4
+
+
+@pytest.mark.parametrize("skip", ["none", "nearest", "bilinear"])
+def test_a_network_that_adds_nothing_gives_the_enlarged_picture(skip):
+    network = aether_custom(2, width=8, depths=[1], skip=skip).eval()
+    for parameter in network.upsample.last_conv.parameters():
+        nn.init.zeros_(parameter)
+    x = picture(1, 3, 5, 4)
+    enlarged = {"none": torch.zeros(1, 3, 10, 8), "nearest": x.repeat_interleave(2, 2).repeat_interleave(2, 3)}
+    expected = enlarged.get(skip, F.interpolate(x, size=(10, 8), mode="bilinear", align_corners=False))
+    torch.testing.assert_close(network(x), expected)
+
+
+def test_stochastic_depth_drops_whole_samples_and_keeps_the_mean():
+    torch.manual_seed(0)
+    out = DropPath(0.25).train()(torch.ones(4000, 2, 3, 1))
+    assert (out == out[:, :1, :1, :1]).all()
+    assert out.unique().tolist() == [0.0, pytest.approx(4 / 3)]
+    assert out.mean() == pytest.approx(1.0, abs=0.04)  # its standard deviation is 0.009
+
+
+def test_a_gated_block_starts_neither_silent_nor_loud():
+    """Gate and main keep the variance of what comes in."""
+    torch.manual_seed(0)
+    ffn, x = GatedConvFFN(64, 2.0, 1.0), torch.randn(4, 64, 16, 16)
+    for conv in (ffn.gate, ffn.main):
+        assert conv(x).std().item() == pytest.approx(1.0, rel=0.05)
 
 
 def test_stochastic_depth_acts_in_training_only():

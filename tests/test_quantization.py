@@ -156,6 +156,19 @@ def test_no_percentile_exceeds_the_largest_value():
     assert seen.percentile(99.99) == seen.percentile(100.0) == pytest.approx(1.01)
 
 
+def test_values_of_zero_lie_in_the_lowest_part():
+    seen = Magnitudes()
+    seen(torch.zeros(99_999))  # before the width of a part is known
+    seen(torch.ones(1))
+    assert seen.percentile(99.99) == pytest.approx(1 / Magnitudes.BINS)
+
+
+def test_nothing_of_an_integer_network_is_trained():
+    network = calibrated(GATED, {"last": "float"}).convert_to_quantized()
+    assert list(network.parameters()), "the last convolution is not in integers"
+    assert not [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+
+
 def test_calibration_is_deterministic_and_leaves_the_mode():
     first = randomise(aether_custom(2, **GATED)).prepare_qat()
     networks = [first.train(), copy.deepcopy(first).eval()]

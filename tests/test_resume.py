@@ -110,21 +110,45 @@ def test_a_resumed_training_equals_a_straight_one(straight, kind, workers):
     assert not torch.equal(before["params"]["shallow.weight"], after["params"]["shallow.weight"])
 
 
-def test_every_generator_goes_on_where_it_was(tmp_path):
-    """Python's, NumPy's and torch's, through a file that holds no code; a normal number is left over in NumPy's."""
+def test_every_generator_goes_on_where_it_was(tmp_path, monkeypatch):
+    """Python's, NumPy's and torch's, through a file that holds no code; a normal number is left over in NumPy's. A GPU
+    is played by another generator of the CPU's kind."""
+    gpu = torch.Generator().manual_seed(1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", gpu.get_state)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", gpu.set_state)
     from aethernet.integrations.basicsr import compat
 
     compat.apply()
     from aethernet.integrations.basicsr.pipeline.run_state import capture, restore
 
     def draw() -> tuple:
-        return random.gauss(0, 1), np.random.standard_normal(), torch.rand(()).item(), torch.randn(3).tolist()
+        return (
+            random.gauss(0, 1),
+            np.random.standard_normal(),
+            torch.rand(()).item(),
+            torch.rand(3, generator=gpu).tolist(),
+        )
 
     draw()
     torch.save(capture(), tmp_path / "states")
     following = [draw() for _ in range(3)]
     restore(load(tmp_path / "states"))
     assert [draw() for _ in range(3)] == following
+
+
+def test_an_epoch_leaves_out_what_was_taken_before_and_nothing_else():
+    from aethernet.integrations.basicsr import compat
+
+    compat.apply()
+    from aethernet.integrations.basicsr.pipeline.run_state import PlacedSampler, RunState
+
+    state = RunState()
+    state.start_epoch, state.skip = 3, 4
+    sampler = PlacedSampler(state, range(5), 1, 0, 2)
+    for epoch, first in ((0, 0), (3, 4), (4, 0)):
+        sampler.set_epoch(epoch)
+        assert [(number, place) for _, number, place in sampler] == [(epoch, place) for place in range(first, 10)]
 
 
 def copied(straight: Path, name: str) -> Path:

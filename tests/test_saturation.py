@@ -174,6 +174,22 @@ def test_branches_are_looked_into(tmp_path):
     assert saturation(tmp_path / "y.onnx").possible
 
 
+def test_weights_quantised_in_the_graph_may_have_a_step_for_each_output(tmp_path):
+    """A step of 0.5 doubles the levels of the second output, whose two largest weights are 60 then."""
+    file = quantized_file(
+        tmp_path / "x.onnx", "Conv, weights quantised in the graph", np.full((2, 2, 1, 1), 30, np.int8)
+    )
+    model = onnx.load(file)
+    steps = {"w_step": np.array([1, 0.5], np.float32), "w_zero": np.zeros(2, np.int8)}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in steps.items())
+    for node in model.graph.node:
+        if node.output[0] in ("q", "kernel"):
+            node.input[1:] = list(steps)
+            node.attribute.append(onnx.helper.make_attribute("axis", 0))
+    onnx.save(model, file)
+    assert saturation(file).extreme == 255 * 120
+
+
 def test_a_transposed_matrix_has_its_outputs_in_rows(tmp_path):
     weight = np.ones((4, 4), np.int8)
     weight[1, [2, 3]] = 127

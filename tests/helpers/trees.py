@@ -63,10 +63,12 @@ def net_opt():
 
 
 def copy_basicsr(root: Path) -> Path:
-    """A copy of BasicSR, laid out as its source distribution."""
+    """A copy of BasicSR as a fresh clone has it: its setup, which writes version.py, never ran."""
     spec = importlib.util.find_spec("basicsr")
     assert spec and spec.origin
-    shutil.copytree(Path(spec.origin).parent, root / "basicsr", ignore=shutil.ignore_patterns("__pycache__"))
+    ignored = shutil.ignore_patterns("__pycache__", "version.py")
+    shutil.copytree(Path(spec.origin).parent, root / "basicsr", ignore=ignored)
+    (root / "VERSION").write_text("1.4.2\n")
     (root / "sitecustomize").mkdir()
     compat = OURS / "aethernet/integrations/basicsr/compat.py"
     (root / "sitecustomize/sitecustomize.py").write_text(TORCHVISION.format(compat=str(compat)))

@@ -206,7 +206,7 @@ class QuantConv2d(RoundedConv2d):
 class QuantizedOperation(nn.Module):
     """An operation without weights whose output lies on the int8 grid."""
 
-    def __init__(self, operation: nn.Module, *, learnt: bool = True) -> None:
+    def __init__(self, operation: nn.Module, *, learnt: bool) -> None:
         super().__init__()
         self.operation = operation
         self.quantizer = FakeQuantizer(learnt=learnt)

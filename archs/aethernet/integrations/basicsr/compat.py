@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import ModuleType
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+VERSION = "basicsr.version"
 _LIBRARIES: list[object] = []  # torch drops a library's operators together with the object
 _OPERATORS_DECLARED = "declared torchvision's operators, because its compiled part does not load beside this torch"
 
@@ -37,7 +39,7 @@ def apply() -> list[str]:
 
     It can be called again at any time, and it needs neither BasicSR nor torchvision to be installed.
     """
-    repairs = (supply_functional_tensor(), supply_ndimage_filters(), declare_torchvision_operators())
+    repairs = (supply_functional_tensor(), supply_ndimage_filters(), declare_torchvision_operators(), supply_version())
     in_effect = [repair for repair in repairs if repair]
     for repair in in_effect:
         logger.debug("basicsr compat: %s", repair)
@@ -72,6 +74,21 @@ def declare_torchvision_operators() -> str | None:
             library.define(schema)
     _LIBRARIES.append(library)
     return _OPERATORS_DECLARED
+
+
+def supply_version() -> str | None:
+    """BasicSR imports a module that only its setup writes: a fresh clone of its repository has none."""
+    if VERSION not in sys.modules or not hasattr(sys.modules[VERSION], "__supplied__"):
+        spec = importlib.util.find_spec("basicsr")
+        if _exists(VERSION) or spec is None or not spec.submodule_search_locations:
+            return None
+        file = Path(spec.submodule_search_locations[0]).parent / "VERSION"
+        version = file.read_text(encoding="utf-8").strip() if file.is_file() else "unknown"
+        numbers = tuple(int(part) if part.isdigit() else part for part in version.split("."))
+        module = ModuleType(VERSION, "Stand-in for the module that BasicSR's setup writes.")
+        vars(module).update(__version__=version, __gitsha__="unknown", version_info=numbers, __supplied__=True)
+        sys.modules[VERSION] = module
+    return f"supplied {VERSION}, which BasicSR's setup has not written"
 
 
 def torchvision_extension_error() -> str | None:
