@@ -271,7 +271,7 @@ def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
     assert content["kind"] == "quality"
     assert set(content) == {"kind", "scores", "notes", "conditions"}
     assert [score["model"] for score in content["scores"]] == ["bicubic", "net.pth", "bicubic_rgb"]
-    assert set(content["scores"][0]) == {"model", "scale", "set_name", "path", "mean", "pictures"}
+    assert set(content["scores"][0]) == {"model", "scale", "set_name", "path", "mean", "pictures", "inputs"}
     assert set(content["scores"][0]["pictures"][0]) == {"name", "psnr", "ssim"}
     assert {"device", "threads", "torch", "precision", "size", "date", "command"} <= set(content["conditions"])
     code, out, _ = command("bicubic", "--sets", folder, "--scale", 3, "--summary")

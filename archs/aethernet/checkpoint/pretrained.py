@@ -2,7 +2,7 @@
 `aether_tiny_x4_int8`.
 
 Each network has two files in float, `NAME.safetensors` (training form) and `NAME_fused.safetensors` (plain graph), with
-the model card `NAME.md`, and one that was fine-tuned for int8, `NAME_int8.safetensors`, with a card of its own.
+the model card `NAME.md`, and one on int8 grids, `NAME_int8.safetensors`, with a card of its own.
 `aethernet card` writes them. `NAME_photo` is of the same kind, trained for photographs (`aethernet.data.photo`).
 """
 
