@@ -124,10 +124,49 @@ def attempts(folder: Path, sound: list[tuple[str, bytes]], command) -> Iterator[
     number = 0
     while True:
         file = folder / f"{number}{sound[number % len(sound)][0]}"
-        file.write_bytes(make.damaged(number + SEED * 100_000, contents))
+        is_text = file.suffix in (".yml", ".txt") and number % 4
+        file.write_bytes((disordered if is_text else make.damaged)(number + SEED * 100_000, contents))
         yield command(str(file))
         file.unlink(missing_ok=True)
         number += 1
+
+
+def disordered(seed: int, sound: list[bytes]) -> bytes:
+    """A text of which lines were lost, doubled, exchanged, indented, or have other values: most are good YAML still."""
+    generator = np.random.default_rng(seed)
+    lines = sound[seed % len(sound)].decode().splitlines()
+    for _ in range(int(generator.integers(1, 4))):
+        if not lines:
+            break
+        place, other = generator.integers(0, len(lines), 2)
+        name, _, value = lines[place].partition(":")
+        junk = [
+            "",
+            " ~",
+            " []",
+            " {}",
+            " -1",
+            " .nan",
+            " !!float x",
+            " 1e400",
+            " 'text'",
+            " [1, {a: b}]",
+            " &a *a",
+            " 2024-01-01",
+            value * 50,
+        ]
+        match generator.integers(0, 5):
+            case 0:
+                del lines[place]
+            case 1:
+                lines.insert(other, lines[place])
+            case 2:
+                lines[place], lines[other] = lines[other], lines[place]
+            case 3:
+                lines[place] = "  " + lines[place]
+            case _:
+                lines[place] = f"{name}:{junk[generator.integers(0, len(junk))]}"
+    return "\n".join(lines).encode()
 
 
 def complaint(arguments: list[str], capsys) -> str:
