@@ -29,7 +29,7 @@ setup(
     license_files=["LICENSE"],
     package_dir={"": "archs"},
     packages=find_packages("archs"),
-    py_modules=["aether_arch"],
+    py_modules=["aether_arch", "aether_hook"],
     package_data={
         "aethernet": [
             "training/recipes/templates/*",

@@ -1,8 +1,5 @@
 """Drop-in files: an unmodified `train.py` knows this package, foreign files are safe, removal leaves nothing."""
 
-import importlib.util
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.networks import randomise
-from helpers.training import ARCHS, environment, needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.training import ARCHS, needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.trees import copy_basicsr, run_basicsr
 
 from aethernet import AetherNet, aether_custom, calibrate, cli, write_checkpoint
 from aethernet.data.calibration import CalibrationInputs
@@ -124,45 +122,22 @@ def test_another_folder_is_refused_with_what_it_lacks(tmp_path, capsys):
 
 # In a real tree
 
-TORCHVISION = '''
-"""Lets torchvision be imported where its compiled part does not fit torch, which no drop-in file comes in time for."""
-import runpy
-compat = runpy.run_path({compat!r})
-compat["declare_torchvision_operators"]()
-'''
-
 
 @pytest.fixture(scope="module")
 def real_tree(tmp_path_factory) -> Path:
-    """A copy of BasicSR, laid out as its source distribution, with the files installed."""
-    root = tmp_path_factory.mktemp("BasicSR")
-    package = Path(importlib.util.find_spec("basicsr").origin).parent
-    shutil.copytree(package, root / "basicsr", ignore=shutil.ignore_patterns("__pycache__", "version.py"))
-    (root / "VERSION").write_text("1.4.2\n")  # a fresh clone: its setup, which writes version.py, never ran
-    (root / "sitecustomize").mkdir()
-    compat = ARCHS / "aethernet/integrations/basicsr/compat.py"
-    (root / "sitecustomize/sitecustomize.py").write_text(TORCHVISION.format(compat=str(compat)))
+    """With the files installed."""
+    root = copy_basicsr(tmp_path_factory.mktemp("BasicSR"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(install, "source_to_add", lambda: ARCHS)
         install.install(root)
     return root
 
 
-def run_in(tree: Path, *args: object) -> str:
-    """Runs Python in a BasicSR tree, without this package on its path."""
-    env = environment(PYTHONPATH=os.pathsep.join([str(tree / "sitecustomize"), str(tree)]))
-    result = subprocess.run(
-        [sys.executable, *map(str, args)], cwd=tree, env=env, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
-    return result.stdout
-
-
 @needs_basicsr
 def test_the_unmodified_trainer_trains(real_tree, tmp_path):
     write_pairs(tmp_path)
     file = write_options(tiny_options(tmp_path, **{"train:total_iter": 2}), tmp_path / "x.yml")
-    run_in(real_tree, "basicsr/train.py", "-opt", file)
+    run_basicsr(real_tree, "basicsr/train.py", "-opt", file)
     weights = torch.load(real_tree / "experiments/tiny/models/net_g_latest.pth", weights_only=True)
     assert weights["params"]["fusion.norm.iterations"] == 2
 
@@ -183,7 +158,9 @@ def test_the_unmodified_trainer_fine_tunes_for_int8(real_tree, tmp_path):
         "path:param_key_g": "params",
         "train:total_iter": 2,
     }
-    run_in(real_tree, "basicsr/train.py", "-opt", write_options(tiny_options(tmp_path, **changes), tmp_path / "x.yml"))
+    run_basicsr(
+        real_tree, "basicsr/train.py", "-opt", write_options(tiny_options(tmp_path, **changes), tmp_path / "x.yml")
+    )
     trained = AetherNet.from_state_dict(
         torch.load(real_tree / "experiments/qat/models/net_g_latest.pth", weights_only=True)["params"]
     )
@@ -212,4 +189,4 @@ from aethernet.integrations.basicsr.training import models
 models.register()
 assert MODEL_REGISTRY.get("AetherModel") is models.AetherModel
 """
-    run_in(real_tree, "-c", code)
+    run_basicsr(real_tree, "-c", code)

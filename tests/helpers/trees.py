@@ -1,11 +1,21 @@
-"""Small stand-ins for source trees of traiNNer-redux and neosr: what this package meets there, and nothing else."""
+"""Source trees: BasicSR's own, and small stand-ins for those of traiNNer-redux and neosr, with what this package meets there."""
 
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from helpers.training import ARCHS as OURS
 from helpers.training import environment
+
+TORCHVISION = '''
+"""Lets torchvision be imported where its compiled part does not fit torch, which no drop-in file comes in time for."""
+import runpy
+compat = runpy.run_path({compat!r})
+compat["declare_torchvision_operators"]()
+'''
 
 REGISTRY = """
 class Registry:
@@ -50,6 +60,29 @@ SCALE = int(sys.argv[sys.argv.index("-s") + 1])  # as in neosr, whoever imports 
 def net_opt():
     return SCALE, "-onnx" not in sys.argv
 """
+
+
+def copy_basicsr(root: Path) -> Path:
+    """A copy of BasicSR as a fresh clone has it: its setup, which writes version.py, never ran."""
+    spec = importlib.util.find_spec("basicsr")
+    assert spec and spec.origin
+    ignored = shutil.ignore_patterns("__pycache__", "version.py")
+    shutil.copytree(Path(spec.origin).parent, root / "basicsr", ignore=ignored)
+    (root / "VERSION").write_text("1.4.2\n")
+    (root / "sitecustomize").mkdir()
+    compat = OURS / "aethernet/integrations/basicsr/compat.py"
+    (root / "sitecustomize/sitecustomize.py").write_text(TORCHVISION.format(compat=str(compat)))
+    return root
+
+
+def run_basicsr(tree: Path, *args: object) -> str:
+    """Runs Python in such a tree, without this package on its path."""
+    env = environment(PYTHONPATH=os.pathsep.join([str(tree / "sitecustomize"), str(tree)]))
+    result = subprocess.run(
+        [sys.executable, *map(str, args)], cwd=tree, env=env, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    return result.stdout
 
 
 def write_trainner(tree: Path) -> Path:

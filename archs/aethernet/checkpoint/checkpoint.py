@@ -16,6 +16,7 @@ from aethernet.files import atomic_path
 from aethernet.network.config import ARCH_VERSION, COLOR_ORDERS, CONFIG_KEY, VERSION_FIELD, AetherConfig, Stage
 from aethernet.network.migrations import up_to_date
 from aethernet.network.network import AetherNet
+from aethernet.network.reference import refuse_reference
 from aethernet.version import __version__
 
 PREFERRED_KEYS = ("params_ema", "params-ema", "params")
@@ -77,6 +78,7 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
     """
     path = pretrained.resolve(path)
     key, state_dict = read_weights(path, key)
+    refuse_reference(state_dict, f"{path} ({key})")
     if CONFIG_KEY not in state_dict:
         names = ", ".join(list(state_dict)[:NAMED])
         raise ForeignWeightsError(
@@ -233,6 +235,8 @@ def _pick(content: dict, key: str | None, path: Path) -> tuple[str, dict[str, Te
         raise CheckpointError(f"{path} has no entry {key!r}; it has: {', '.join(map(str, nested)) or 'bare weights'}")
     key = key or next((preferred for preferred in PREFERRED_KEYS if preferred in nested), None)
     weights = content if key is None else nested[key]
+    if key is None and "state_dict" in nested:
+        refuse_reference(nested["state_dict"], path)  # as its `save_optimized` writes them
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         found = _listed([str(name) for name in content]) or "nothing"
         raise ForeignWeightsError(

@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ COMMANDS = (
     "test",
     "fuse",
     "calibrate",
+    "convert",
     "verify",
     "export",
     "release",
@@ -58,11 +60,11 @@ def _filled(text: str) -> str:
     return text
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="aethernet", description="Train, fuse and measure AetherNet super-resolution networks.")
-    parser.add_argument("--version", action="version", version=f"aethernet {__version__}")
+def build_parser(program: str = "aethernet", names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    parser = Parser(prog=program, description="Train, fuse and measure AetherNet super-resolution networks.")
+    parser.add_argument("--version", action="version", version=f"{program} {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name in COMMANDS:
+    for name in names:
         module = importlib.import_module(f"aethernet.cli.{name}")
         subparser = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.configure(subparser)
@@ -70,13 +72,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs one subcommand and returns its exit code: 0 done, 1 refused with a message, 2 wrong usage."""
+def main(argv: list[str] | None = None, program: str = "aethernet", names: Sequence[str] = COMMANDS) -> int:
+    """Runs one subcommand and returns its exit code: 0 done, 1 refused with a message, 2 wrong usage.
+
+    Args:
+        argv: the words of the command line; by default this process's.
+        program: what messages call it.
+        names: the subcommands that it has.
+    """
     try:
-        parser = build_parser()
+        parser = build_parser(program, names)
         args = parser.parse_args(argv)
     except KeyboardInterrupt:
-        return _interrupted("aethernet")
+        return _interrupted(program)
     if args.command is None:
         parser.print_help()
         return 0
@@ -91,12 +99,12 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except (AetherError, OSError) as error:
         print(
-            f"aethernet {args.command}: error: {error if isinstance(error, AetherError) else _words(error)}",
+            f"{program} {args.command}: error: {error if isinstance(error, AetherError) else _words(error)}",
             file=sys.stderr,
         )
         return 1
     except KeyboardInterrupt:
-        return _interrupted(f"aethernet {args.command}")
+        return _interrupted(f"{program} {args.command}")
 
 
 def _interrupted(who: str) -> int:

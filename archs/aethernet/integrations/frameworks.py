@@ -4,12 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-def _register(kind: str) -> str:
-    return f'from aethernet.integrations.basicsr import dropin; dropin.register("{kind}")  # noqa'
-
-
-def _register_networks(package: str) -> str:
-    return f'from aethernet.integrations import registry; registry.register_architectures("{package}")  # noqa'
+def _register(package: str, kind: str = "archs") -> str:
+    return f'import aether_hook; aether_hook.register("{package}", "{kind}")  # noqa'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +47,9 @@ FRAMEWORKS = (
         ),
         files={
             # BasicSR imports what ends in _arch.py, _model.py and _dataset.py.
-            "basicsr/archs/aethernet_arch.py": _register("archs"),
-            "basicsr/models/aethernet_model.py": _register("models"),
-            "basicsr/data/aethernet_dataset.py": _register("datasets"),
+            "basicsr/archs/aethernet_arch.py": _register("basicsr", "archs"),
+            "basicsr/models/aethernet_model.py": _register("basicsr", "models"),
+            "basicsr/data/aethernet_dataset.py": _register("basicsr", "datasets"),
         },
         start="PYTHONPATH=. python basicsr/train.py -opt FILE",
         advice=": run `aethernet doctor`",
@@ -65,7 +61,7 @@ FRAMEWORKS = (
         networks="aethernet.integrations.trainner",
         registries=("SPANDREL_REGISTRY", "ARCH_REGISTRY"),
         landmarks=("traiNNer/archs/__init__.py", "traiNNer/utils/registry.py", "train.py"),
-        files={"traiNNer/archs/aethernet_arch.py": _register_networks("traiNNer")},
+        files={"traiNNer/archs/aethernet_arch.py": _register("traiNNer")},
     ),
     Framework(
         name="neosr",
@@ -74,6 +70,6 @@ FRAMEWORKS = (
         # Its modules parse the command line while they are imported, and end a process whose command line is another's.
         runs_alone=False,
         landmarks=("neosr/archs/__init__.py", "neosr/utils/registry.py", "train.py"),
-        files={"neosr/archs/aethernet_arch.py": _register_networks("neosr")},
+        files={"neosr/archs/aethernet_arch.py": _register("neosr")},
     ),
 )

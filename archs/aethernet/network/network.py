@@ -14,6 +14,7 @@ from aethernet.network.config import CONFIG_KEY, STAGES, AetherConfig, Stage
 from aethernet.network.graph import AetherGraph
 from aethernet.network.migrations import up_to_date
 from aethernet.network.placement import place_integers, place_quantizers
+from aethernet.network.reference import refuse_reference
 from aethernet.network.reparam import chained, fuse
 from aethernet.quantization.fake import WATCHED_BATCHES, quantizers
 from aethernet.quantization.settings import Preset, QuantizationConfig
@@ -59,6 +60,7 @@ class AetherNet(AetherGraph):
             'aether_tiny x2 (stage fused)'
         """
         state_dict = up_to_date(state_dict)
+        refuse_reference(state_dict)
         if CONFIG_KEY not in state_dict:
             raise CheckpointError(f"these are no AetherNet weights: the entry {CONFIG_KEY!r} is missing")
         config = AetherConfig.from_tensor(state_dict[CONFIG_KEY])
@@ -190,6 +192,7 @@ class AetherNet(AetherGraph):
         destination[prefix + CONFIG_KEY] = self.config.to_tensor()
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, *rest) -> None:
+        refuse_reference({name.removeprefix(prefix): value for name, value in state_dict.items()}, "what is loaded")
         if prefix + CONFIG_KEY in state_dict:
             self._update(state_dict, prefix)
             config_tensor = state_dict.pop(prefix + CONFIG_KEY)
@@ -213,6 +216,7 @@ class AetherNet(AetherGraph):
 
         traiNNer-redux calls it by this name before it compares a file's tensors with the network's.
         """
+        refuse_reference(state_dict)
         if CONFIG_KEY in state_dict:
             self._update(state_dict, "")
             self._admit(AetherConfig.from_tensor(state_dict.pop(CONFIG_KEY)), state_dict, "")
