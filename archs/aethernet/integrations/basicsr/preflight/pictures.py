@@ -202,7 +202,14 @@ def _look_into_lmdb(found: Pictures, place: str, roots: tuple[str, ...], folders
             found.problems.append(f"{place}: {key}: {folder} {lack}; give an .lmdb folder, or set io_backend: disk")
             continue
         table: dict[str, Size | None] = {}
-        for line in (folder / "meta_info.txt").read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines = (folder / "meta_info.txt").read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            found.problems.append(
+                f"{place}: {key}: {folder}/meta_info.txt is no text in UTF-8 ({error}); write it anew"
+            )
+            continue
+        for line in lines:
             match = LMDB_LINE.match(line)
             size = (int(match["width"]), int(match["height"])) if match else None
             table[line.split(".")[0]] = size
