@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent
 TRAIN = ["torchvision>=0.23", "scipy>=1.8,<2", "lmdb>=1.3", "requests>=2.27", "tensorboard>=2.12"]
 PLOT = ["matplotlib>=3.6", "adjustText>=1.3"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.6.2", "onnxruntime>=1.23"]
+NCNN = ["ncnn>=1.0.20261020", "pnnx>=20261020"]  # BSD-3
 LARGE = ["pyvips[binary]>=3.0"]  # reads pictures by rows: LGPL, its wheel brings libvips
 BENCH = [*EXPORT, *PLOT, "openvino>=2024.0", "spandrel>=0.4.2"]
 TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH, *LARGE]
@@ -62,6 +63,7 @@ setup(
         "plot": PLOT,
         "export": EXPORT,
         "large": LARGE,
+        "ncnn": NCNN,
         "bench": BENCH,
         "test": TEST,
         "dev": DEV,

@@ -17,6 +17,7 @@ from helpers.training import needs_basicsr, tiny_options, write_options, write_p
 from PIL import Image
 
 from aethernet.checkpoint.checkpoint import write_checkpoint
+from aethernet.data.lmdb_folder import write_lmdb
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr import compat
 from aethernet.network.variants import aether_custom
@@ -516,18 +517,30 @@ def test_list_of_names(place):
 
 def test_lmdb(place):
     changes = {"datasets:train:io_backend:type": "lmdb"}
-    for name, size in (("gt", 32), ("lq", 16)):
-        folder = place / f"{name}.lmdb"
-        folder.mkdir()
-        (folder / "data.mdb").touch()
-        (folder / "meta_info.txt").write_text("".join(f"{index}.png ({size},{size},3) 1\n" for index in range(6)))
-        changes[f"datasets:train:dataroot_{name}"] = str(folder)
+    for name in ("gt", "lq"):
+        write_lmdb(place / name, place / f"{name}.lmdb")
+        changes[f"datasets:train:dataroot_{name}"] = str(place / f"{name}.lmdb")
     opt = parse(place, train_options(place, changes))
     preflight.check(opt, place, is_train=True)
-    (place / "lq.lmdb" / "meta_info.txt").write_text("".join(f"{index}.png (8,16,3) 1\n" for index in range(6)))
-    assert "0 is 16x8 and its HR picture 32x32" in problems(place, opt)
-    (place / "lq.lmdb" / "meta_info.txt").write_text("0.png (16,16,3) 1\n")
-    assert "do not hold the same keys: 1, 2, 3 and 2 more" in problems(place, opt)
+    meta, data = (place / "lq.lmdb" / name for name in ("meta_info.txt", "data.mdb"))
+    meta.write_text("".join(f"{index:02d}.png (8,16,3) 1\n" for index in range(6)))
+    assert "00 is 16x8 and its HR picture 32x32" in problems(place, opt)
+    meta.write_text("00.png (16,16,3) 1\n")
+    assert "do not hold the same keys: 01, 02, 03 and 2 more" in problems(place, opt)
+    meta.write_bytes((place / "gt.lmdb" / "meta_info.txt").read_bytes())
+    data.write_bytes(data.read_bytes()[:9000])
+    assert re.search(r"datasets: train: .*lq.lmdb cannot be read \(.+\); write it anew", problems(place, opt))
+
+
+def test_pictures_to_validate_with_in_an_lmdb_are_decoded(place):
+    for name in ("gt", "lq"):
+        write_lmdb(place / name, place / f"{name}.lmdb")
+    lmdb = pytest.importorskip("lmdb")
+    with lmdb.open(str(place / "lq.lmdb")) as store, store.begin(write=True) as transaction:
+        transaction.put(b"03", b"no picture")
+    roots = {f"dataroot_{name}": str(place / f"{name}.lmdb") for name in ("gt", "lq")}
+    section = {"name": "val", "type": "PairedImageDataset", **roots, "io_backend": {"type": "lmdb"}}
+    assert "val: " in (text := told(place, {"datasets:val": section})) and "(03 cannot be decoded)" in text
 
 
 # The length of a training

@@ -134,3 +134,26 @@ def turned(img: np.ndarray, orientation: int) -> np.ndarray:
     if columns == "right":
         img = img[:, ::-1]
     return img
+
+
+def damaged(seed, sound):
+    """A file that was cut, of which bits or bytes were changed, or of which a piece was lost, doubled or overwritten."""
+    generator = np.random.default_rng(seed)
+    data = bytearray(sound[seed % len(sound)])
+    kind = seed // len(sound) % 6
+    place, other = sorted(generator.integers(0, len(data), 2).tolist())
+    if kind == 0:
+        return bytes(data[:place])
+    if kind == 1:
+        for index in generator.integers(0, len(data), generator.integers(1, 20)):
+            data[index] ^= 1 << generator.integers(0, 8)
+    elif kind == 2:  # in the header
+        for index in generator.integers(0, min(len(data), 200), 4):
+            data[index] = generator.integers(0, 256)
+    elif kind == 3:
+        del data[place : min(other, place + 40)]
+    elif kind == 4:
+        data[place:other] = generator.bytes(other - place)
+    else:
+        data[place:place] = data[place:other]
+    return bytes(data)

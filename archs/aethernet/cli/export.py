@@ -49,8 +49,10 @@ def run(args: argparse.Namespace) -> int:
     elif found.half_unknown:
         print("fp16: nobody has looked whether this network fits into float16; --data DIR does, on its pictures")
     for path in found.written:
-        verdict = on_every_x86(path)
+        verdict = on_every_x86(path) if path.suffix == ".onnx" else ""
         print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB){verdict and f', {verdict}'}")
+    if any(path.suffix == ".param" for path in found.written):
+        print(f"{found.padding}.")
     for path, problem in found.left_out.items():
         print(f"NOT written: {path} ({problem}{'; the older file stays' if path.exists() else ''})")
     return 1 if found.left_out else 0

@@ -10,6 +10,7 @@ from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import UsageError
 from aethernet.export.form import Form
 from aethernet.export.half_range import HalfReport, half_ranges
+from aethernet.export.ncnn import export_ncnn
 from aethernet.export.onnx import export_onnx
 from aethernet.export.saturation import saturation
 from aethernet.files import sha256
@@ -119,6 +120,9 @@ def write_product(
     network = networks.at(product.stage)
     if network is None:
         raise UsageError(f"{path.name} is written from a network of stage {product.stage}, and there is none")
+    if product.is_ncnn:
+        export_ncnn(network, path, half=product.precision == "float16")
+        return
     if not product.is_onnx:
         write_checkpoint(path, network, header)
         return

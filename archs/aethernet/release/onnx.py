@@ -5,21 +5,24 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
 from aethernet.errors import OutputError, StageError, UsageError
 from aethernet.export.form import Form
 from aethernet.export.half_range import HalfReport
-from aethernet.export.onnx import require_exporter
+from aethernet.export.ncnn import padding_sentence
+from aethernet.export.onnx import Precision, require_exporter
 from aethernet.export.qdq import TargetName
 from aethernet.files import check_writable
 from aethernet.network.calibration import calibrate
+from aethernet.optional import optional_package
 from aethernet.progress import Titled, silent
 from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
 from aethernet.release.flow import Gate, make_files
 from aethernet.release.folder import folder_inside
 from aethernet.release.networks import Networks, calibration_inputs
-from aethernet.release.products import onnx_products
+from aethernet.release.products import FLOAT_NCNN, NCNN_TARGET, Product, onnx_products
 from aethernet.release.settings import ExportSettings
 from aethernet.verify.budget import MAX_DROP, drop_budget
 from aethernet.verify.verification import VerificationReport, pictures_of, verification_report
@@ -34,6 +37,7 @@ class Exported:
     verification: VerificationReport | None
     half: HalfReport | None
     half_unknown: bool
+    padding: str
 
 
 def export_files(weights: str | Path, out: Path, settings: ExportSettings, progress: Titled = silent) -> Exported:
@@ -55,13 +59,15 @@ def export_files(weights: str | Path, out: Path, settings: ExportSettings, progr
     name = settings.name or checkpoint.config.name
     if Path(name).name != name:
         raise UsageError(f"name must be the beginning of a file name, not {name!r}: give the folder apart")
-    products = onnx_products(precisions, settings.target or ["ort"], form, settings.opset)
+    products = _products(precisions, settings, form)
     paths = [out / f"{name}{product.suffix}" for product in products]
-    _check_out(out, paths, settings.force)
+    _check_out(out, [file for path in paths for file in _files(path)], settings.force)
     networks = _networks(checkpoint, settings, "int8" in precisions, progress)
     max_drop = MAX_DROP if settings.max_drop is None else settings.max_drop
     gate = None
-    if settings.data and (network := networks.at("fused")) is not None:
+    network = networks.at("fused")
+    padding = padding_sentence(network.receptive_radius) if network is not None else ""
+    if settings.data and network is not None:
         gate = Gate(
             network=network,
             pictures=pictures_of(settings.data, settings.static, network.config.scale),
@@ -79,10 +85,38 @@ def export_files(weights: str | Path, out: Path, settings: ExportSettings, progr
                 Path(settings.against or weights).name, [file.name for file in files], files, made.gated, max_drop,
                 settings.static,
             )  # fmt: skip
+        written = [file for path in written for file in _files(path)]
         for path in written:
             os.replace(folder / path.name, path)
     problems = {path: record.problem for path, record in zip(paths, made.records, strict=True) if not record.passed}
-    return Exported(written, problems, verification, made.half, "fp16" in precisions and made.half is None)
+    return Exported(written, problems, verification, made.half, "fp16" in precisions and made.half is None, padding)
+
+
+def _files(path: Path) -> list[Path]:
+    """A product's files: of ncnn's, the weights, too, and first, so that no graph stands without them."""
+    return [path.with_suffix(".bin"), path] if path.suffix == ".param" else [path]
+
+
+def _targets(settings: ExportSettings) -> list[TargetName]:
+    """Those of ONNX files."""
+    given = dict.fromkeys(settings.target or ["ort"])
+    return [cast(TargetName, target) for target in given if target != NCNN_TARGET]
+
+
+def _products(precisions: Sequence[Precision], settings: ExportSettings, form: Form) -> list[Product]:
+    """With ncnn as the only target, its files alone."""
+    targets, ncnn = _targets(settings), NCNN_TARGET in (settings.target or ())
+    products = onnx_products(precisions, targets, form, settings.opset) if targets else []
+    if not ncnn:
+        return products
+    floats = [precision for precision in dict.fromkeys(precisions) if precision in FLOAT_NCNN]
+    if not floats or (not targets and "int8" in precisions):
+        raise UsageError("ncnn files are fp32 or fp16: give --precision fp32 fp16, or int8 another --target")
+    if form != Form() or settings.opset is not None:
+        raise UsageError("ncnn files take floats of any size, one picture at a time: leave out what fixes ONNX files")
+    for package in ("pnnx", "ncnn"):
+        optional_package(package, "ncnn export")
+    return products + [FLOAT_NCNN[precision] for precision in floats]
 
 
 def _networks(checkpoint: Checkpoint, settings: ExportSettings, int8: bool, progress: Titled) -> Networks:
@@ -93,7 +127,7 @@ def _networks(checkpoint: Checkpoint, settings: ExportSettings, int8: bool, prog
     if not int8:
         return Networks(network)
     assert settings.data  # which `_check` has seen to
-    targets: list[TargetName] = list(dict.fromkeys(settings.target or ["ort"]))
+    targets = _targets(settings)
     quantized = calibrate(
         copy.deepcopy(network),
         calibration_inputs(settings.data, network, settings.number or CALIBRATION_PICTURES),
@@ -113,7 +147,7 @@ def _check(weights: str | Path, checkpoint: Checkpoint, precisions: Sequence[str
                 f"{weights} is of stage {stage}, on int8 grids, and {precision} files are written from the float network: "
                 "give the weights that it was calibrated from, or --precision int8"
             )
-    if settings.target and not int8:
+    if settings.target and _targets(settings) and not int8:
         raise UsageError(f"--target is for int8, {' and '.join(precisions)} files suit every runtime: leave it out")
     if int8 and not quantized and not settings.data:
         raise UsageError(

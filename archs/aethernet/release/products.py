@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from aethernet.errors import UsageError
 from aethernet.export.form import Form
 from aethernet.export.onnx import Precision, check_choices, file_suffix
 from aethernet.export.qdq import TargetName
-from aethernet.verify.gate import AS_WRITTEN, ONNXRUNTIME, OPENVINO, PYTORCH
+from aethernet.verify.gate import AS_WRITTEN, NCNN, ONNXRUNTIME, OPENVINO, PYTORCH
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Product:
     @property
     def is_onnx(self) -> bool:
         return self.suffix.endswith(".onnx")
+
+    @property
+    def is_ncnn(self) -> bool:
+        """Whether it is a `.param`, which has its weights in a `.bin` beside it."""
+        return self.suffix.endswith(".param")
 
     @property
     def onnx_precision(self) -> Precision:
@@ -81,6 +87,12 @@ INT8_TENSORRT = Product(
 )  # fmt: skip
 BUNDLE = (TRAINING, FUSED, FUSED_PTH, FP32, FP16, QAT, INT8, INT8_ORT, INT8_OPENVINO, INT8_TENSORRT)
 """Everything that a bundle can hold, in the order of its tables."""
+NcnnName = Literal["ncnn"]
+NCNN_TARGET: NcnnName = "ncnn"
+FLOAT_NCNN = {
+    "fp32": Product("_fp32.param", "float32", "fused", "ncnn: Upscayl, Real-ESRGAN-ncnn-vulkan", (NCNN,)),
+    "fp16": Product("_fp16.param", "float16", "fused", "ncnn, weights in float16: half the size", (NCNN,)),
+}
 FLOAT_ONNX = {"fp32": FP32, "fp16": FP16}
 INT8_ONNX = {product.target: product for product in (INT8_ORT, INT8_OPENVINO, INT8_TENSORRT)}
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aethernet.export.form import Pixels
     from aethernet.export.onnx import Precision
     from aethernet.export.qdq import TargetName
+    from aethernet.release.products import NcnnName
 
 KEY = "entry of a BasicSR checkpoint (default: params_ema, else params)"
 DATASETS = "names of the training data for hubs"
@@ -89,8 +90,11 @@ class ExportSettings:
         "fp32, fp16, int8 (default: fp32 and fp16 of float weights, int8 of weights on int8 grids)",
         group=WHAT, nargs="+", metavar="P",
     )  # fmt: skip
-    target: "Sequence[TargetName] | None" = flag(
-        "of int8: ort, openvino, tensorrt (default: ort)", group=WHAT, nargs="+", metavar="T"
+    target: "Sequence[TargetName | NcnnName] | None" = flag(
+        "of int8: ort, openvino, tensorrt (default: ort); ncnn: of fp32 and fp16, for Upscayl and its like",
+        group=WHAT,
+        nargs="+",
+        metavar="T",
     )
     opset: int | None = flag("operator set, 17 to 22 (default: 17, and 21 for int8)", group=WHAT, type=int)
     static: tuple[int, int] | None = flag(

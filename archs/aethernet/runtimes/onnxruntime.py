@@ -141,10 +141,13 @@ def _providers(runtime, device: str) -> list:
 
 
 def runtime_errors() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises for a file that it cannot use; its exceptions have no common base."""
+    """What ONNX Runtime raises for a file that it cannot use; its exceptions have no common base.
+
+    A message that quotes a name of the file that is no text in UTF-8 does not become one of them.
+    """
     state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
-    return (*(getattr(state, name) for name in names), state.RuntimeException)
+    return (*(getattr(state, name) for name in names), state.RuntimeException, UnicodeDecodeError)
 
 
 def inspect_onnx(path: Path, side: int = 32) -> OnnxFacts:

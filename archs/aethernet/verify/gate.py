@@ -13,6 +13,7 @@ from aethernet.checkpoint.checkpoint import load_network
 from aethernet.errors import CheckpointError, EngineError, EnvironmentProblem
 from aethernet.progress import Progress
 from aethernet.quality.sets import PictureFolders
+from aethernet.runtimes.ncnn import NcnnSession
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.runtimes.openvino import OpenVinoSession, import_openvino
 from aethernet.runtimes.pytorch import TorchSession
@@ -23,7 +24,7 @@ from aethernet.verify.budget import Budget
 
 logger = logging.getLogger(__name__)
 
-PYTORCH, ONNXRUNTIME, OPENVINO = "PyTorch", "ONNX Runtime", "OpenVINO"
+PYTORCH, ONNXRUNTIME, OPENVINO, NCNN = "PyTorch", "ONNX Runtime", "OpenVINO", "ncnn"
 AS_WRITTEN = "ONNX Runtime, as written"
 """ONNX Runtime without any fusion: the file's own float operations between its rounding steps."""
 Look = Callable[[str, np.ndarray, Mapping[str, np.ndarray]], None]
@@ -76,6 +77,8 @@ def file_entry(path: Path, budget: Budget, runtimes: Sequence[str], threads: int
             return TorchSession(load_network(path))
         if runtime == OPENVINO:
             return OpenVinoSession(path, threads)
+        if runtime == NCNN:
+            return NcnnSession(path, threads)
         return OnnxRuntimeSession(path, threads=threads, as_written=runtime == AS_WRITTEN)
 
     return Entry(path.name, budget, {runtime: functools.partial(opened, runtime) for runtime in runtimes}, shown)

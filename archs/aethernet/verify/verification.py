@@ -104,7 +104,7 @@ def verification_report(
 ) -> VerificationReport:
     """What the gate found, of the first runtime of each file, with what a file itself tells."""
     rows = [
-        Verified(label, checks[0], file.stat().st_size if file.is_file() else 0,
+        Verified(label, checks[0], _bytes(file),
                  on_every_x86(file) if file.suffix == ".onnx" else "")
         for label, file, checks in zip(labels, files, gated.checks, strict=True)
     ]  # fmt: skip
@@ -112,6 +112,12 @@ def verification_report(
     conditions = measurement_conditions(threads=gated.threads, precision="fp32 reference", size=looked_at)
     found = gated.comparison
     return VerificationReport(reference, found.psnr, found.ssim, len(found.pictures), max_drop, rows, conditions)
+
+
+def _bytes(file: Path) -> int:
+    """Of ncnn's two files, both."""
+    files = [file, file.with_suffix(".bin")] if file.suffix == ".param" else [file]
+    return sum(each.stat().st_size for each in files if each.is_file())
 
 
 def pictures_of(

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from aethernet.data.opencv import opencv
-from aethernet.integrations.basicsr.preflight import schema
+from aethernet.integrations.basicsr.preflight import lmdb_probe, schema
 from aethernet.integrations.basicsr.preflight.context import Context, phase, positive
 from aethernet.machine import cores
 
@@ -26,6 +26,11 @@ def damaged(context: Context) -> Iterator[str]:
     hours. Those of a training are left out when it comes to them."""
     cv2 = opencv("training")
     for place, _ in context.datasets:
+        if not context.pictures[place].problems:
+            for folder in context.pictures[place].lmdbs:
+                names, decodes = context.pictures[place].names, phase(place) != "train"
+                if problem := lmdb_probe.problem(folder, names, decodes=decodes):
+                    yield f"{place}: {folder} cannot be read ({problem}); write it anew"
         if phase(place) == "train" or context.pictures[place].problems:
             continue
         files = context.pictures[place].files

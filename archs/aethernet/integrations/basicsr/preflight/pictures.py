@@ -45,13 +45,15 @@ Size = tuple[int, int]
 @dataclass
 class Pictures:
     """What was found for one data set: how many (None: not known), what is wrong, (name, HR size, LR size), and the names
-    that BasicSR gives to results, without endings. `files` are all that it will open, if they are on disk."""
+    that BasicSR gives to results, without endings. `files` are all that it will open, if they are on disk; else they are the
+    entries `names` of each of `lmdbs`."""
 
     count: int | None = None
     problems: list[str] = field(default_factory=list)
     sizes: list[tuple[str, Size, Size]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    lmdbs: list[Path] = field(default_factory=list)
 
 
 def look(place: str, section: Mapping) -> Pictures:
@@ -200,7 +202,14 @@ def _look_into_lmdb(found: Pictures, place: str, roots: tuple[str, ...], folders
             found.problems.append(f"{place}: {key}: {folder} {lack}; give an .lmdb folder, or set io_backend: disk")
             continue
         table: dict[str, Size | None] = {}
-        for line in (folder / "meta_info.txt").read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines = (folder / "meta_info.txt").read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            found.problems.append(
+                f"{place}: {key}: {folder}/meta_info.txt is no text in UTF-8 ({error}); write it anew"
+            )
+            continue
+        for line in lines:
             match = LMDB_LINE.match(line)
             size = (int(match["width"]), int(match["height"])) if match else None
             table[line.split(".")[0]] = size
@@ -209,6 +218,7 @@ def _look_into_lmdb(found: Pictures, place: str, roots: tuple[str, ...], folders
         return
     found.count = len(tables[0])
     found.names = list(tables[-1])
+    found.lmdbs = folders
     differing = sorted(set(tables[0]) ^ set(tables[-1]))
     if not found.count or differing:
         what = f"do not hold the same keys: {_some(differing)}" if differing else "are empty"

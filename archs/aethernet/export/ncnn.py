@@ -1,0 +1,73 @@
+"""ncnn files, which Upscayl and Real-ESRGAN-ncnn-vulkan run: the fused graph, converted by pnnx."""
+
+import copy
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+
+from aethernet.errors import ExportError, StageError
+from aethernet.files import atomic_path
+from aethernet.network.network import AetherNet
+from aethernet.optional import optional_package
+
+INPUT_BLOB, OUTPUT_BLOB = "data", "output"
+"""What those programs ask for, where pnnx says in0 and out0."""
+RENAMED = {"in0": INPUT_BLOB, "out0": OUTPUT_BLOB}
+PREPADDING = 10
+"""Input pixels around a tile that those programs compute and cut off."""
+SHAPES = ((48, 40), (64, 56))
+"""Two sizes, from whose difference pnnx sees that any is allowed."""
+
+
+def export_ncnn(model: AetherNet, path: Path, *, half: bool) -> None:
+    """Writes `path` (.param, the graph) and, beside it, .bin, its weights: `data` (C, H, W) in [0, 1] -> `output`.
+
+    Args:
+        model: of stage train or fused; it is copied and left as it is.
+        half: weights in float16; sums are those of the runtime.
+
+    Raises:
+        StageError: a network on int8 grids. ExportError: pnnx breaks off.
+        MissingDependencyError: pnnx is not installed.
+    """
+    pnnx = optional_package("pnnx", "ncnn export")
+    if model.config.quantized:
+        raise StageError(f"ncnn files are written from the float network, this one is of stage {model.config.stage}")
+    network = copy.deepcopy(model).cpu().float().eval().fuse_model()
+    with tempfile.TemporaryDirectory() as folder:
+        traced = Path(folder) / "network.pt"
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # that the check of the input's shape is left out
+            example = torch.zeros(1, model.config.in_channels, *SHAPES[0])
+            torch.jit.trace(network, (example,)).save(str(traced))
+        shapes = [f"[1,{model.config.in_channels},{height},{width}]" for height, width in SHAPES]
+        words = [f"inputshape={shapes[0]}", f"inputshape2={shapes[1]}", f"fp16={int(half)}"]
+        done = subprocess.run(
+            [pnnx.EXEC_PATH, traced.name, *words], cwd=folder, capture_output=True, text=True, check=False
+        )
+        graph, weights = (Path(folder) / f"network.ncnn.{end}" for end in ("param", "bin"))
+        if done.returncode or not graph.is_file() or not weights.is_file():
+            raise ExportError(f"pnnx broke off: {(done.stderr or done.stdout).strip()[-200:] or 'no reason given'}")
+        lines = [_renamed(line) for line in graph.read_text(encoding="utf-8").splitlines()]
+        with atomic_path(path.with_suffix(".bin")) as temporary:
+            temporary.write_bytes(weights.read_bytes())
+        with atomic_path(path) as temporary:
+            temporary.write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
+
+
+def _renamed(line: str) -> str:
+    """A line of the graph with the blobs called as the programs call them."""
+    return " ".join(RENAMED.get(word, word) for word in line.split())
+
+
+def padding_sentence(radius: int | None) -> str:
+    """Whether the padding of those programs is enough for a network of this receptive radius."""
+    said = f"Upscayl and Real-ESRGAN-ncnn-vulkan cut pictures into tiles and compute {PREPADDING} pixels around each"
+    if radius is None:
+        return f"{said}; this network looks at the whole picture, so that tiles differ and their borders may show"
+    if radius <= PREPADDING:
+        return f"{said}; this network sees {radius} pixels far: tiles equal the whole picture, but at its edges"
+    return f"{said}; this network sees {radius} pixels far: borders of tiles differ from the whole picture"
