@@ -239,9 +239,9 @@ def test_without_a_model_the_best_of_the_package_is_taken():
     assert find_model(None, 3).spec == "aether_tiny_x3"
     with pytest.raises(UsageError, match="the package has no network for x8: it has x2 or x3 or x4"):
         find_model(None, 8)
-    with pytest.raises(UsageError, match=r"aether_large_x4 has random weights.*package has aether_tiny_x2, "):
+    with pytest.raises(UsageError, match=r"aether_large_x4 has random weights.*package has aether_small_x4, "):
         find_model("aether_large_x4", None)
-    with pytest.raises(ConfigError, match=r"'nonsense' is not a model; the package has aether_tiny_x2, .*\.onnx file"):
+    with pytest.raises(ConfigError, match=r"'nonsense' is not a model; the package has aether_small_x4, .*\.onnx file"):
         find_model("nonsense", None)
     with pytest.raises(ConfigError, match=r"did you mean aether_tiny_x4_int8 .*\? The package has"):
         find_model("aether_tiny_x4-int8", None)
