@@ -213,6 +213,7 @@ def test_compile_computes_the_network(checkpoint, tmp_path):
     assert torch.allclose(ENGINES["compile"].prepare(Workload(model, x, 1, tmp_path))(), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_peak_memory_grows_with_the_picture(checkpoint, tmp_path):
     """Width 8 at 512x512 holds 8 MB an activation; the process' own noise is far below that."""
     peak = peak_memory(resolve_model(checkpoint), "eager", 512, 512, 1, tmp_path)

@@ -251,6 +251,7 @@ def test_every_processor_is_told_what_int8_is_worth(features, found):
     assert "nothing is known" in doctor.check_int8(Cpu("Some ARM", (), is_x86=False)).found
 
 
+@pytest.mark.slow
 def test_int8_files_are_looked_at(tmp_path, capsys):
     pytest.importorskip("onnx", reason="ONNX export is an extra")
     network = randomise(aether_custom(2, width=8, depths=[1], kernel_size=3, block="plain", norm_type="none")).eval()

@@ -63,6 +63,7 @@ def trained():
     return run("AetherModel", lr=5e-3, decay=0.999, grad_clip=1.0)
 
 
+@pytest.mark.slow
 def test_aether_average_validates_after_300_iterations_from_scratch(trained):
     # Warm-up makes the memory 33 iterations by the end. Measured: 0.03 dB, with another seed 0.05.
     assert PICTURES.psnr(trained.net_g) > 31  # it did learn: bicubic reaches 27.9 dB

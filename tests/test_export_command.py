@@ -66,6 +66,7 @@ def test_float_weights_and_pictures_give_verified_files(folder, tmp_path, capsys
     assert np.abs(session.run(None, {"input": x.numpy()})[0] - expected.numpy()).max() < 1e-2
 
 
+@pytest.mark.slow
 def test_a_file_over_budget_is_not_left(folder, tmp_path, capsys):
     (tmp_path / "aether_custom_x2_int8_ort.onnx").write_bytes(b"older")
     assert export(folder, "qat.pth", tmp_path, "--data", "pictures", "--against", "other.pth", "--force") == 1

@@ -84,6 +84,7 @@ def test_targets_and_operator_sets_hold_the_same_function(tmp_path, target, opse
     assert decibel(run(path, x.numpy()), integers(x).numpy()) >= 70
 
 
+@pytest.mark.slow
 def test_int8_files_are_small_and_tell_nothing_of_the_machine(tmp_path):
     fields = {**PLAIN, "width": 64, "depths": [1]}
     integers = prepared(fields).convert_to_quantized()

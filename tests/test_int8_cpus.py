@@ -64,7 +64,7 @@ def test_the_network_is_right_on_every_cpu_with_weights_on_7_bits(tmp_path, engi
                 assert decibel <= WRONG, (cpu, target, decibel)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_the_verdict_on_each_kind_of_convolution_is_what_the_cpu_does(tmp_path, engine):
     pytest.importorskip(engine, reason=f"{engine} is an extra")
     x = np.random.default_rng(0).integers(64, 192, (1, 16, 12, 12)).astype(np.float32)  # whole levels

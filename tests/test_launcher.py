@@ -292,6 +292,7 @@ def test_a_sample_leaves_the_generators_alone():
 
 
 @needs_basicsr
+@pytest.mark.slow
 def test_a_worker_that_starts_afresh_makes_the_repairs_first(tmp_path):
     """As on Windows and macOS: what is unpickled there imports BasicSR, which does not import by itself."""
     compat.apply()

@@ -173,6 +173,7 @@ for write in (
 """
 
 
+@pytest.mark.slow
 def test_a_torch_too_old_to_export_is_told_of_where_it_is_used(monkeypatch):
     """Its names are looked up at use, so that all else works, and the text names what setup.py asks for."""
     result = subprocess.run([sys.executable, "-c", OLD_TORCH], capture_output=True, text=True, env=environment())

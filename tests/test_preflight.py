@@ -353,7 +353,7 @@ def entries(section: dict, path: str = "") -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("is_train", [True, False])
+@pytest.mark.parametrize("is_train", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_no_value_at_any_entry_breaks_the_check(place, is_train):
     """A wrong kind of value is told or passes; any other error fails this test."""
     changes = {**GAN, "train:perceptual_opt": PERCEPTUAL, "path:strict_load_g": True, "scale": 2, "dist_params": {}}

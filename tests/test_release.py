@@ -258,6 +258,7 @@ def test_files_that_only_vnni_computes_right_are_refused(made, tmp_path, capsys)
     assert any(remark.startswith("On x86 CPUs, which it is not for: right only with VNNI") for remark in remarks)
 
 
+@pytest.mark.slow
 def test_a_whole_bundle_is_not_replaced_by_one_that_lacks_files(quick, capsys):
     root, harm = quick
     assert main([*arguments(root), *QUICK]) == 0

@@ -150,6 +150,7 @@ def test_a_foreign_network_of_that_name_in_neosr_is_an_error(neosr_tree):
     assert "RegistrationError: the name 'aether_large' is taken in the registry by neosr.archs.aaa_arch" in error
 
 
+@pytest.mark.slow
 def test_the_front_door_does_not_start_neosr(neosr_tree):
     """Importing it parses the command line, which is another program's here."""
     code = f"import sys; sys.path.insert(0, {str(ARCHS)!r}); import aether_arch; print('neosr' in sys.modules)"
