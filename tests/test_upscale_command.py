@@ -438,9 +438,9 @@ def test_records_of_all_pictures(upscale, model):
     upscale("in/b.png", "-o", "in_x2")
     assert upscale("in", "--json", "run.json")[0] == 1
     record = json.loads(Path("run.json").read_text())
-    assert (record["kind"], record["model"], record["engine"], record["scale"]) == (
-        "upscale", model.name, "torch", SCALE
-    )  # fmt: skip
+    assert (record["kind"], record["scale"]) == ("upscale", SCALE)
+    assert [(each["model"], each["engine"]) for each in record["networks"]] == [(model.name, "torch")]
+    assert [each["model"] for each in record["pictures"] if each["outcome"] == "enlarged"] == [model.name]
     assert record["counts"] == {"failed": 1, "present": 1, "enlarged": 1}
     outcomes = {each["source"]: (each["outcome"], each["target"], each["problem"]) for each in record["pictures"]}
     assert outcomes == {
@@ -449,6 +449,36 @@ def test_records_of_all_pictures(upscale, model):
         "in/c.png": ("failed", "in_x2/c.png", "the file is empty"),
     }
     assert record["megapixels"] == pytest.approx(12e-6)
+
+
+def test_photographs_and_others_in_one_folder(tmp_path, monkeypatch, capsys):
+    """Each result is that of its own network alone; x2 here, whose networks are both small."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("aethernet.machine.keep_freed_memory", lambda: None)
+    write("in/a.jpg", "in/b.png", "in/c.jpg", size=(16, 12))
+    base = ["upscale", "in", "--scale", "2", "--engine", "torch"]
+    assert cli.main([*base, "-o", "out", "--json", "run.json"]) == 0
+    said = capsys.readouterr().err
+    assert "aether_tiny_x2 in PyTorch" in said
+    assert "aether_tiny_x2_photo in PyTorch" in said and "for JPEG, or give --model aether_tiny_x2" in said
+    for name in ("aether_tiny_x2", "aether_tiny_x2_photo"):
+        assert cli.main([*base, "-o", name, "--model", name]) == 0
+        assert "for JPEG" not in capsys.readouterr().err
+    for photograph, name in (("a.jpg", "_photo"), ("c.jpg", "_photo"), ("b.png", "")):
+        expected = Path(f"aether_tiny_x2{name}", photograph).read_bytes()
+        assert Path("out", photograph).read_bytes() == expected
+        assert Path(f"aether_tiny_x2{'' if name else '_photo'}", photograph).read_bytes() != expected
+    records = json.loads(Path("run.json").read_text())
+    assert {each["model"] for each in records["networks"]} == {"aether_tiny_x2", "aether_tiny_x2_photo"}
+    assert {each["source"]: each["model"] for each in records["pictures"]} == {
+        "in/a.jpg": "aether_tiny_x2_photo", "in/b.png": "aether_tiny_x2", "in/c.jpg": "aether_tiny_x2_photo"
+    }  # fmt: skip
+    # Through a pipe the header decides, too.
+    pipe = io.BytesIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(pipe, write_through=True))
+        assert cli.main(["upscale", "in/a.jpg", "-o", "-", "--scale", "2", "--engine", "torch"]) == 0
+        assert pipe.getvalue() == Path("out/a.jpg").read_bytes()
 
 
 def test_records_may_go_to_the_standard_output(model, capsys):

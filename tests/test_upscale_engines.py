@@ -23,7 +23,7 @@ from aethernet.runtimes.onnx_files import export_peer, file_name
 from aethernet.runtimes.open import open_model
 from aethernet.upscale import Upscaler, engine
 from aethernet.upscale.halo import PROBED, find_halo
-from aethernet.upscale.known import find_model, fitting_model
+from aethernet.upscale.known import by_model, find_model
 from aethernet.upscale.memory import UNKNOWN, bytes_per_pixel, free_memory
 from aethernet.upscale.windows import with_pixels
 
@@ -248,13 +248,17 @@ def test_without_a_model_the_best_of_the_package_is_taken():
 
 
 def test_photographs_have_a_network_of_their_own():
-    clean, photograph = find_model(None, 4), Header("JPEG", (8, 8))
-    assert fitting_model(clean, photograph, chosen=False).spec == "aether_tiny_x4_photo"
-    assert fitting_model(clean, photograph, chosen=True) is clean
-    assert fitting_model(clean, Header("PNG", (8, 8)), chosen=False) is clean
-    assert fitting_model(clean, None, chosen=False) is clean
-    x3 = find_model(None, 3)  # the package has none for photographs at this scale
-    assert fitting_model(x3, photograph, chosen=False) is x3
+    clean, headers = find_model(None, 4), [Header("PNG", (8, 8)), Header("JPEG", (8, 8)), None]
+
+    def names(model, headers, chosen=False):
+        return [(found.spec, places) for found, places in by_model(model, headers, chosen=chosen)]
+
+    assert names(clean, headers) == [("aether_small_x4", [0, 2]), ("aether_tiny_x4_photo", [1])]
+    assert names(clean, headers[1:2]) == [("aether_tiny_x4_photo", [0])]
+    assert names(clean, headers, chosen=True) == names(clean, headers[:1] * 3) == [("aether_small_x4", [0, 1, 2])]
+    # The package has none for photographs at this scale.
+    assert names(find_model(None, 3), headers) == [("aether_tiny_x3", [0, 1, 2])]
+    assert names(clean, []) == []
 
 
 class Foreign(nn.Module):

@@ -16,11 +16,8 @@ from aethernet.errors import UsageError
 from aethernet.flags import positive
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aethernet.runtimes.models import Model
     from aethernet.upscale.compare import Comparing
-    from aethernet.upscale.outputs import Task
     from aethernet.upscale.pipeline import Result
     from aethernet.upscale.summary import Summary
     from aethernet.upscale.upscaler import Saving, Upscaler
@@ -96,10 +93,10 @@ def run(args: argparse.Namespace) -> int:
 def enlarge(args: argparse.Namespace) -> int:
     from aethernet.cli.progress import PictureBar, status
     from aethernet.upscale.folders import find, plan_tasks
-    from aethernet.upscale.known import find_model
+    from aethernet.upscale.known import by_model, find_model
     from aethernet.upscale.pipeline import settle, upscale_tasks
     from aethernet.upscale.processes import this_process
-    from aethernet.upscale.summary import summarize
+    from aethernet.upscale.summary import network_record, summarize
 
     start = time.time()
     if args.original is not None and not os.path.exists(args.original):
@@ -114,11 +111,12 @@ def enlarge(args: argparse.Namespace) -> int:
         results, rest = settle(tasks, since=since, process=process)
     if len(tasks) < len(found):
         voice.say(f"left out: {len(found) - len(tasks)} that are results of the others, or were given twice")
-    upscaler, labels, seconds = None, [], 0.0
-    for fitting, group in by_model(model, rest, args.model is not None):
+    networks, seconds = [], 0.0
+    for fitting, places in by_model(model, [task.header for task in rest], chosen=args.model is not None):
+        group = [rest[place] for place in places]
         with status(f"opening {fitting.label}", args.quiet):
             upscaler = open_upscaler(args, fitting, process, sum(task.pixels for task in group))
-        labels.append(fitting.label)
+        networks.append(network_record(upscaler))
         voice.say(sentence(upscaler) + photograph_note(fitting, model))
         computing = time.time()
         with PictureBar(group, args.quiet or process.rank > 0) as bar:
@@ -134,7 +132,7 @@ def enlarge(args: argparse.Namespace) -> int:
                     results.append(result)
         voice.write = print_error
         seconds += time.time() - computing
-    summary = summarize(" and ".join(labels) or model.label, model.scale, upscaler, results, seconds)
+    summary = summarize(model.scale, networks, results, seconds)
     voice.repeat()
     prefix = f"process {process.rank}: " if process.count > 1 else ""
     if not args.quiet and (len(tasks) > 1 or "present" in summary.counts):
@@ -143,17 +141,6 @@ def enlarge(args: argparse.Namespace) -> int:
     if args.json:
         write_records(args.json, process.rank, summary)
     return code
-
-
-def by_model(model: "Model", tasks: "Sequence[Task]", chosen: bool) -> "list[tuple[Model, list[Task]]]":
-    """The pictures of each model that is needed, in their order."""
-    from aethernet.upscale.known import fitting_model
-
-    groups: dict[str, tuple[Model, list[Task]]] = {}
-    for task in tasks:
-        fitting = fitting_model(model, task.header, chosen)
-        groups.setdefault(fitting.label, (fitting, []))[1].append(task)
-    return list(groups.values())
 
 
 def photograph_note(fitting: "Model", model: "Model") -> str:
@@ -218,7 +205,7 @@ def through_a_pipe(args: argparse.Namespace) -> int:
     """One picture from the standard input or a file, to the standard output or a file."""
     from aethernet.data.picture.formats import check_quality
     from aethernet.data.picture.header import read_header
-    from aethernet.upscale.known import find_model, fitting_model
+    from aethernet.upscale.known import by_model, find_model
     from aethernet.upscale.processes import Process
 
     if args.suffix is not None or args.json is not None or args.compare or args.original is not None:
@@ -230,11 +217,11 @@ def through_a_pipe(args: argparse.Namespace) -> int:
         raise UsageError("the picture would go to the terminal: send it to a file or a program, or give -o FILE")
     source = piped(args.inputs)
     header = read_header(io.BytesIO(source) if isinstance(source, bytes) else source)
-    clean = find_model(args.model, args.scale)
-    model = fitting_model(clean, header, args.model is not None)
+    found = find_model(args.model, args.scale)
+    ((model, _),) = by_model(found, [header], chosen=args.model is not None)
     upscaler = open_upscaler(args, model, Process(), 0 if header is None else header.pixels)
     voice = Voice(args.quiet)
-    voice.say(sentence(upscaler) + photograph_note(model, clean))
+    voice.say(sentence(upscaler) + photograph_note(model, found))
     stream = sys.stdout.buffer
     notes = upscaler.file(source, target or stream, saving=saving, force=args.force)
     try:

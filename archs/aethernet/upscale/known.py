@@ -1,6 +1,6 @@
 """Which model is meant: the best in the package, one by name, or a file."""
 
-import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from aethernet.checkpoint import pretrained
@@ -10,25 +10,23 @@ from aethernet.runtimes.models import Model, resolve_model
 
 DEFAULT_SCALE = 4
 BEST_FIRST = ("large", "medium", "small", "tiny")
-
-
 PHOTOGRAPHS = ("JPEG",)
 """Formats of files, by Pillow's names, that are taken for photographs with noise and traces of compression."""
 
 
-@functools.cache
-def for_photographs(scale: int) -> Model | None:
-    """The best packaged network for photographs; None if there is none for the scale."""
-    names = [f"aether_{variant}_x{scale}{pretrained.PHOTO}" for variant in BEST_FIRST]
-    found = [name for name in names if name in pretrained.available()]
-    return resolve_model(found[0]) if found else None
+def by_model(model: Model, headers: Sequence[Header | None], *, chosen: bool) -> list[tuple[Model, list[int]]]:
+    """Which models enlarge pictures with these headers, each with the places of its pictures.
 
-
-def fitting_model(model: Model, header: Header | None, chosen: bool) -> Model:
-    """The model for a picture: `model`, or for a photograph the network that knows such, unless a model was `chosen`."""
-    if chosen or header is None or header.format not in PHOTOGRAPHS:
-        return model
-    return for_photographs(model.scale) or model
+    All by `model`; but unless it was `chosen`, photographs by the packaged network for such, where there is one for the scale.
+    """
+    photographs = [place for place, header in enumerate(headers) if header and header.format in PHOTOGRAPHS]
+    named = [f"aether_{variant}_x{model.scale}{pretrained.PHOTO}" for variant in BEST_FIRST]
+    known = [name for name in named if name in pretrained.available()]
+    if chosen or not photographs or not known:
+        return [(model, list(range(len(headers))))] if headers else []
+    others = sorted(set(range(len(headers))) - set(photographs))
+    groups = [(model, others)] if others else []
+    return [*groups, (resolve_model(known[0]), photographs)]
 
 
 def find_model(model: str | Path | None, scale: int | None) -> Model:

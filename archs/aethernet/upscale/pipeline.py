@@ -51,6 +51,7 @@ class Result:
         outcome: `enlarged` by this call; `present` before it; `elsewhere`: by another process meanwhile; `failed`, with the
             problem in words; `left` for another run, since the disk is full.
         notes: what the user should know, such as what the format could not keep.
+        model: that enlarged it; None unless enlarged.
         seconds: that computing took.
         report: of the windows; None unless enlarged.
     """
@@ -61,6 +62,7 @@ class Result:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     report: Report | None = None
+    model: str | None = None
 
 
 def settle(
@@ -240,7 +242,7 @@ class Pipeline:
         start = time.perf_counter()
         enlarged = self._upscaler.enlarged(opened, progress)
         if isinstance(enlarged, Picture):
-            result = Result(task, "enlarged", "", tuple(notes), time.perf_counter() - start, self._upscaler.report)
+            result = self._result(task, notes, start)
             source = opened if isinstance(opened, Picture) and self._beside else None
             writing = self._writers.submit(self._write, result, source, enlarged, saving)
             self._writing[writing] = WRITING * _bytes(enlarged)
@@ -248,7 +250,7 @@ class Pipeline:
         if self._beside:
             notes.append("no comparison: it is made of still pictures whose result fits into memory")
         notes += self._upscaler.save(enlarged, opened, task.target, saving)
-        return Result(task, "enlarged", "", tuple(notes), time.perf_counter() - start, self._upscaler.report)
+        return self._result(task, notes, start)
 
     def _write(self, result: Result, source: Picture | None, picture: Picture, saving: Saving) -> Result:
         task = result.task
@@ -272,6 +274,10 @@ class Pipeline:
                 yield future.result()
             if not is_short:
                 return
+
+    def _result(self, task: Task, notes: Sequence[str], start: float) -> Result:
+        seconds, made_by = time.perf_counter() - start, self._upscaler
+        return Result(task, "enlarged", "", tuple(notes), seconds, made_by.report, made_by.model.label)
 
     def _failed(self, task: Task, error: Exception) -> Result:
         if _number(error) in FULL:

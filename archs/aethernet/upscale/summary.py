@@ -14,11 +14,25 @@ WORDS: dict[Outcome, str] = {
 
 
 @dataclass(frozen=True)
+class NetworkRecord:
+    """One network and where it ran, and why there."""
+
+    model: str
+    engine: str
+    device: str
+    precision: str
+    reason: str
+    halo: int
+    exact: bool
+
+
+@dataclass(frozen=True)
 class PictureRecord:
-    """One picture. `seconds` are those of computing, without reading and writing; sizes are in pixels."""
+    """One picture; `model` is None where this run did not enlarge it. `seconds` are those of computing, without reading and writing; sizes are in pixels."""
 
     source: str
     target: str
+    model: str | None
     outcome: Outcome
     problem: str
     notes: list[str]
@@ -34,19 +48,13 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class Summary:
-    """All pictures of one run; the first lines are None where nothing had to be computed.
+    """All pictures of one run; no `networks` where nothing had to be computed.
 
     `megapixels` are those of the sources that were enlarged, `seconds` those of the whole, reading and writing included.
     """
 
-    model: str
     scale: int
-    engine: str | None
-    device: str | None
-    precision: str | None
-    reason: str | None
-    halo: int | None
-    exact: bool | None
+    networks: list[NetworkRecord]
     counts: dict[str, int]
     megapixels: float
     seconds: float
@@ -63,18 +71,24 @@ class Summary:
         return f"{total} picture{'s' if total != 1 else ''}: {', '.join(counts)}{speed}"
 
 
-def summarize(model: str, scale: int, upscaler: Upscaler | None, results: Sequence[Result], seconds: float) -> Summary:
-    """The summary of a run. `upscaler` is None where nothing had to be computed."""
-    choice = None if upscaler is None else upscaler.choice
+def network_record(upscaler: Upscaler) -> NetworkRecord:
+    choice = upscaler.choice
+    return NetworkRecord(
+        model=upscaler.model.label,
+        engine=choice.session.engine,
+        device=choice.session.device,
+        precision=choice.precision,
+        reason=choice.reason,
+        halo=upscaler.halo.pixels,
+        exact=upscaler.halo.exact,
+    )
+
+
+def summarize(scale: int, networks: Sequence[NetworkRecord], results: Sequence[Result], seconds: float) -> Summary:
+    """The summary of a run."""
     return Summary(
-        model=model,
         scale=scale,
-        engine=None if choice is None else choice.session.engine,
-        device=None if choice is None else choice.session.device,
-        precision=None if choice is None else choice.precision,
-        reason=None if choice is None else choice.reason,
-        halo=None if upscaler is None else upscaler.halo.pixels,
-        exact=None if upscaler is None else upscaler.halo.exact,
+        networks=list(networks),
         counts=dict(Counter(result.outcome for result in results)),
         megapixels=sum(result.task.pixels for result in results if result.outcome == "enlarged") / 1e6,
         seconds=seconds,
@@ -88,6 +102,7 @@ def _record(result: Result) -> PictureRecord:
     return PictureRecord(
         source=str(task.source),
         target=str(task.target),
+        model=result.model,
         outcome=result.outcome,
         problem=result.problem,
         notes=[*result.notes, *(report.notes if report else [])],
