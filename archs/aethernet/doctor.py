@@ -54,6 +54,7 @@ PURPOSES = {
     "plot": "plots",
     "export": "ONNX export",
     "large": "pictures larger than memory",
+    "video": "videos",
     "bench": "measurements",
 }
 """The extras that training can do without. The larger ones repeat the packages of the smaller."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aethernet.cli import video
 from aethernet.cli.interruption import ended_like_interrupted
 from aethernet.cli.voice import ENGINES, Voice, print_error, sentence, window_notes
 from aethernet.errors import UsageError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from aethernet.upscale.summary import Summary
     from aethernet.upscale.upscaler import Saving, Upscaler
 
-HELP = "Enlarge pictures: files, folders with all that is below them, patterns, or - for a pipe."
+HELP = "Enlarge pictures (files, folders with all that is below them, patterns, or - for a pipe) and videos."
 
 PIPE = "-"
 NAMED = 10
@@ -30,7 +31,9 @@ NAMED = 10
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a picture, a folder, a pattern in quotes, or -")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="a picture, a folder, a pattern in quotes, a video, or -"
+    )
     parser.add_argument("-o", "--out", metavar="OUT", help="a folder, for a single picture also a file, or - (default: beside the input, as in photo_x4.jpg, photos_x4/)")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="overwrite what exists; without it, folders skip and files refuse")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="say nothing but what failed")
@@ -54,6 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     windows.add_argument("--halo", type=whole, metavar="N", help="pixels around a window (default: what the network sees)")  # fmt: skip
     windows.add_argument("--passes", type=positive, default=2, metavar="N", help="over a picture before channel attention computes it in windows; more are more exact (default: 2)")  # fmt: skip
     windows.add_argument("--memory", type=memory, metavar="SIZE", help="of main memory to stay within, such as 4G or 800M (default: half of what is free)")  # fmt: skip
+    video.configure(parser)
 
 
 def percent(text: str) -> int:
@@ -87,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     forget_former_sizes()
     with ended_like_interrupted():
+        if video.is_meant(args):
+            return video.run(args)
         return through_a_pipe(args) if PIPE in args.inputs or args.out == PIPE else enlarge(args)
 
 
@@ -167,7 +173,7 @@ def tell_failures(results: "list[Result]", prefix: str) -> int:
     return 1 if failed else 0
 
 
-def write_records(path: Path, rank: int, summary: "Summary") -> None:
+def write_records(path: Path, rank: int, summary: "Summary | dict[str, Any]") -> None:
     """Each process writes a file of its own."""
     from aethernet.tables import json_bytes, write_json
 
