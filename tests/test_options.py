@@ -17,6 +17,7 @@ from aethernet.errors import OptionError, OutputError, UsageError
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.basicsr.training import perceptual
 from aethernet.integrations.basicsr.training.optimizers import OPTIMIZERS
+from aethernet.integrations.basicsr.training.options import DistillOptions
 from aethernet.network.norms import DeploymentNorm
 from aethernet.network.variants import VARIANTS, aether_small, variant_config
 from aethernet.training.recipes import (
@@ -44,7 +45,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 import aether_arch  # noqa: E402, F401  (registers the networks)
 
 ROOT = Path(__file__).parents[1]
-FILES = [(variant, scale, stage) for stage in STAGES for variant in VARIANT_NAMES for scale in SCALES]
+FILES = [each for each in all_files() if each[2] in STAGES]
 TRAINING = [each for each in FILES if each[2] != "test"]
 
 every_file = pytest.mark.parametrize(("variant", "scale", "stage"), FILES)
@@ -81,7 +82,8 @@ def test_no_file_is_missing_or_extra():
     present = {path.relative_to(ROOT).as_posix() for path in (ROOT / "options").rglob("*.*")}
     kept = {file_name(*each) for each in all_files() if not each[2].startswith("trainner")}
     assert {name for name in present if "trainner" not in name} == {"options/README.md", *kept}
-    assert set(FILES) < set(all_files())
+    product = {(variant, scale, stage) for stage in STAGES for variant in VARIANT_NAMES for scale in SCALES}
+    assert product - set(FILES) == {each for each in product if each[2] == "distill" and each[0] != "tiny"}
 
 
 def test_recipes_cover_the_variants():
@@ -199,7 +201,10 @@ def test_optimizer_and_scheduler_take_their_arguments(variant, scale, stage):
 @every_training
 def test_losses_take_their_arguments(variant, scale, stage):
     losses = {key: value for key, value in load(variant, scale, stage)["train"].items() if key.endswith("_opt")}
-    assert set(losses) == ({"pixel_opt", "perceptual_opt", "gan_opt"} if stage == "gan" else {"pixel_opt"})
+    beside = {"gan": {"perceptual_opt", "gan_opt"}, "distill": {"distill_opt"}}
+    assert set(losses) == {"pixel_opt"} | beside.get(stage, set())
+    if stage == "distill":
+        losses["distill_opt"] = DistillOptions.read(losses["distill_opt"]).loss
     for loss in losses.values():
         arguments = {name: value for name, value in loss.items() if name != "type"}
         inspect.signature(LOSS_REGISTRY.get(loss["type"])).bind(**arguments)
@@ -285,6 +290,8 @@ def test_preflight_finds_no_problem(variant, scale, stage, data_folder, monkeypa
     monkeypatch.setattr(perceptual, "sha256", lambda path: perceptual.DIGEST)  # an empty file stands in its place
     monkeypatch.setattr(sys, "argv", ["train", "-opt", str(ROOT / file_name(variant, scale, stage))])
     opt, _ = parse_options(str(data_folder), is_train=stage != "test")
+    if stage == "distill":  # a trained small is none either
+        opt["train"]["distill_opt"]["teacher"] = f"aether_tiny_x{scale}"
     opt["path"]["pretrain_network_g"] = None  # weights are not part of this test, but quantisation wants them
     if stage == "qat":
         opt["path"]["pretrain_network_g"] = str(data_folder / "weights.pth")
@@ -426,7 +433,7 @@ def test_command_takes_none(none, capsys):
 
 def test_command_renders_all(tmp_path, capsys):
     assert run_command("--all", str(tmp_path)) == 0
-    assert "88 written" in capsys.readouterr().out
+    assert "91 written" in capsys.readouterr().out
     assert run_command("--all", str(tmp_path)) == 0
     assert "0 written" in capsys.readouterr().out
 

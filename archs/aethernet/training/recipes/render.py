@@ -11,6 +11,7 @@ from string import Template
 
 import yaml
 
+from aethernet.checkpoint import pretrained
 from aethernet.checks import is_one_of
 from aethernet.errors import OptionError
 from aethernet.files import atomic_path
@@ -18,6 +19,8 @@ from aethernet.network.config import network_name
 from aethernet.network.variants import VARIANTS
 from aethernet.training.recipes.table import (
     FIXED,
+    KEPT,
+    LARGER,
     OTHER_TRAINERS,
     PERCEPTUAL_MB,
     RECIPES,
@@ -84,12 +87,16 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         "variant": variant,
         "scale": scale,
         "stage": stage,
+        "distill_opt": "",
         "fidelity_name": fidelity_name,
         **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
         **choices_values(choices, scale, stage, own_name, fidelity_name),
     }
     for name, part in {**parts_of(variant, stage, recipe), **perceptual_part(choices, stage)}.items():
         values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
+    if stage == "distill":
+        values["teacher"] = to_yaml(choices.teacher or teacher_of(variant, scale))
+        values["distill_opt"] = "\n" + Template(read_template("_distill.yml")).substitute(values).rstrip("\n")
     template = "neosr.toml" if stage == "neosr" else f"{stage.replace('/', '_')}.yml"
     return Template(read_template(template)).substitute(values)
 
@@ -101,6 +108,7 @@ def parts_of(variant: str, stage: str, recipe: Recipe | None) -> dict[str, str]:
     plain, step = VARIANTS[variant].get("block") == "plain", OTHER_TRAINERS.get(stage, stage)
     if stage == "neosr":
         return {"network": "_neosr_plain.toml" if plain else "_neosr_gated.toml"}
+    step = "train" if step == "distill" else step
     network = "_qat.yml" if step == "qat" else "_plain.yml" if plain else f"_gated_{step}.yml"
     if stage in OTHER_TRAINERS:
         return {"network": network, "start": f"_trainner_{'calibrated' if step == 'qat' else 'scratch'}.yml"}
@@ -133,6 +141,15 @@ def recipe_without_vgg(recipe: Recipe | None, choices: Choices, stage: str) -> R
     return dataclasses.replace(recipe, memory_mb=recipe.memory_mb - PERCEPTUAL_MB)
 
 
+def teacher_of(variant: str, scale: int) -> str:
+    """The next larger variant: packaged, or as its fidelity training leaves it; raises `OptionError` for the largest."""
+    larger = LARGER.get(variant)
+    if larger is None:
+        raise OptionError(f"{variant} is the largest variant: name who teaches it, as teacher=FILE")
+    name = network_name(larger, scale)
+    return name if name in pretrained.available() else f"experiments/train_{name}/models/net_g_latest.pth"
+
+
 def options(variant: str, scale: int, stage: str, **overrides) -> dict:
     """What BasicSR reads from the rendered file: a new dictionary, free to be changed."""
     return yaml.safe_load(render(variant, scale, stage, **overrides))
@@ -143,7 +160,7 @@ def all_files() -> list[tuple[str, int, str]]:
     return [
         (variant, scale, stage)
         for stage in (*STAGES, *OTHER_TRAINERS)
-        for variant in VARIANT_NAMES
+        for variant in KEPT.get(stage, VARIANT_NAMES)
         for scale in ((NEOSR_SCALE,) if stage == "neosr" else SCALES)
     ]
 
@@ -188,12 +205,16 @@ def choices_of(stage: str) -> list[str]:
     if stage in OTHER_TRAINERS:
         return ["perceptual"] if has_perceptual(stage) else []
     names = [field.name for field in dataclasses.fields(Choices) if stage != "test" or field.name != "data"]
-    return [name for name in names if name != "perceptual" or has_perceptual(stage)]
+    absent = {
+        "perceptual": not has_perceptual(stage),
+        "teacher": stage != "distill",
+    }
+    return [name for name in names if not absent.get(name)]
 
 
 def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fidelity_name: str) -> dict[str, object]:
     """The choices as the templates have them."""
-    start = None if stage == "train" else f"experiments/{fidelity_name}/models/net_g_latest.pth"
+    start = None if stage in ("train", "distill") else f"experiments/{fidelity_name}/models/net_g_latest.pth"
     grey = choices.in_channels == 1
     return {
         "name": to_yaml(choices.name or own_name),
