@@ -17,7 +17,7 @@ EXPORT = ["onnx>=1.17", "onnxscript>=0.6.2", "onnxruntime>=1.23"]
 NCNN = ["ncnn>=1.0.20261020", "pnnx>=20261020"]  # BSD-3
 LARGE = ["pyvips[binary]>=3.0"]  # reads pictures by rows: LGPL, its wheel brings libvips
 BENCH = [*EXPORT, *PLOT, "openvino>=2024.0", "spandrel>=0.4.2"]
-TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH, *LARGE]
+TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH, *LARGE, *NCNN]
 DEV = [*TEST, "ruff==0.17.*", "mypy", "pytest-cov>=6", "coverage>=7.10", "playwright>=1.40"]
 
 setup(
