@@ -19,10 +19,12 @@ from aethernet.network.variants import VARIANTS
 from aethernet.training.recipes.table import (
     FIXED,
     OTHER_TRAINERS,
+    PERCEPTUAL_MB,
     RECIPES,
     SCALES,
     STAGES,
     VARIANT_NAMES,
+    VGG19,
     Choices,
     Recipe,
 )
@@ -75,6 +77,7 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     recipe = recipe_for(variant, stage, overrides)
     own_name = f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}"
     fidelity_name = f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_{network_name(variant, scale)}"
+    recipe = recipe_without_vgg(recipe, choices, stage)
     values = {
         "path": path or file_name(variant, scale, stage),
         "command": "test" if stage == "test" else "train",
@@ -85,7 +88,7 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
         **choices_values(choices, scale, stage, own_name, fidelity_name),
     }
-    for name, part in parts_of(variant, stage, recipe).items():
+    for name, part in {**parts_of(variant, stage, recipe), **perceptual_part(choices, stage)}.items():
         values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
     template = "neosr.toml" if stage == "neosr" else f"{stage.replace('/', '_')}.yml"
     return Template(read_template(template)).substitute(values)
@@ -103,6 +106,31 @@ def parts_of(variant: str, stage: str, recipe: Recipe | None) -> dict[str, str]:
         return {"network": network, "start": f"_trainner_{'calibrated' if step == 'qat' else 'scratch'}.yml"}
     start = "_float.yml" if step == "qat" else "_scratch.yml"
     return {"network": network, "optim_g": f"_{recipe.optimizer.lower()}.yml", "start": start}
+
+
+def has_perceptual(stage: str) -> bool:
+    """Whether a stage's files have a perceptual loss, which `perceptual` switches: those of GAN training."""
+    return stage.rpartition("/")[2] == "gan"
+
+
+def perceptual_part(choices: Choices, stage: str) -> dict[str, str]:
+    """The template of the perceptual loss, with or without it."""
+    if not has_perceptual(stage):
+        return {}
+    trainer = "trainner_" if stage in OTHER_TRAINERS else ""
+    if trainer and isinstance(choices.perceptual, str):
+        raise OptionError(
+            f"traiNNer-redux takes VGG19 from torchvision's cache and no file: perceptual must be true or false, not "
+            f"{choices.perceptual!r}"
+        )
+    return {"perceptual_opt": f"_{trainer}{'perceptual' if choices.perceptual else 'no_perceptual'}.yml"}
+
+
+def recipe_without_vgg(recipe: Recipe | None, choices: Choices, stage: str) -> Recipe | None:
+    """The recipe with the memory of what it trains with."""
+    if recipe is None or choices.perceptual or not has_perceptual(stage):
+        return recipe
+    return dataclasses.replace(recipe, memory_mb=recipe.memory_mb - PERCEPTUAL_MB)
 
 
 def options(variant: str, scale: int, stage: str, **overrides) -> dict:
@@ -158,8 +186,9 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
 def choices_of(stage: str) -> list[str]:
     """The fields of `Choices` that a stage's files have."""
     if stage in OTHER_TRAINERS:
-        return []
-    return [field.name for field in dataclasses.fields(Choices) if stage != "test" or field.name != "data"]
+        return ["perceptual"] if has_perceptual(stage) else []
+    names = [field.name for field in dataclasses.fields(Choices) if stage != "test" or field.name != "data"]
+    return [name for name in names if name != "perceptual" or has_perceptual(stage)]
 
 
 def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fidelity_name: str) -> dict[str, object]:
@@ -174,6 +203,8 @@ def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fide
         "data_lq": to_yaml(f"{choices.data}/LR_bicubic_sub/X{scale}"),
         "data_name": to_yaml(PurePath(choices.data).name),
         "in_channels": choices.in_channels,
+        "vgg19": to_yaml(VGG19 if choices.perceptual is True else choices.perceptual),
+        "losses": "pixel, perceptual and adversarial loss" if choices.perceptual else "pixel and adversarial loss",
         "channels": "\n  in_channels: 1  # grey" if grey else "",
         "color": f"\n    {GREY}" if grey else "",
         "color_aside": f"\n  #   {GREY}" if grey else "",
