@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="say nothing but what failed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what became of each picture to this file, or to the standard output (-)")  # fmt: skip
     network = parser.add_argument_group("network")
-    network.add_argument("--model", metavar="NAME|FILE", help="packaged weights, .pth, .safetensors or .onnx (default: the best in the package, for JPEG files one for photographs)")  # fmt: skip
+    network.add_argument("--model", metavar="NAME|FILE", help="packaged weights, .pth, .safetensors, .onnx or .param (default: the best in the package, for JPEG files one for photographs)")  # fmt: skip
     network.add_argument("--scale", type=positive, metavar="N", help="default: the model's own, or 4")
     network.add_argument("--engine", choices=("auto", *ENGINES), default="auto", help="default: the fastest that is right here")  # fmt: skip
     network.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:1")
