@@ -15,7 +15,9 @@ from aethernet import AetherNet, calibrate, write_checkpoint
 from aethernet.cli import options as options_command
 from aethernet.errors import OptionError, OutputError, UsageError
 from aethernet.integrations.basicsr import compat
+from aethernet.integrations.basicsr.training import perceptual
 from aethernet.integrations.basicsr.training.optimizers import OPTIMIZERS
+from aethernet.integrations.basicsr.training.options import DistillOptions
 from aethernet.network.norms import DeploymentNorm
 from aethernet.network.variants import VARIANTS, aether_small, variant_config
 from aethernet.training.recipes import (
@@ -43,7 +45,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 import aether_arch  # noqa: E402, F401  (registers the networks)
 
 ROOT = Path(__file__).parents[1]
-FILES = [(variant, scale, stage) for stage in STAGES for variant in VARIANT_NAMES for scale in SCALES]
+FILES = [each for each in all_files() if each[2] in STAGES]
 TRAINING = [each for each in FILES if each[2] != "test"]
 
 every_file = pytest.mark.parametrize(("variant", "scale", "stage"), FILES)
@@ -80,7 +82,8 @@ def test_no_file_is_missing_or_extra():
     present = {path.relative_to(ROOT).as_posix() for path in (ROOT / "options").rglob("*.*")}
     kept = {file_name(*each) for each in all_files() if not each[2].startswith("trainner")}
     assert {name for name in present if "trainner" not in name} == {"options/README.md", *kept}
-    assert set(FILES) < set(all_files())
+    product = {(variant, scale, stage) for stage in STAGES for variant in VARIANT_NAMES for scale in SCALES}
+    assert product - set(FILES) == {each for each in product if each[2] == "distill" and each[0] != "tiny"}
 
 
 def test_recipes_cover_the_variants():
@@ -198,11 +201,14 @@ def test_optimizer_and_scheduler_take_their_arguments(variant, scale, stage):
 @every_training
 def test_losses_take_their_arguments(variant, scale, stage):
     losses = {key: value for key, value in load(variant, scale, stage)["train"].items() if key.endswith("_opt")}
-    assert set(losses) == ({"pixel_opt", "perceptual_opt", "gan_opt"} if stage == "gan" else {"pixel_opt"})
+    beside = {"gan": {"perceptual_opt", "gan_opt"}, "distill": {"distill_opt"}}
+    assert set(losses) == {"pixel_opt"} | beside.get(stage, set())
+    if stage == "distill":
+        losses["distill_opt"] = DistillOptions.read(losses["distill_opt"]).loss
     for loss in losses.values():
         arguments = {name: value for name, value in loss.items() if name != "type"}
         inspect.signature(LOSS_REGISTRY.get(loss["type"])).bind(**arguments)
-        if loss["type"] != "PerceptualLoss":  # it would load VGG19
+        if loss["type"] != "AetherPerceptualLoss":  # it would load VGG19
             build_loss(loss)
 
 
@@ -210,7 +216,7 @@ def test_perceptual_layers_exist():
     from basicsr.archs.vgg_arch import NAMES
 
     loss = load("small", 4, "gan")["train"]["perceptual_opt"]
-    assert set(loss["layer_weights"]) <= set(NAMES[loss["vgg_type"]])
+    assert set(loss["layer_weights"]) <= set(NAMES["vgg19"]) == set(perceptual.LAYERS)
 
 
 # The stages hang together.
@@ -281,8 +287,11 @@ def test_preflight_finds_no_problem(variant, scale, stage, data_folder, monkeypa
     models.register()
     datasets.register()
     monkeypatch.chdir(data_folder)
+    monkeypatch.setattr(perceptual, "sha256", lambda path: perceptual.DIGEST)  # an empty file stands in its place
     monkeypatch.setattr(sys, "argv", ["train", "-opt", str(ROOT / file_name(variant, scale, stage))])
     opt, _ = parse_options(str(data_folder), is_train=stage != "test")
+    if stage == "distill":  # a trained small is none either
+        opt["train"]["distill_opt"]["teacher"] = f"aether_tiny_x{scale}"
     opt["path"]["pretrain_network_g"] = None  # weights are not part of this test, but quantisation wants them
     if stage == "qat":
         opt["path"]["pretrain_network_g"] = str(data_folder / "weights.pth")
@@ -405,6 +414,14 @@ def test_short_trainings_have_lines_in_their_log():
     assert options("tiny", 4, "train", total_iter=1)["logger"]["print_freq"] == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("false", False), ("true", True), ("vgg.pth", "vgg.pth"), ("a: b", "a: b")]
+)
+def test_command_takes_switches_and_texts(text, value, capsys):
+    assert run_command("tiny", "4", "gan", "--set", f"perceptual={text}") == 0
+    assert capsys.readouterr().out == render("tiny", 4, "gan", perceptual=value)
+
+
 @pytest.mark.parametrize("none", ["None", "none", "~"])
 def test_command_takes_none(none, capsys):
     assert (
@@ -416,7 +433,7 @@ def test_command_takes_none(none, capsys):
 
 def test_command_renders_all(tmp_path, capsys):
     assert run_command("--all", str(tmp_path)) == 0
-    assert "88 written" in capsys.readouterr().out
+    assert "91 written" in capsys.readouterr().out
     assert run_command("--all", str(tmp_path)) == 0
     assert "0 written" in capsys.readouterr().out
 
@@ -447,7 +464,7 @@ def test_command_renders_all(tmp_path, capsys):
         ),
         (
             ("tiny", "4", "gan", "--set", "optimizer=Muon"),
-            r"gan recipe has no field 'optimizer': known are name, data, weights, in_channels, batch",
+            r"gan recipe has no field 'optimizer': known are name, data, weights, in_channels, perceptual, batch",
         ),
         (("small", "4", "train", "--set", "ema_decay=1"), r"ema_decay must be in \[0, 1\), .* not 1"),
         (("small", "4", "train", "--set", "grad_clip=0"), r"grad_clip must be a positive norm .*or ~ for none, not 0"),

@@ -447,7 +447,9 @@ def test_parts_of_a_run_that_differs_are_not_mixed(upscaler, tmp_path, monkeypat
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupted_after(upscaler, patch, 8)
         upscale_film(upscaler, tmp_path / "in.mkv", tmp_path / "out.mkv", coding=Coding(crf=20, segment=4))
-    with pytest.raises(OutputError, match=r"differs in the codec or its settings: give the same settings .* or --force"):
+    with pytest.raises(
+        OutputError, match=r"differs in the codec or its settings: give the same settings .* or --force"
+    ):
         upscale_film(upscaler, tmp_path / "in.mkv", tmp_path / "out.mkv", coding=Coding(crf=30, segment=4))
     films.write_film(tmp_path / "in.mkv", 11)
     with pytest.raises(OutputError, match="differs in the input"):

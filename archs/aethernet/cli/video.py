@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aethernet.cli.upscaling import open_upscaler, write_records
 from aethernet.cli.voice import Voice, print_error, sentence
 from aethernet.errors import AetherError, UsageError
 from aethernet.flags import positive
@@ -89,15 +90,12 @@ def run(args: argparse.Namespace) -> int:
             print_error(f"aethernet upscale: {error}")
             records.append({"source": path, "outcome": "failed", "problem": str(error)})
     if args.json:
-        from aethernet.cli.upscale import write_records
-
         write_records(args.json, process.rank, {"videos": records})
     return 1 if failed else 0
 
 
 def enlarge(args: argparse.Namespace, path: Path, process: "Process") -> dict[str, Any]:
     from aethernet.cli.progress import FrameBar, status
-    from aethernet.cli.upscale import open_upscaler
     from aethernet.upscale.known import find_film_model
     from aethernet.upscale.summary import network_record
     from aethernet.upscale.video.film import Assumptions, probe

@@ -52,9 +52,9 @@ class Upscaler:
     """A model that enlarges pictures by its scale.
 
     Args:
-        model: packaged weights (`aether_tiny_x4`), a weights file of any stage, an ONNX file, or a network of others that
-            spandrel loads; or what `find_model` gave. By default the best one in the package for `scale`.
-        engine: `auto`, `torch`, `onnxruntime` or `openvino`.
+        model: packaged weights (`aether_tiny_x4`), a weights file of any stage, an ONNX or ncnn file, or a network of others
+            that spandrel loads; or what `find_model` gave. By default the best one in the package for `scale`.
+        engine: `auto`, `torch`, `onnxruntime`, `openvino` or `ncnn`.
         scale: 4 by default; a model that is given has its own, and must agree.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
         precision: of a network in PyTorch: `auto`, `fp32`, `fp16`, `bf16`.
@@ -63,7 +63,7 @@ class Upscaler:
         halo: the pixels around a window's part that is taken; by default what the model sees.
         passes: over the whole picture before a network with channel attention enlarges it in windows. As many as it has
             attentions make windows exact; two come close (`report.change` says how close).
-        threads: of ONNX Runtime and OpenVINO; PyTorch has its own (`torch.set_num_threads`).
+        threads: of ONNX Runtime, OpenVINO and ncnn; PyTorch has its own (`torch.set_num_threads`).
         pixels: input pixels of the work ahead, if known; `auto` weighs an export with it.
         memory: bytes of main memory that this process is to stay within; by default half of what is free may be added.
             Pictures that do not fit are read, enlarged and written by rows, with the same result.

@@ -11,6 +11,7 @@ from string import Template
 
 import yaml
 
+from aethernet.checkpoint import pretrained
 from aethernet.checks import is_one_of
 from aethernet.errors import OptionError
 from aethernet.files import atomic_path
@@ -18,11 +19,15 @@ from aethernet.network.config import network_name
 from aethernet.network.variants import VARIANTS
 from aethernet.training.recipes.table import (
     FIXED,
+    KEPT,
+    LARGER,
     OTHER_TRAINERS,
+    PERCEPTUAL_MB,
     RECIPES,
     SCALES,
     STAGES,
     VARIANT_NAMES,
+    VGG19,
     Choices,
     Recipe,
 )
@@ -75,18 +80,23 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     recipe = recipe_for(variant, stage, overrides)
     own_name = f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}"
     fidelity_name = f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_{network_name(variant, scale)}"
+    recipe = recipe_without_vgg(recipe, choices, stage)
     values = {
         "path": path or file_name(variant, scale, stage),
         "command": "test" if stage == "test" else "train",
         "variant": variant,
         "scale": scale,
         "stage": stage,
+        "distill_opt": "",
         "fidelity_name": fidelity_name,
         **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
         **choices_values(choices, scale, stage, own_name, fidelity_name),
     }
-    for name, part in parts_of(variant, stage, recipe).items():
+    for name, part in {**parts_of(variant, stage, recipe), **perceptual_part(choices, stage)}.items():
         values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
+    if stage == "distill":
+        values["teacher"] = to_yaml(choices.teacher or teacher_of(variant, scale))
+        values["distill_opt"] = "\n" + Template(read_template("_distill.yml")).substitute(values).rstrip("\n")
     template = "neosr.toml" if stage == "neosr" else f"{stage.replace('/', '_')}.yml"
     return Template(read_template(template)).substitute(values)
 
@@ -98,11 +108,46 @@ def parts_of(variant: str, stage: str, recipe: Recipe | None) -> dict[str, str]:
     plain, step = VARIANTS[variant].get("block") == "plain", OTHER_TRAINERS.get(stage, stage)
     if stage == "neosr":
         return {"network": "_neosr_plain.toml" if plain else "_neosr_gated.toml"}
+    step = "train" if step == "distill" else step
     network = "_qat.yml" if step == "qat" else "_plain.yml" if plain else f"_gated_{step}.yml"
     if stage in OTHER_TRAINERS:
         return {"network": network, "start": f"_trainner_{'calibrated' if step == 'qat' else 'scratch'}.yml"}
     start = "_float.yml" if step == "qat" else "_scratch.yml"
     return {"network": network, "optim_g": f"_{recipe.optimizer.lower()}.yml", "start": start}
+
+
+def has_perceptual(stage: str) -> bool:
+    """Whether a stage's files have a perceptual loss, which `perceptual` switches: those of GAN training."""
+    return stage.rpartition("/")[2] == "gan"
+
+
+def perceptual_part(choices: Choices, stage: str) -> dict[str, str]:
+    """The template of the perceptual loss, with or without it."""
+    if not has_perceptual(stage):
+        return {}
+    trainer = "trainner_" if stage in OTHER_TRAINERS else ""
+    if trainer and isinstance(choices.perceptual, str):
+        raise OptionError(
+            f"traiNNer-redux takes VGG19 from torchvision's cache and no file: perceptual must be true or false, not "
+            f"{choices.perceptual!r}"
+        )
+    return {"perceptual_opt": f"_{trainer}{'perceptual' if choices.perceptual else 'no_perceptual'}.yml"}
+
+
+def recipe_without_vgg(recipe: Recipe | None, choices: Choices, stage: str) -> Recipe | None:
+    """The recipe with the memory of what it trains with."""
+    if recipe is None or choices.perceptual or not has_perceptual(stage):
+        return recipe
+    return dataclasses.replace(recipe, memory_mb=recipe.memory_mb - PERCEPTUAL_MB)
+
+
+def teacher_of(variant: str, scale: int) -> str:
+    """The next larger variant: packaged, or as its fidelity training leaves it; raises `OptionError` for the largest."""
+    larger = LARGER.get(variant)
+    if larger is None:
+        raise OptionError(f"{variant} is the largest variant: name who teaches it, as teacher=FILE")
+    name = network_name(larger, scale)
+    return name if name in pretrained.available() else f"experiments/train_{name}/models/net_g_latest.pth"
 
 
 def options(variant: str, scale: int, stage: str, **overrides) -> dict:
@@ -115,7 +160,7 @@ def all_files() -> list[tuple[str, int, str]]:
     return [
         (variant, scale, stage)
         for stage in (*STAGES, *OTHER_TRAINERS)
-        for variant in VARIANT_NAMES
+        for variant in KEPT.get(stage, VARIANT_NAMES)
         for scale in ((NEOSR_SCALE,) if stage == "neosr" else SCALES)
     ]
 
@@ -158,13 +203,18 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
 def choices_of(stage: str) -> list[str]:
     """The fields of `Choices` that a stage's files have."""
     if stage in OTHER_TRAINERS:
-        return []
-    return [field.name for field in dataclasses.fields(Choices) if stage != "test" or field.name != "data"]
+        return ["perceptual"] if has_perceptual(stage) else []
+    names = [field.name for field in dataclasses.fields(Choices) if stage != "test" or field.name != "data"]
+    absent = {
+        "perceptual": not has_perceptual(stage),
+        "teacher": stage != "distill",
+    }
+    return [name for name in names if not absent.get(name)]
 
 
 def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fidelity_name: str) -> dict[str, object]:
     """The choices as the templates have them."""
-    start = None if stage == "train" else f"experiments/{fidelity_name}/models/net_g_latest.pth"
+    start = None if stage in ("train", "distill") else f"experiments/{fidelity_name}/models/net_g_latest.pth"
     grey = choices.in_channels == 1
     return {
         "name": to_yaml(choices.name or own_name),
@@ -174,6 +224,8 @@ def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fide
         "data_lq": to_yaml(f"{choices.data}/LR_bicubic_sub/X{scale}"),
         "data_name": to_yaml(PurePath(choices.data).name),
         "in_channels": choices.in_channels,
+        "vgg19": to_yaml(VGG19 if choices.perceptual is True else choices.perceptual),
+        "losses": "pixel, perceptual and adversarial loss" if choices.perceptual else "pixel and adversarial loss",
         "channels": "\n  in_channels: 1  # grey" if grey else "",
         "color": f"\n    {GREY}" if grey else "",
         "color_aside": f"\n  #   {GREY}" if grey else "",
