@@ -77,7 +77,7 @@ function choices() {
     $("scales").append(make("label", {}, input, make("span", {}, `×${scale}`)));
   }
   const { bytes, pixels, keep } = about.limits;
-  $("limits").textContent = `Up to ${Math.round(bytes / 2 ** 20)} MB and ${Math.round(pixels / 1e6)} megapixels each`;
+  $("limits").textContent = `Up to ${megabytes(bytes)} and ${Number((pixels / 1e6).toPrecision(3))} megapixels each`;
   $("kept").textContent = `at the latest ${Math.round(keep / 60) || 1} min after they are done`;
   $("version").textContent = `AetherNet ${about.version}.`;
   $("example").textContent = `curl -F file=@photo.jpg ${location.origin}/api/upscale -o large.jpg`;
