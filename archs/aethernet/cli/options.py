@@ -1,6 +1,7 @@
 """`aethernet options`: the commented option files for BasicSR, traiNNer-redux and neosr, one or all of them."""
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="FIELD=VALUE",
         help="other numbers than the recipe's, such as total_iter=20000 batch=16 lq_size=48; what follows from them "
-        "(schedule, warm-up, norm freezing) follows suit",
+        "(schedule, warm-up, norm freezing) follows suit. GAN files without the perceptual loss: perceptual=false; with "
+        "VGG19 from another place: perceptual=FILE",
     )
     parser.add_argument("--all", type=Path, metavar="DIR", help="write every option file below DIR, over those there")
 
@@ -74,7 +76,11 @@ def _assignment(text: str) -> tuple[str, object]:
         raise UsageError(f"--set {text}: write FIELD=VALUE, such as batch=16")
     if value.lower() == "none":
         return name, None
+    if "e" in value.lower():
+        with contextlib.suppress(ValueError):
+            return name, float(value)
     try:
-        return name, float(value) if "e" in value.lower() else yaml.safe_load(value)
-    except (ValueError, yaml.YAMLError):
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
         return name, value
+    return name, read if read is None or isinstance(read, bool | int | float) else value

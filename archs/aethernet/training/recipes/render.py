@@ -20,12 +20,14 @@ from aethernet.network.variants import VARIANTS
 from aethernet.training.recipes.table import (
     FIXED,
     OTHER_TRAINERS,
+    PERCEPTUAL_MB,
     REAL,
     RECIPES,
     SCALES,
     STAGES,
     STEPS,
     VARIANT_NAMES,
+    VGG19,
     Choices,
     Recipe,
 )
@@ -38,10 +40,6 @@ PRINT_FREQ = 100
 
 GREY = "color: y  # the network is grey: the Y channel of each picture"
 
-MODEL_TYPES = {
-    "train": "AetherModel  # BasicSR's SRModel, guarded; what it adds is marked (*)",
-    "real": "AetherRealModel  # BasicSR's RealESRNetModel, guarded; what it adds is marked (*)",
-}
 DEGRADED = {"full": "as Real-ESRGAN degrades them", "photo": "as photographs are: slight blur, noise, JPEG"}
 
 QUEUE_SIZE = 180
@@ -88,6 +86,7 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     own_name = f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}"
     fidelity = "fidelity" if stage in OTHER_TRAINERS else "real" if stage in REAL else "train"
     fidelity_name = f"{fidelity}_{network_name(variant, scale)}"
+    recipe = recipe_without_vgg(recipe, choices, stage)
     values = {
         "path": path or file_name(variant, scale, stage),
         "command": "test" if stage == "test" else "train",
@@ -99,7 +98,8 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         **choices_values(choices, scale, stage, own_name, fidelity_name),
         **(degradation_values(choices, recipe, scale, stage) if recipe and stage in REAL else {}),
     }
-    for name, part in parts_of(variant, stage, recipe, choices).items():
+    parts = {**parts_of(variant, stage, recipe, choices), **perceptual_part(choices, stage)}
+    for name, part in parts.items():
         values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
     template = "neosr.toml" if stage == "neosr" else f"{stage.replace('/', '_')}.yml"
     return Template(read_template(template)).substitute(values)
@@ -121,6 +121,31 @@ def parts_of(variant: str, stage: str, recipe: Recipe | None, choices: Choices) 
         return {**parts, "datasets": "_data.yml"}
     degraded = {name: f"_{name}_{choices.degradation}.yml" for name in ("degradation", "kernels")}
     return {**parts, **degraded, "datasets": "_real_data.yml"}
+
+
+def has_perceptual(stage: str) -> bool:
+    """Whether a stage's files have a perceptual loss, which `perceptual` switches: those of GAN training."""
+    return STEPS.get(stage, stage) == "gan"
+
+
+def perceptual_part(choices: Choices, stage: str) -> dict[str, str]:
+    """The template of the perceptual loss, with or without it."""
+    if not has_perceptual(stage):
+        return {}
+    trainer = "trainner_" if stage in OTHER_TRAINERS else ""
+    if trainer and isinstance(choices.perceptual, str):
+        raise OptionError(
+            f"traiNNer-redux takes VGG19 from torchvision's cache and no file: perceptual must be true or false, not "
+            f"{choices.perceptual!r}"
+        )
+    return {"perceptual_opt": f"_{trainer}{'perceptual' if choices.perceptual else 'no_perceptual'}.yml"}
+
+
+def recipe_without_vgg(recipe: Recipe | None, choices: Choices, stage: str) -> Recipe | None:
+    """The recipe with the memory of what it trains with."""
+    if recipe is None or choices.perceptual or not has_perceptual(stage):
+        return recipe
+    return dataclasses.replace(recipe, memory_mb=recipe.memory_mb - PERCEPTUAL_MB)
 
 
 def options(variant: str, scale: int, stage: str, **overrides) -> dict:
@@ -176,8 +201,9 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
 def choices_of(stage: str) -> list[str]:
     """The fields of `Choices` that a stage's files have."""
     if stage in OTHER_TRAINERS:
-        return []
+        return ["perceptual"] if has_perceptual(stage) else []
     absent = {"in_channels"} if stage in REAL else {"degradation", "data"} if stage == "test" else {"degradation"}
+    absent |= set() if has_perceptual(stage) else {"perceptual"}
     return [field.name for field in dataclasses.fields(Choices) if field.name not in absent]
 
 
@@ -193,13 +219,24 @@ def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fide
         "data_lq": to_yaml(f"{choices.data}/LR_bicubic_sub/X{scale}"),
         "data_list": to_yaml(f"{choices.data}/meta_info_HR_sub.txt"),
         "data_name": to_yaml(PurePath(choices.data).name),
-        "model_type": MODEL_TYPES["real" if stage in REAL else "train"],
-        "stock": "RealESRNetModel" if stage in REAL else "SRModel",
+        **model_class(stage),
         "in_channels": choices.in_channels,
+        "vgg19": to_yaml(VGG19 if choices.perceptual is True else choices.perceptual),
+        "losses": "pixel, perceptual and adversarial loss" if choices.perceptual else "pixel and adversarial loss",
         "channels": "\n  in_channels: 1  # grey" if grey else "",
         "color": f"\n    {GREY}" if grey else "",
         "color_aside": f"\n  #   {GREY}" if grey else "",
     }
+
+
+def model_class(stage: str) -> dict[str, str]:
+    """The model class of a stage, and the one of BasicSR that it extends."""
+    is_gan = STEPS.get(stage, stage) == "gan"
+    if stage in REAL:
+        own, stock = ("AetherRealGANModel", "RealESRGANModel") if is_gan else ("AetherRealModel", "RealESRNetModel")
+    else:
+        own, stock = ("AetherGANModel", "SRGANModel") if is_gan else ("AetherModel", "SRModel")
+    return {"model_type": f"{own}  # BasicSR's {stock}, guarded; what it adds is marked (*)", "stock": stock}
 
 
 def degradation_values(choices: Choices, recipe: Recipe, scale: int, stage: str) -> dict[str, object]:

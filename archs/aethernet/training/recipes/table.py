@@ -60,6 +60,13 @@ WARMUP_SHARE = 0.004
 """Part of the training in which the rate of the fidelity stage rises from 0: 2000 of 500 000 iterations."""
 
 
+VGG19 = "experiments/pretrained_models/vgg19-dcbb9e9d.pth"
+"""Where the perceptual loss looks for its weights if no other file is named; BasicSR's own place."""
+
+PERCEPTUAL_MB = 133
+"""Part of a recipe's `memory_mb` that VGG19 keeps for the backward pass: the saved tensors of a patch of 256x256."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One training run of one variant; it holds for every scale.
@@ -137,6 +144,8 @@ class Choices:
             leaves, and none for `train`.
         in_channels: of the network: 3 (RGB), or 1 (grey), for which all data sets give Y; not where inputs are degraded.
         degradation: of the stages in `REAL`: one of `DEGRADATIONS`.
+        perceptual: of GAN training: with the perceptual loss, whose VGG19 lies in the usual place (true) or in this file, or
+            without it (false).
     """
 
     name: str | None = None
@@ -144,6 +153,7 @@ class Choices:
     weights: str | None = None
     in_channels: int = 3
     degradation: str = "full"
+    perceptual: bool | str = True
 
     def __post_init__(self) -> None:
         for name, meaning in (
@@ -156,6 +166,10 @@ class Choices:
                 raise OptionError(f"{name} must be {meaning}, not {value!r}")
         one_of("in_channels", self.in_channels, tuple(COLOR_ORDERS), OptionError)
         one_of("degradation", self.degradation, DEGRADATIONS, OptionError)
+        if not isinstance(self.perceptual, bool) and not (isinstance(self.perceptual, str) and self.perceptual.strip()):
+            raise OptionError(
+                f"perceptual must be true, false or the file of VGG19's weights ({VGG19}), not {self.perceptual!r}"
+            )
 
 
 RECIPES: dict[str, dict[str, Recipe]] = {

@@ -62,12 +62,16 @@ def ground_truth(context: Context) -> Iterator[str]:
 
 
 def losses(context: Context) -> Iterator[str]:
+    for place, section in loss_sections(context):
+        loss = find("loss", section["type"])
+        yield from argument_problems(place, loss, section) if loss else (unknown("loss", place, section["type"]),)
+
+
+def loss_sections(context: Context) -> Iterator[tuple[str, Mapping]]:
+    """The sections that name a loss, with their place in the file."""
     for name in LOSSES:
-        section = context.opt["train"].get(name)
-        if section:
-            loss = find("loss", section["type"])
-            place = f"train: {name}"
-            yield from argument_problems(place, loss, section) if loss else (unknown("loss", place, section["type"]),)
+        if section := context.opt["train"].get(name):
+            yield f"train: {name}", section
 
 
 def optimizers(context: Context) -> Iterator[str]:

@@ -233,7 +233,7 @@ MODELS = (AetherModel, AetherGANModel, AetherRealModel, AetherRealGANModel)
 
 
 def register() -> None:
-    """Adds the classes to BasicSR's MODEL_REGISTRY, and the loss that they may use; repeating it is harmless."""
+    """Adds the classes to BasicSR's MODEL_REGISTRY, and the losses that they may use; repeating it is harmless."""
     losses.register()
     for model in MODELS:
         registry.register(MODEL_REGISTRY, model)
