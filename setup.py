@@ -16,8 +16,9 @@ PLOT = ["matplotlib>=3.6", "adjustText>=1.3"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.6.2", "onnxruntime>=1.23"]
 NCNN = ["ncnn>=1.0.20261020", "pnnx>=20261020"]  # BSD-3
 LARGE = ["pyvips[binary]>=3.0"]  # reads pictures by rows: LGPL, its wheel brings libvips
+WEB = ["starlette>=0.46", "uvicorn>=0.30", "python-multipart>=0.0.18"]
 BENCH = [*EXPORT, *PLOT, "openvino>=2024.0", "spandrel>=0.4.2"]
-TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH, *LARGE]
+TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH, *LARGE, *WEB, "httpx>=0.27"]
 DEV = [*TEST, "ruff==0.17.*", "mypy", "pytest-cov>=6", "coverage>=7.10", "playwright>=1.40"]
 
 setup(
@@ -37,6 +38,7 @@ setup(
             "weights/*",
             "data/*/*",
             "release/template/*",
+            "upscale/serve/page/*",
             "*.pyi",
             "py.typed",
         ]
@@ -64,6 +66,7 @@ setup(
         "export": EXPORT,
         "large": LARGE,
         "ncnn": NCNN,
+        "web": WEB,
         "bench": BENCH,
         "test": TEST,
         "dev": DEV,

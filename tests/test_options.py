@@ -16,8 +16,9 @@ from aethernet.cli import options as options_command
 from aethernet.data import photo
 from aethernet.errors import OptionError, OutputError, UsageError
 from aethernet.integrations.basicsr import compat
-from aethernet.integrations.basicsr.training import perceptual
+from aethernet.integrations.basicsr.training import losses, perceptual
 from aethernet.integrations.basicsr.training.optimizers import OPTIMIZERS
+from aethernet.integrations.basicsr.training.options import DistillOptions
 from aethernet.network.norms import DeploymentNorm
 from aethernet.network.variants import VARIANTS, aether_small, variant_config
 from aethernet.training.recipes import (
@@ -46,8 +47,10 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 
 import aether_arch  # noqa: E402, F401  (registers the networks)
 
+losses.register()
+
 ROOT = Path(__file__).parents[1]
-FILES = [(variant, scale, stage) for stage in STAGES for variant in VARIANT_NAMES for scale in SCALES]
+FILES = [each for each in all_files() if each[2] in STAGES]
 TRAINING = [each for each in FILES if each[2] != "test"]
 
 every_file = pytest.mark.parametrize(("variant", "scale", "stage"), FILES)
@@ -84,7 +87,8 @@ def test_no_file_is_missing_or_extra():
     present = {path.relative_to(ROOT).as_posix() for path in (ROOT / "options").rglob("*.*")}
     kept = {file_name(*each) for each in all_files() if not each[2].startswith("trainner")}
     assert {name for name in present if "trainner" not in name} == {"options/README.md", *kept}
-    assert set(FILES) < set(all_files())
+    product = {(variant, scale, stage) for stage in STAGES for variant in VARIANT_NAMES for scale in SCALES}
+    assert product - set(FILES) == {each for each in product if each[2] == "distill" and each[0] != "tiny"}
 
 
 def test_recipes_cover_the_variants():
@@ -205,10 +209,12 @@ def test_optimizer_and_scheduler_take_their_arguments(variant, scale, stage):
 
 @every_training
 def test_losses_take_their_arguments(variant, scale, stage):
-    losses = {key: value for key, value in load(variant, scale, stage)["train"].items() if key.endswith("_opt")}
-    is_gan = STEPS.get(stage, stage) == "gan"
-    assert set(losses) == ({"pixel_opt", "perceptual_opt", "gan_opt"} if is_gan else {"pixel_opt"})
-    for loss in losses.values():
+    sections = {key: value for key, value in load(variant, scale, stage)["train"].items() if key.endswith("_opt")}
+    beside = {"gan": {"perceptual_opt", "gan_opt"}, "distill": {"distill_opt"}}
+    assert set(sections) == {"pixel_opt"} | beside.get(STEPS.get(stage, stage), set())
+    if stage == "distill":
+        sections["distill_opt"] = DistillOptions.read(sections["distill_opt"]).loss
+    for loss in sections.values():
         arguments = {name: value for name, value in loss.items() if name != "type"}
         inspect.signature(LOSS_REGISTRY.get(loss["type"])).bind(**arguments)
         if loss["type"] != "AetherPerceptualLoss":  # it would load VGG19
@@ -300,6 +306,8 @@ def test_preflight_finds_no_problem(variant, scale, stage, data_folder, monkeypa
     monkeypatch.setattr(perceptual, "sha256", lambda path: perceptual.DIGEST)  # an empty file stands in its place
     monkeypatch.setattr(sys, "argv", ["train", "-opt", str(ROOT / file_name(variant, scale, stage))])
     opt, _ = parse_options(str(data_folder), is_train=stage != "test")
+    if stage == "distill":  # a trained small is none either
+        opt["train"]["distill_opt"]["teacher"] = f"aether_tiny_x{scale}"
     opt["path"]["pretrain_network_g"] = None  # weights are not part of this test, but quantisation wants them
     if STEPS.get(stage, stage) == "qat":
         opt["path"]["pretrain_network_g"] = str(data_folder / "weights.pth")
@@ -363,7 +371,10 @@ def test_scalars_survive_yaml(value):
     [
         (("huge", 4, "train"), r"variant 'huge': use one of tiny, small, medium, large"),
         (("small", 5, "train"), r"scale 5: use one of 2, 3, 4"),
-        (("small", 4, "finetune"), r"stage 'finetune': use one of train, gan, qat, test, real, real_gan, real_qat"),
+        (
+            ("small", 4, "finetune"),
+            r"stage 'finetune': use one of train, gan, qat, test, distill, real, real_gan, real_qat",
+        ),
     ],
 )
 def test_unknown_names_are_told_with_the_known_ones(arguments, message):
@@ -467,7 +478,7 @@ def test_command_takes_none(none, capsys):
 
 def test_command_renders_all(tmp_path, capsys):
     assert run_command("--all", str(tmp_path)) == 0
-    assert "124 written" in capsys.readouterr().out
+    assert "127 written" in capsys.readouterr().out
     assert run_command("--all", str(tmp_path)) == 0
     assert "0 written" in capsys.readouterr().out
 

@@ -184,7 +184,7 @@ def test_overrides_carry_along_what_follows_from_them():
         (
             "trainner/test",
             {},
-            r"stage 'trainner/test': use one of train, gan, qat, test, real, real_gan, real_qat, trainner/fidelity",
+            r"stage 'trainner/test': use one of train, gan, qat, test, distill, real, real_gan, real_qat, trainner/fidelity",
         ),
     ],
 )

@@ -48,12 +48,13 @@ class Check:
     remedy: str = ""
 
 
-MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
+MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage", "python-multipart": "python_multipart"}
 """Distribution -> the module that it brings, where the names differ in more than dashes."""
 PURPOSES = {
     "plot": "plots",
     "export": "ONNX export",
     "large": "pictures larger than memory",
+    "web": "the page of `aethernet serve`",
     "bench": "measurements",
 }
 """The extras that training can do without. The larger ones repeat the packages of the smaller."""

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import io
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aethernet.cli.interruption import ended_like_interrupted
 from aethernet.cli.voice import ENGINES, Voice, print_error, sentence, window_notes
 from aethernet.errors import UsageError
-from aethernet.flags import positive
+from aethernet.flags import byte_size, positive
 
 if TYPE_CHECKING:
     from aethernet.runtimes.models import Model
@@ -53,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     windows.add_argument("--tile", type=tile, default="auto", metavar="auto|N", help="pixels a side at most; the result is the same (default: by memory)")  # fmt: skip
     windows.add_argument("--halo", type=whole, metavar="N", help="pixels around a window (default: what the network sees)")  # fmt: skip
     windows.add_argument("--passes", type=positive, default=2, metavar="N", help="over a picture before channel attention computes it in windows; more are more exact (default: 2)")  # fmt: skip
-    windows.add_argument("--memory", type=memory, metavar="SIZE", help="of main memory to stay within, such as 4G or 800M (default: half of what is free)")  # fmt: skip
+    windows.add_argument("--memory", type=byte_size, metavar="SIZE", help="of main memory to stay within, such as 4G or 800M (default: half of what is free)")  # fmt: skip
 
 
 def percent(text: str) -> int:
@@ -66,14 +65,6 @@ def whole(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
-
-
-def memory(text: str) -> int:
-    """Bytes of a text such as 4G."""
-    match = re.fullmatch(r"([1-9]\d*|\d*\.\d+)([MG])", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 4G, 1.5G or 800M")
-    return int(float(match[1]) * {"M": 2**20, "G": 2**30}[match[2]])
 
 
 def tile(text: str) -> int | str:

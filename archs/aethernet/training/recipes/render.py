@@ -11,6 +11,7 @@ from string import Template
 
 import yaml
 
+from aethernet.checkpoint import pretrained
 from aethernet.checks import is_one_of
 from aethernet.data.photo import BLUR, BLUR_SHARE, NOISE, QUALITY
 from aethernet.errors import OptionError
@@ -19,6 +20,8 @@ from aethernet.network.config import network_name
 from aethernet.network.variants import VARIANTS
 from aethernet.training.recipes.table import (
     FIXED,
+    KEPT,
+    LARGER,
     OTHER_TRAINERS,
     PERCEPTUAL_MB,
     REAL,
@@ -93,6 +96,7 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         "variant": variant,
         "scale": scale,
         "stage": stage,
+        "distill_opt": "",
         "fidelity_name": fidelity_name,
         **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
         **choices_values(choices, scale, stage, own_name, fidelity_name),
@@ -101,6 +105,9 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     parts = {**parts_of(variant, stage, recipe, choices), **perceptual_part(choices, stage)}
     for name, part in parts.items():
         values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
+    if stage == "distill":
+        values["teacher"] = to_yaml(choices.teacher or teacher_of(variant, scale))
+        values["distill_opt"] = "\n" + Template(read_template("_distill.yml")).substitute(values).rstrip("\n")
     template = "neosr.toml" if stage == "neosr" else f"{stage.replace('/', '_')}.yml"
     return Template(read_template(template)).substitute(values)
 
@@ -112,6 +119,7 @@ def parts_of(variant: str, stage: str, recipe: Recipe | None, choices: Choices) 
     plain, step = VARIANTS[variant].get("block") == "plain", STEPS.get(stage, stage)
     if stage == "neosr":
         return {"network": "_neosr_plain.toml" if plain else "_neosr_gated.toml"}
+    step = "train" if step == "distill" else step
     network = "_qat.yml" if step == "qat" else "_plain.yml" if plain else f"_gated_{step}.yml"
     if stage in OTHER_TRAINERS:
         return {"network": network, "start": f"_trainner_{'calibrated' if step == 'qat' else 'scratch'}.yml"}
@@ -148,6 +156,15 @@ def recipe_without_vgg(recipe: Recipe | None, choices: Choices, stage: str) -> R
     return dataclasses.replace(recipe, memory_mb=recipe.memory_mb - PERCEPTUAL_MB)
 
 
+def teacher_of(variant: str, scale: int) -> str:
+    """The next larger variant: packaged, or as its fidelity training leaves it; raises `OptionError` for the largest."""
+    larger = LARGER.get(variant)
+    if larger is None:
+        raise OptionError(f"{variant} is the largest variant: name who teaches it, as teacher=FILE")
+    name = network_name(larger, scale)
+    return name if name in pretrained.available() else f"experiments/train_{name}/models/net_g_latest.pth"
+
+
 def options(variant: str, scale: int, stage: str, **overrides) -> dict:
     """What BasicSR reads from the rendered file: a new dictionary, free to be changed."""
     return yaml.safe_load(render(variant, scale, stage, **overrides))
@@ -158,7 +175,7 @@ def all_files() -> list[tuple[str, int, str]]:
     return [
         (variant, scale, stage)
         for stage in (*STAGES, *OTHER_TRAINERS)
-        for variant in VARIANT_NAMES
+        for variant in KEPT.get(stage, VARIANT_NAMES)
         for scale in ((NEOSR_SCALE,) if stage == "neosr" else SCALES)
     ]
 
@@ -202,14 +219,19 @@ def choices_of(stage: str) -> list[str]:
     """The fields of `Choices` that a stage's files have."""
     if stage in OTHER_TRAINERS:
         return ["perceptual"] if has_perceptual(stage) else []
-    absent = {"in_channels"} if stage in REAL else {"degradation", "data"} if stage == "test" else {"degradation"}
-    absent |= set() if has_perceptual(stage) else {"perceptual"}
-    return [field.name for field in dataclasses.fields(Choices) if field.name not in absent]
+    absent = {
+        "perceptual": not has_perceptual(stage),
+        "teacher": stage != "distill",
+        "data": stage == "test",
+        "in_channels": stage in REAL,
+        "degradation": stage not in REAL,
+    }
+    return [field.name for field in dataclasses.fields(Choices) if not absent.get(field.name)]
 
 
 def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fidelity_name: str) -> dict[str, object]:
     """The choices as the templates have them."""
-    start = None if stage in ("train", "real") else f"experiments/{fidelity_name}/models/net_g_latest.pth"
+    start = None if stage in ("train", "real", "distill") else f"experiments/{fidelity_name}/models/net_g_latest.pth"
     grey = choices.in_channels == 1
     return {
         "name": to_yaml(choices.name or own_name),

@@ -32,8 +32,15 @@ SCALES = (2, 3, 4)
 REAL = {"real": "train", "real_gan": "gan", "real_qat": "qat"}
 """Folders of trainings that degrade their inputs themselves, and the stage whose recipe they follow."""
 
-STAGES = ("train", "gan", "qat", "test", *REAL)
-"""The folders below `options/`: training for fidelity, GAN or quantisation-aware training from there, measuring; `REAL`."""
+STAGES = ("train", "gan", "qat", "test", "distill", *REAL)
+"""The folders below `options/`: training for fidelity, GAN or quantisation-aware training from there, measuring, training for
+fidelity with a teacher, and `REAL`."""
+
+LARGER = {"tiny": "small", "small": "medium", "medium": "large"}
+"""Whose fidelity network teaches a variant by default."""
+
+KEPT = {"distill": ("tiny",)}
+"""Variants whose files are kept below `options/`; those of the other stages are kept for all."""
 
 OTHER_TRAINERS = {"trainner/fidelity": "train", "trainner/gan": "gan", "trainner/qat": "qat", "neosr": "train"}
 """Folders for traiNNer-redux and neosr, and the stage whose recipe they follow."""
@@ -144,6 +151,8 @@ class Choices:
             leaves, and none for `train`.
         in_channels: of the network: 3 (RGB), or 1 (grey), for which all data sets give Y; not where inputs are degraded.
         degradation: of the stages in `REAL`: one of `DEGRADATIONS`.
+        teacher: of distillation: a file, the name of packaged weights, or spandrel:FILE; by default the next larger variant,
+            packaged or as its fidelity training leaves it.
         perceptual: of GAN training: with the perceptual loss, whose VGG19 lies in the usual place (true) or in this file, or
             without it (false).
     """
@@ -154,12 +163,14 @@ class Choices:
     in_channels: int = 3
     degradation: str = "full"
     perceptual: bool | str = True
+    teacher: str | None = None
 
     def __post_init__(self) -> None:
         for name, meaning in (
             ("name", "a text"),
             ("data", "a folder"),
             ("weights", "a file or the name of packaged weights"),
+            ("teacher", "a file, the name of packaged weights or spandrel:FILE"),
         ):
             value = getattr(self, name)
             if not (isinstance(value, str) and value.strip()) and (value is not None or name == "data"):
@@ -195,4 +206,5 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "large": Recipe(batch=16, total_iter=5_000, lr=2e-5, memory_mb=3440),
     },
 }
+RECIPES["distill"] = RECIPES["train"]  # the same training; a teacher keeps nothing for the backward pass
 """By stage and variant; `test` trains nothing and has none."""

@@ -68,6 +68,7 @@ TRAIN_CHECKS: tuple[Check, ...] = (
     schedule.warm_up,
     weights.resumed,
     weights.perceptual,
+    weights.teacher,
     surroundings.loggers,
     surroundings.former_run,
 )
