@@ -58,6 +58,7 @@ PURPOSES = {
     "export": "ONNX export",
     "ncnn": "ncnn files",
     "large": "pictures larger than memory",
+    "video": "videos",
     "web": "the page of `aethernet serve`",
     "bench": "measurements",
 }
