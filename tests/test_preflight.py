@@ -358,6 +358,7 @@ def entries(section: dict, path: str = "") -> list[str]:
 def test_no_value_at_any_entry_breaks_the_check(place, is_train):
     """A wrong kind of value is told or passes; any other error fails this test."""
     changes = {**GAN, "train:perceptual_opt": PERCEPTUAL, "path:strict_load_g": True, "scale": 2, "dist_params": {}}
+    changes["train:distill_opt"] = {"teacher": "aether_tiny_x2", "weight": 1.0, "loss": {"type": "L1Loss"}}
     opt = train_options(place, changes) if is_train else test_options(place, {"path:pretrain_network_g": "x"})
     opt = parse(place, opt, is_train=is_train)
     for entry in entries(opt):

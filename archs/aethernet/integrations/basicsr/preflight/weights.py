@@ -12,9 +12,10 @@ from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
 from aethernet.checks import did_you_mean
 from aethernet.errors import CheckpointError, ConfigError, OptionError
 from aethernet.integrations.basicsr.preflight import schema
-from aethernet.integrations.basicsr.preflight.classes import loss_sections
+from aethernet.integrations.basicsr.preflight.classes import distillation, loss_sections
 from aethernet.integrations.basicsr.preflight.context import Context, positive
-from aethernet.integrations.basicsr.preflight.networks import aether_config, is_aether
+from aethernet.integrations.basicsr.preflight.networks import aether_config, is_aether, network_channels
+from aethernet.integrations.basicsr.training.distillation import teacher_problem
 from aethernet.integrations.basicsr.training.perceptual import (
     AetherPerceptualLoss,
     cache_file,
@@ -103,6 +104,16 @@ def perceptual(context: Context) -> Iterator[str]:
     for place, section in context.networks.items():
         if section["type"] in VGG_NETWORKS:
             yield from _stock_vgg(place, section.get("vgg_type", "vgg19"), "")
+
+
+def teacher(context: Context) -> Iterator[str]:
+    """A teacher that is missing, of another scale, or of other colours."""
+    options = distillation(context)
+    if options is None:
+        return
+    channels = network_channels(context.opt["network_g"])
+    if problem := teacher_problem(options.teacher, context.scale, channels[1] if channels else None):
+        yield problem
 
 
 def _own_perceptual(context: Context, place: str, section: Mapping) -> Iterator[str]:
