@@ -1,6 +1,7 @@
 """`aethernet serve`: a picture in, a picture out; limits, turns, crashes and cancelling; nobody else is let in, nothing is left."""
 
 import io
+import re
 import socket
 import time
 import zipfile
@@ -13,7 +14,7 @@ from helpers.upscaling import SCALE, write_network
 pytest.importorskip("starlette", reason="the extra web is not installed")
 pytest.importorskip("httpx", reason="the client of the tests is not installed")
 
-from helpers.serving import ADDRESS, DIES, HANGS, WAITS, picture, serving, wait
+from helpers.serving import ADDRESS, DIES, HANGS, WAITS, picture, scripted, serving, wait
 from PIL import Image
 
 from aethernet import cli
@@ -23,6 +24,7 @@ from aethernet.upscale import Upscaler
 from aethernet.upscale.serve import process, worker
 from aethernet.upscale.serve.archive import distinct
 from aethernet.upscale.serve.jobs import download_name
+from aethernet.upscale.serve.messages import Ready
 from aethernet.upscale.serve.settings import Settings
 from aethernet.upscale.serve.turns import Turns
 
@@ -355,6 +357,33 @@ def test_a_crash_ends_one_job(client):
     assert records[1]["status"] == 500 and "the process that computed it ended" in records[1]["error"]
 
 
+def test_who_died_while_nothing_was_to_do_is_started_anew(client):
+    client.service.worker._handle.kill()
+    time.sleep(0.1)
+    assert wait(client, send(client).json()["id"])["state"] == "done"
+
+
+def test_who_cannot_be_started_anew_fails_pictures_in_words_and_keeps_results(monkeypatch):
+    monkeypatch.setattr("aethernet.upscale.serve.service.PAUSE", 0.01)
+    started = []
+
+    def once(connection, settings):
+        started.append(connection)
+        if len(started) == 2:
+            connection.send(Ready(problem="no memory"))
+        else:
+            scripted(connection, settings)
+
+    with serving(once) as client:
+        done = send(client).json()["id"]
+        wait(client, done)
+        wait(client, send(client, quality=DIES, format="jpg").json()["id"])
+        record = wait(client, send(client).json()["id"])
+        assert record["status"] == 503 and record["error"] == "nothing can be computed: no memory"
+        assert client.get(f"/api/jobs/{done}/result").status_code == 200
+        assert wait(client, send(client).json()["id"])["state"] == "done"
+
+
 def test_nothing_is_left_at_the_end():
     with serving() as client:
         folder = client.service.folder
@@ -475,7 +504,17 @@ def test_names_are_never_used_on_disk(client):
     assert len(files(client)) == 5
 
 
-# the command
+# the page and the command
+
+
+def test_the_page_is_small_and_asks_for_nothing_outside(client):
+    contents = [client.get(path) for path in ("/", "/page.css", "/page.js", "/icon.svg")]
+    assert all(answer.status_code == 200 for answer in contents)
+    assert sum(len(answer.content) for answer in contents) < 60_000
+    for answer in contents:
+        text = answer.text.replace("http://www.w3.org/2000/svg", "")
+        assert "http:" not in text and "https:" not in text and "//" not in re.sub("// .*", "", text)
+        assert " style=" not in text and not re.search(r"<[^>]+ on\w+=", text), "the policy would refuse it"
 
 
 def test_a_port_that_is_taken_is_told(capsys):

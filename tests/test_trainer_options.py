@@ -181,7 +181,11 @@ def test_overrides_carry_along_what_follows_from_them():
     [
         ("trainner/fidelity", {"optimizer": "Muon"}, r"trainner/fidelity recipe has no field 'optimizer'"),
         ("neosr", {"grad_clip": 0.5}, r"neosr recipe has no field 'grad_clip': known are batch, total_iter, lr"),
-        ("trainner/test", {}, r"stage 'trainner/test': use one of train, gan, qat, test, distill, trainner/fidelity"),
+        (
+            "trainner/test",
+            {},
+            r"stage 'trainner/test': use one of train, gan, qat, test, distill, real, real_gan, real_qat, trainner/fidelity",
+        ),
     ],
 )
 def test_what_a_trainer_cannot_do_is_refused(stage, override, message):

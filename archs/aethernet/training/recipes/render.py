@@ -13,6 +13,7 @@ import yaml
 
 from aethernet.checkpoint import pretrained
 from aethernet.checks import is_one_of
+from aethernet.data.photo import BLUR, BLUR_SHARE, NOISE, QUALITY
 from aethernet.errors import OptionError
 from aethernet.files import atomic_path
 from aethernet.network.config import network_name
@@ -23,9 +24,11 @@ from aethernet.training.recipes.table import (
     LARGER,
     OTHER_TRAINERS,
     PERCEPTUAL_MB,
+    REAL,
     RECIPES,
     SCALES,
     STAGES,
+    STEPS,
     VARIANT_NAMES,
     VGG19,
     Choices,
@@ -39,6 +42,11 @@ PRINT_FREQ = 100
 """Iterations between two lines of the log, for BasicSR; short trainings have five of them, too."""
 
 GREY = "color: y  # the network is grey: the Y channel of each picture"
+
+DEGRADED = {"full": "as Real-ESRGAN degrades them", "photo": "as photographs are: slight blur, noise, JPEG"}
+
+QUEUE_SIZE = 180
+"""Pairs in Real-ESRGAN's pool, at least; it must be a multiple of the batch."""
 
 INCLUDE = re.compile(r"^\$\{(_\w+)\}$", re.MULTILINE)
 """A line such as `${_data}` in a template stands for the text of `_data.yml`, which several stages share."""
@@ -79,7 +87,8 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     choices = Choices(**{name: overrides.pop(name) for name in chosen})
     recipe = recipe_for(variant, stage, overrides)
     own_name = f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}"
-    fidelity_name = f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_{network_name(variant, scale)}"
+    fidelity = "fidelity" if stage in OTHER_TRAINERS else "real" if stage in REAL else "train"
+    fidelity_name = f"{fidelity}_{network_name(variant, scale)}"
     recipe = recipe_without_vgg(recipe, choices, stage)
     values = {
         "path": path or file_name(variant, scale, stage),
@@ -91,8 +100,10 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         "fidelity_name": fidelity_name,
         **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
         **choices_values(choices, scale, stage, own_name, fidelity_name),
+        **(degradation_values(choices, recipe, scale, stage) if recipe and stage in REAL else {}),
     }
-    for name, part in {**parts_of(variant, stage, recipe), **perceptual_part(choices, stage)}.items():
+    parts = {**parts_of(variant, stage, recipe, choices), **perceptual_part(choices, stage)}
+    for name, part in parts.items():
         values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
     if stage == "distill":
         values["teacher"] = to_yaml(choices.teacher or teacher_of(variant, scale))
@@ -101,11 +112,11 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     return Template(read_template(template)).substitute(values)
 
 
-def parts_of(variant: str, stage: str, recipe: Recipe | None) -> dict[str, str]:
+def parts_of(variant: str, stage: str, recipe: Recipe | None, choices: Choices) -> dict[str, str]:
     """The templates of those parts of a file that depend on more than the stage."""
     if recipe is None:
         return {}
-    plain, step = VARIANTS[variant].get("block") == "plain", OTHER_TRAINERS.get(stage, stage)
+    plain, step = VARIANTS[variant].get("block") == "plain", STEPS.get(stage, stage)
     if stage == "neosr":
         return {"network": "_neosr_plain.toml" if plain else "_neosr_gated.toml"}
     step = "train" if step == "distill" else step
@@ -113,12 +124,16 @@ def parts_of(variant: str, stage: str, recipe: Recipe | None) -> dict[str, str]:
     if stage in OTHER_TRAINERS:
         return {"network": network, "start": f"_trainner_{'calibrated' if step == 'qat' else 'scratch'}.yml"}
     start = "_float.yml" if step == "qat" else "_scratch.yml"
-    return {"network": network, "optim_g": f"_{recipe.optimizer.lower()}.yml", "start": start}
+    parts = {"network": network, "optim_g": f"_{recipe.optimizer.lower()}.yml", "start": start}
+    if stage not in REAL:
+        return {**parts, "datasets": "_data.yml"}
+    degraded = {name: f"_{name}_{choices.degradation}.yml" for name in ("degradation", "kernels")}
+    return {**parts, **degraded, "datasets": "_real_data.yml"}
 
 
 def has_perceptual(stage: str) -> bool:
     """Whether a stage's files have a perceptual loss, which `perceptual` switches: those of GAN training."""
-    return stage.rpartition("/")[2] == "gan"
+    return STEPS.get(stage, stage) == "gan"
 
 
 def perceptual_part(choices: Choices, stage: str) -> dict[str, str]:
@@ -180,7 +195,7 @@ def write_all(directory: str | Path) -> list[Path]:
 
 def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
     """The table's recipe with some fields replaced; None for a stage that trains nothing."""
-    recipe = RECIPES.get(OTHER_TRAINERS.get(stage, stage), {}).get(variant)
+    recipe = RECIPES.get(STEPS.get(stage, stage), {}).get(variant)
     if recipe is not None and stage in OTHER_TRAINERS:
         recipe = recipe.without_muon()
     fixed = FIXED.get(stage, ())
@@ -204,17 +219,19 @@ def choices_of(stage: str) -> list[str]:
     """The fields of `Choices` that a stage's files have."""
     if stage in OTHER_TRAINERS:
         return ["perceptual"] if has_perceptual(stage) else []
-    names = [field.name for field in dataclasses.fields(Choices) if stage != "test" or field.name != "data"]
     absent = {
         "perceptual": not has_perceptual(stage),
         "teacher": stage != "distill",
+        "data": stage == "test",
+        "in_channels": stage in REAL,
+        "degradation": stage not in REAL,
     }
-    return [name for name in names if not absent.get(name)]
+    return [field.name for field in dataclasses.fields(Choices) if not absent.get(field.name)]
 
 
 def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fidelity_name: str) -> dict[str, object]:
     """The choices as the templates have them."""
-    start = None if stage in ("train", "distill") else f"experiments/{fidelity_name}/models/net_g_latest.pth"
+    start = None if stage in ("train", "real", "distill") else f"experiments/{fidelity_name}/models/net_g_latest.pth"
     grey = choices.in_channels == 1
     return {
         "name": to_yaml(choices.name or own_name),
@@ -222,13 +239,49 @@ def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fide
         "data": choices.data,
         "data_gt": to_yaml(f"{choices.data}/HR_sub"),
         "data_lq": to_yaml(f"{choices.data}/LR_bicubic_sub/X{scale}"),
+        "data_list": to_yaml(f"{choices.data}/meta_info_HR_sub.txt"),
         "data_name": to_yaml(PurePath(choices.data).name),
+        **model_class(stage),
         "in_channels": choices.in_channels,
         "vgg19": to_yaml(VGG19 if choices.perceptual is True else choices.perceptual),
         "losses": "pixel, perceptual and adversarial loss" if choices.perceptual else "pixel and adversarial loss",
         "channels": "\n  in_channels: 1  # grey" if grey else "",
         "color": f"\n    {GREY}" if grey else "",
         "color_aside": f"\n  #   {GREY}" if grey else "",
+    }
+
+
+def model_class(stage: str) -> dict[str, str]:
+    """The model class of a stage, and the one of BasicSR that it extends."""
+    is_gan = STEPS.get(stage, stage) == "gan"
+    if stage in REAL:
+        own, stock = ("AetherRealGANModel", "RealESRGANModel") if is_gan else ("AetherRealModel", "RealESRNetModel")
+    else:
+        own, stock = ("AetherGANModel", "SRGANModel") if is_gan else ("AetherModel", "SRModel")
+    return {"model_type": f"{own}  # BasicSR's {stock}, guarded; what it adds is marked (*)", "stock": stock}
+
+
+def degradation_values(choices: Choices, recipe: Recipe, scale: int, stage: str) -> dict[str, object]:
+    """What the templates of degraded inputs want beside the recipe."""
+    published = choices.degradation == "full"
+    if stage == "real_gan":
+        losses = {"l1": published, "percep": published, "gan": False}
+        lines = [f"{loss}_gt_usm: {to_yaml(sharp)}" for loss, sharp in losses.items()]
+        lines[0] += "  # whether a loss compares with the sharpened original"
+        made_of = "sharpened originals" if published else "the originals as they are"
+        lines.append(f"gt_usm: {to_yaml(published)}  # (*) inputs are made of {made_of}")
+    else:
+        lines = [f"gt_usm: {to_yaml(published)}  # sharpen the originals"]
+    return {
+        "degraded": DEGRADED[choices.degradation],
+        "usm": "\n".join(lines),
+        "blur": f"{BLUR * scale:g}",
+        "noise": f"{NOISE:g}",
+        "least_quality": QUALITY[0],
+        "most_quality": QUALITY[1],
+        "blur_share": BLUR_SHARE,
+        "queue_size": recipe.batch * math.ceil(QUEUE_SIZE / recipe.batch),
+        "use_rot": to_yaml(not published),
     }
 
 

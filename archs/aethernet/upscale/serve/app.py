@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -36,7 +37,8 @@ LONGEST_HEADER = 30.0
 """Seconds that reading one may take."""
 POLL = 0.5
 """Seconds between two looks whether a client that waits is still there."""
-MOST_ZIPPED = 500
+MOST_ZIPPED = 250
+"""Each is an open file."""
 
 
 def build_app(service: Service) -> Guard:
@@ -141,12 +143,16 @@ class Web:
 
     async def archive(self, request: Request) -> Response:
         """Those of the jobs that are named, or all of this browser that are done."""
-        ids = request.query_params.getlist("job")[:MOST_ZIPPED]
+        ids = request.query_params.getlist("job")
         jobs = [self.service.find(id) for id in ids] or self.service.of_session(session_of(request))
         done = [job for job in jobs if job.state == "done"]
         if not done:
             raise Refusal(404, "none of these pictures is done")
-        files = [(job.result_name, job.target.open("rb")) for job in done[:MOST_ZIPPED]]
+        if len(done) > MOST_ZIPPED:
+            raise Refusal(
+                422, f"{len(done)} pictures are done, and {MOST_ZIPPED} go into one file: name some by ?job=ID&job=ID"
+            )
+        files = [(job.result_name, job.target.open("rb")) for job in done]
         headers = {"content-disposition": 'attachment; filename="upscaled.zip"'}
         return StreamingResponse(zipped(files), media_type="application/zip", headers=headers)
 
@@ -162,7 +168,7 @@ class Web:
         if job.state != "done" or job.outcome is None:
             status, text = (job.outcome.status, job.outcome.text) if job.state == "failed" and job.outcome else (410, "it was cancelled")  # fmt: skip
             raise Refusal(status, text)
-        headers = {"x-network": job.outcome.network, "content-security-policy": "default-src 'none'; sandbox"}
+        headers = {"x-network": quote(job.outcome.network), "content-security-policy": "default-src 'none'; sandbox"}
         return FileResponse(
             job.target, headers=headers, media_type=job.media_type, filename=job.result_name, background=then
         )

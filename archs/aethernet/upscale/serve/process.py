@@ -68,9 +68,13 @@ class Worker:
         self._kill_at = 0.0
         self._now = ""
 
-    @property
-    def runs(self) -> bool:
-        return self._connection is not None
+    async def ready(self) -> None:
+        """Starts a process where there is none, or where the last one died meanwhile. Raises as `start`."""
+        while not self._messages.empty():
+            if self._messages.get_nowait() is None:
+                await self.stop()
+        if self._connection is None:
+            await self.start()
 
     async def start(self) -> None:
         """Raises `EnvironmentProblem` where it cannot compute, with the reason that it gave."""
@@ -115,7 +119,7 @@ class Worker:
                         return Outcome(work.id, "cancelled")
                     raise Died(f"the process that computed it ended, {ending}")
                 if isinstance(message, Cancel):
-                    is_cancelled = True
+                    is_cancelled = is_cancelled or message.id == work.id
                 elif isinstance(message, Step) and message.id == work.id:
                     step(message)
                 elif isinstance(message, Outcome) and message.id == work.id:

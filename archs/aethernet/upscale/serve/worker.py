@@ -36,12 +36,12 @@ def main(connection: Connection, settings: Settings, folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all: the one that serves decides
     keep_freed_memory()
     forget_former_sizes()
-    work(connection, settings)
-    shutil.rmtree(folder, ignore_errors=True)
+    if work(connection, settings):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def work(connection: Connection, settings: Settings) -> None:
-    """Says that it is ready, or why not, then does what it is told until the other end is closed."""
+def work(connection: Connection, settings: Settings) -> bool:
+    """Says that it is ready, or why not, then does what it is told. Returns whether the other end was closed."""
     with contextlib.suppress(EOFError, OSError):  # of the pipe alone: those of pictures are told
         try:
             import torch
@@ -53,12 +53,13 @@ def work(connection: Connection, settings: Settings) -> None:
             networks = Networks(settings)
         except (AetherError, ImportError, OSError) as error:
             connection.send(Ready(problem=str(error)))
-            return
+            return False
         connection.send(Ready(networks.offered))
         while True:
             task = connection.recv()
             if isinstance(task, Work):  # a cancelling of what is done already is late
                 connection.send(outcome_of(task, networks, connection))
+    return True
 
 
 def outcome_of(task: Work, networks: "Networks", connection: Connection) -> Outcome:

@@ -20,6 +20,7 @@ from aethernet.integrations.basicsr.training.guard import StepGuard
 from aethernet.integrations.basicsr.training.norm_freezing import FreezeWatch, set_freeze_iter
 from aethernet.integrations.basicsr.training.optimizers import build_optimizer
 from aethernet.integrations.basicsr.training.options import TrainOptions
+from aethernet.integrations.basicsr.training.real import DegradedInputs
 from aethernet.integrations.basicsr.training.weights import WholeCheckpoints
 from aethernet.network.network import AetherNet
 
@@ -61,7 +62,8 @@ class AetherModel(WholeCheckpoints, SRModel):
         if self.train_options.norm_freeze_iter is not None:
             for net in (net_g, self.net_g_ema) if self.ema_decay > 0 else (net_g,):
                 set_freeze_iter(net, self.train_options.norm_freeze_iter)
-        calibration.ensure_calibrated(net_g, self.net_g_ema if self.ema_decay > 0 else None, self.opt)
+        net_g_ema = self.net_g_ema if self.ema_decay > 0 else None
+        calibration.ensure_calibrated(net_g, net_g_ema, self.opt, self.input_of)
         self.distillation = self.build_distillation()
         self.freeze_watch = FreezeWatch(net_g, total_iter=int(self.opt["train"]["total_iter"]))
 
@@ -73,6 +75,14 @@ class AetherModel(WholeCheckpoints, SRModel):
         network = self.get_bare_model(self.net_g)
         channels = network.config.in_channels if isinstance(network, AetherNet) else None
         return Distillation(options, scale=self.opt["scale"], channels=channels, device=self.device)
+
+    def input_of(self, sample: dict) -> Tensor:
+        """(1, C, H, W), what the network gets of one sample of the training set."""
+        return calibration.given_input(sample, self.opt)
+
+    def target(self, loss: str) -> Tensor:
+        """The true picture that a loss compares with: `l1` (pixels), `percep` or `gan`."""
+        return self.gt
 
     def setup_optimizers(self) -> None:
         self.optimizer_g, self.guard_g = self.guarded_optimizer(self.net_g, "g")
@@ -105,9 +115,9 @@ class AetherModel(WholeCheckpoints, SRModel):
         """The losses between the output and the true picture or the teacher's, by their names in the log."""
         losses = OrderedDict()
         if self.cri_pix:
-            losses[f"{prefix}pix"] = self.cri_pix(self.output, self.gt)
+            losses[f"{prefix}pix"] = self.cri_pix(self.output, self.target("l1"))
         if self.cri_perceptual:
-            perceptual, style = self.cri_perceptual(self.output, self.gt)
+            perceptual, style = self.cri_perceptual(self.output, self.target("percep"))
             if perceptual is not None:
                 losses[f"{prefix}percep"] = perceptual
             if style is not None:
@@ -208,7 +218,7 @@ class AetherGANModel(AetherModel, SRGANModel):
         and gradients that still needed the former ones would fail.
         """
         self.optimizer_d.zero_grad()
-        for name, picture, is_real in (("real", self.gt, True), ("fake", self.output.detach(), False)):
+        for name, picture, is_real in (("real", self.target("gan"), True), ("fake", self.output.detach(), False)):
             prediction = self.run_mixed(self.net_d, picture)
             losses[f"l_d_{name}"] = self.cri_gan(prediction, is_real, is_disc=True)
             losses[f"out_d_{name}"] = prediction.detach().mean()
@@ -216,7 +226,28 @@ class AetherGANModel(AetherModel, SRGANModel):
         self.guard_d.step(losses["l_d_real"].detach() + losses["l_d_fake"].detach(), current_iter)
 
 
-MODELS = (AetherModel, AetherGANModel)
+class AetherRealModel(DegradedInputs, AetherModel):
+    """Training for fidelity on inputs that are degraded during training. `model_type: AetherRealModel`.
+
+    Every option of `RealESRNetModel` holds, and those of `AetherModel`. The pool of pairs is saved in the training state,
+    so that a resumed run goes on with the same pictures. Pairs of a data set that gives them are taken as they are.
+    """
+
+
+class AetherRealGANModel(DegradedInputs, AetherGANModel):
+    """The same against a discriminator. `model_type: AetherRealGANModel`.
+
+    Every option of `RealESRGANModel` holds, but for `ldl_opt`, and those of `AetherGANModel`. With `gt_usm: false` inputs are
+    made of the pictures as they are, not of their sharpened form.
+    """
+
+    is_gan = True
+
+    def target(self, loss: str) -> Tensor:
+        return self.sharpened() if self.opt.get(f"{loss}_gt_usm", True) else self.gt
+
+
+MODELS = (AetherModel, AetherGANModel, AetherRealModel, AetherRealGANModel)
 
 
 def register() -> None:
