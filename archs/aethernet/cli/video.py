@@ -210,7 +210,7 @@ def into_a_file(args: argparse.Namespace, film: "Film", model: Any, target: Path
         voice.say(f"{target}: there already")
         return {"source": str(film.path), "target": str(target), "outcome": "present"}
     with status(f"reading {film.path.name}", args.quiet):
-        opened = open_film(film.path, target, assume=assumptions(args), stream=args.stream, force=args.force)
+        opened = open_film(film.path, target, force=args.force, film=film)
     prepared = prepare(opened, model.scale, coding(args), process=process, force=args.force)
     former = opened.parts.read_plan()
     if former is not None and args.engine == "auto" and not args.force:

@@ -113,8 +113,12 @@ def open_film(
     assume: Assumptions | None = None,
     stream: int | None = None,
     force: bool = False,
+    film: Film | None = None,
 ) -> Opened:
     """Looks at a film and at where its result goes; computes nothing.
+
+    Args:
+        film: what `probe` has given for it already.
 
     Raises:
         AetherError: the subclass that fits, with what to do.
@@ -128,7 +132,7 @@ def open_film(
     if not isinstance(path, FrameSequence) and target.exists() and os.path.samefile(path, target):
         raise UsageError(f"{path} would be overwritten by its own result: give another place with -o")
     check_target(target, force=force)
-    film = probe(path, assume, stream)
+    film = film or probe(path, assume, stream)
     return Opened(film, scan(path, film.stream), target, Parts(target))
 
 
