@@ -403,6 +403,8 @@ def test_one_of_several_films_is_chosen(upscale):
         (["--codec", "aac"], "encodes audio"),
         (["--crf", "60"], "from 0 (best) to 51 for h264"),
         (["--codec", "ffv1", "--crf", "3"], "no such quality"),
+        (["--codec", "mpeg4", "--crf", "3"], "mpeg4 has no such quality"),
+        (["--codec", "mpeg4", "--preset", "slow"], "mpeg4 has none"),
         (["--preset", "quick"], "must be one of ultrafast"),
         (["-o", "out.gif"], "is no video that is written: give one of .mkv"),
         (["-o", "out.webm", "--codec", "h264"], "webm cannot hold"),

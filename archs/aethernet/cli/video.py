@@ -1,6 +1,7 @@
 """Videos in `aethernet upscale`: files, pipes, folders of frames, and a look at one frame before."""
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -117,6 +118,33 @@ def _is_y4m(pipe: IO[bytes]) -> bool:
     begin = pipe.read(len(MAGIC))
     pipe.seek(place)
     return begin == MAGIC
+
+
+class _Rest(io.RawIOBase):
+    """What a buffer holds already, then what comes from a descriptor."""
+
+    def __init__(self, head: bytes, descriptor: int) -> None:
+        self._head, self._descriptor = head, descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._head[: len(buffer)] or os.read(self._descriptor, len(buffer))
+        self._head = self._head[len(part) :] if self._head else b""
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def _standard_input() -> IO[bytes]:
+    """With a buffer of its own: Python waits at its end for who still reads from its own, and breaks off."""
+    pipe = sys.stdin.buffer
+    try:
+        descriptor = pipe.fileno()
+    except OSError:
+        return pipe
+    head = pipe.read1(len(pipe.peek(1))) if hasattr(pipe, "peek") and hasattr(pipe, "read1") else b""
+    return io.BufferedReader(_Rest(head, os.dup(descriptor)), 2**20)
 
 
 def _refuse(args: argparse.Namespace, options: dict[str, Any], what: str) -> None:
@@ -343,7 +371,7 @@ def from_a_pipe(args: argparse.Namespace) -> int:
         {"json": None, "suffix": None, "preview": None, "stream": None, "drop": (), "rate": None},
         "files, not for -",
     )
-    pipe = sys.stdin.buffer
+    pipe = _standard_input()
     if args.raw is not None:
         stream = raw_stream(args.raw)
         frames = raw_frames(pipe, stream)

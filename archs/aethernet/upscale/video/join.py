@@ -183,11 +183,15 @@ def join(
         OutputError: a segment that is not what its record says, or a place that cannot be written.
     """
     records = [parts.record(segment) for segment in segments]
+    if not any(record["times"] for record in records):
+        raise DataError(f"{film.path}: no frame of its video can be decoded: damaged, empty or encrypted")
     times = rising([time for record in records for time in record["times"]])
     order = _order(records)
     kind, av = format_of(target), pyav()
     with atomic_path(target) as temporary, open_source(film.path) as source:
-        with av.open(os.fspath(temporary), "w", format=kind, options=_options(kind)) as out:
+        with av.open(
+            os.fspath(temporary), "w", format=kind, options=_options(kind), metadata_errors="surrogateescape"
+        ) as out:
             out.metadata.update(
                 (key, value) for key, value in source.metadata.items()
                 if key.lower() not in ("encoder", "major_brand", "minor_version", "compatible_brands")
