@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     video = parser.add_argument_group("video")
     video.add_argument("--codec", metavar="NAME", help="h264, hevc, av1, vp9, ffv1 (without loss), prores, or an encoder of FFmpeg (default: h264; hevc for more than 8 bits)")  # fmt: skip
     video.add_argument("--crf", type=quality, metavar="N", help="quality of the codec, 0 is best (default: one at which the loss is hard to see)")  # fmt: skip
-    video.add_argument("--preset", metavar="NAME", help="time that the encoder takes, such as fast or slow (default: medium)")  # fmt: skip
+    video.add_argument("--preset", metavar="NAME", help="time that the encoder takes, such as fast or slow (default: fast)")  # fmt: skip
     video.add_argument("--to-height", type=positive, metavar="ROWS", help="shrink the result to this height, as 2160")
     video.add_argument("--preview", type=seconds, metavar="TIME", help="make a picture of the frame at this time alone, bicubic and the network side by side, such as 90 or 1:30")  # fmt: skip
     video.add_argument("--stream", type=int, metavar="N", help="the video stream to enlarge, where there are several")

@@ -46,8 +46,8 @@ class Codec:
 
 
 CODECS = {
-    "h264": Codec("libx264", 17, 51, X26X, "medium", carries_aspect=True),
-    "hevc": Codec("libx265", 19, 51, X26X, "medium", carries_aspect=True),
+    "h264": Codec("libx264", 17, 51, X26X, "fast", carries_aspect=True),
+    "hevc": Codec("libx265", 19, 51, X26X, "fast", carries_aspect=True),
     "av1": Codec("libsvtav1", 24, 63, tuple(str(each) for each in range(13, -1, -1)), "8"),
     "vp9": Codec("libvpx-vp9", 24, 63, tuple(str(each) for each in range(8, -1, -1)), "4"),
     "ffv1": Codec("ffv1", None, 0, (), "", even=False),
