@@ -142,6 +142,16 @@ def test_an_identity_network_changes_no_bar(matrix, full, depth, scale, tmp_path
         assert not off.any()
 
 
+def test_windows_change_no_frame(model, upscaler):
+    """Nor do frames of one channel need another network; and nothing is clipped in either way."""
+    picture = np.random.default_rng(0).uniform(-0.2, 1.2, (3, 40, 50)).astype(np.float32)
+    whole = upscaler.planes(picture)
+    assert whole.min() < 0 and whole.max() > 1
+    parts = Upscaler(model, "torch", tile=24)
+    assert np.array_equal(parts.planes(picture), whole) and parts.report.plan.count > 1
+    assert upscaler.planes(picture[:1]).shape == (1, 80, 100)
+
+
 # what is kept
 
 KINDS = {
