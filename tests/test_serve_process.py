@@ -102,6 +102,9 @@ def test_who_hangs_up_cancels(served):
     threading.Thread(target=impatient, daemon=True).start()
     assert waiting.wait(PATIENCE)
     until(lambda: not list(folder.glob("*/*")), "nothing is left of it")
+    with httpx.stream("POST", f"{address}/api/upscale", content=picture((800, 800)), headers={"content-type": "image/png"}, timeout=PATIENCE) as answer:  # fmt: skip
+        assert answer.status_code == 200 and next(answer.iter_raw(1000))
+    until(lambda: not list(folder.glob("*/*")), "nor of who hung up while the result came")
     assert httpx.post(f"{address}/api/upscale", content=picture(), headers={"content-type": "image/png"}, timeout=PATIENCE).status_code == 200  # fmt: skip
 
 
