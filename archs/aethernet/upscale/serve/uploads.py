@@ -114,7 +114,7 @@ async def _form(body: Body, path: Path, fields: dict[str, str]) -> Upload:
         form = await Form(
             body.request.headers, body.stream(AROUND), max_files=1, max_fields=8, max_part_size=1024
         ).parse()  # fmt: skip
-    except (MultiPartException, FormParserError) as error:  # Starlette makes the one of the other from 0.47 on
+    except (MultiPartException, FormParserError) as error:  # of which later versions of Starlette make the first
         raise Refusal(400, f"the form cannot be read: {getattr(error, 'message', error)}") from error
     try:
         name = None
