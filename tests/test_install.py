@@ -14,6 +14,7 @@ from helpers.trees import copy_basicsr, run_basicsr, run_in, run_real_esrgan, wr
 from aethernet import AetherNet, aether_custom, calibrate, cli, load_network, write_checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import OutputError
+from aethernet.files import sha256
 from aethernet.integrations import install
 
 FILES = ("basicsr/archs/aethernet_arch.py", "basicsr/models/aethernet_model.py", "basicsr/data/aethernet_dataset.py")
@@ -152,6 +153,30 @@ def test_the_unmodified_trainer_trains(real_tree, tmp_path):
 
 
 @needs_basicsr
+@pytest.mark.slow
+def test_the_unmodified_trainer_learns_from_a_teacher_and_from_a_vgg19_of_ours(real_tree, tmp_path):
+    write_pairs(tmp_path)
+    torch.save({"features.0.weight": torch.rand(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}, tmp_path / "vgg.pth")
+    perceptual = {
+        "type": "AetherPerceptualLoss",
+        "weights": str(tmp_path / "vgg.pth"),
+        "sha256": sha256(tmp_path / "vgg.pth"),
+        "layer_weights": {"conv1_1": 1.0},
+    }
+    changes = {
+        "name": "taught",
+        "model_type": "AetherModel",
+        "train:total_iter": 2,
+        "train:distill_opt": {"teacher": "aether_tiny_x2"},
+        "train:perceptual_opt": perceptual,
+    }
+    file = write_options(tiny_options(tmp_path, **changes), tmp_path / "x.yml")
+    run_basicsr(real_tree, "basicsr/train.py", "-opt", file)
+    (log,) = (real_tree / "experiments/taught").glob("train_*.log")
+    assert "l_distill: " in log.read_text() and "l_percep: " in log.read_text()
+
+
+@needs_basicsr
 def test_the_unmodified_trainer_fine_tunes_for_int8(real_tree, tmp_path):
     """The stock SRModel, from a calibrated file."""
     write_pairs(tmp_path)
@@ -233,7 +258,7 @@ import basicsr, basicsr.train, realesrgan
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
 assert "site-packages" in basicsr.__file__ or not basicsr.__file__.startswith(os.getcwd()), basicsr.__file__
 assert os.path.abspath("realesrgan") in sys.path
-assert realesrgan.__version__ == "0.3.0"
+assert sys.modules["realesrgan.version"].__version__ == "0.3.0"
 assert "aether_small" in ARCH_REGISTRY and "AetherMemoryDataset" in DATASET_REGISTRY
 assert "AetherRealGANModel" in MODEL_REGISTRY
 assert MODEL_REGISTRY.get("RealESRNetModel").__module__ == "realesrgan.models.realesrnet_model"

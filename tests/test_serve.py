@@ -1,6 +1,7 @@
 """`aethernet serve`: a picture in, a picture out; limits, turns, crashes and cancelling; nobody else is let in, nothing is left."""
 
 import io
+import re
 import socket
 import time
 import zipfile
@@ -13,16 +14,18 @@ from helpers.upscaling import SCALE, write_network
 pytest.importorskip("starlette", reason="the extra web is not installed")
 pytest.importorskip("httpx", reason="the client of the tests is not installed")
 
-from helpers.serving import ADDRESS, DIES, HANGS, WAITS, picture, serving, wait
+from helpers.serving import ADDRESS, DIES, HANGS, WAITS, picture, scripted, serving, wait
 from PIL import Image
 
 from aethernet import cli
 from aethernet.cli.serve import address_of, listen, settings_of
+from aethernet.data.picture.header import Header
 from aethernet.errors import UsageError
 from aethernet.upscale import Upscaler
 from aethernet.upscale.serve import process, worker
 from aethernet.upscale.serve.archive import distinct
 from aethernet.upscale.serve.jobs import download_name
+from aethernet.upscale.serve.messages import Ready
 from aethernet.upscale.serve.settings import Settings
 from aethernet.upscale.serve.turns import Turns
 
@@ -228,6 +231,13 @@ def test_sizes_are_limited():
         assert send(client, picture((40, 25))).status_code == 201
 
 
+def test_a_header_that_lies_is_found_out_before_anything_is_enlarged(model, monkeypatch):
+    monkeypatch.setattr("aethernet.upscale.serve.app.read_admitted", lambda path, most: Header("PNG", (1, 1)))
+    with serving(worker.work, models=[str(model)], engine="torch", max_pixels=100) as client:
+        answer = send(client, None, "/api/upscale")
+        assert answer.status_code == 422 and "19 x 13 pixels, more than the 100" in answer.json()["error"]
+
+
 def test_frames_of_an_animation_count_together():
     turns = [Image.new("RGB", (20, 20), color) for color in ("red", "blue", "green")]
     file = io.BytesIO()
@@ -314,6 +324,17 @@ def test_what_is_ahead_is_what_is_taken_before(seed):
     assert [told[item] for item in taken] == list(range(len(items)))
 
 
+def test_who_has_many_pictures_waits_for_who_has_one(client):
+    first = send(client, quality=WAITS, format="jpg").json()["id"]
+    order = []
+    for session, count in (("a", 3), ("b", 1), ("c", 2)):
+        client.cookies.set("aethernet_session", session * 32)
+        order += [(f"{session}{number}", send(client).json()["id"]) for number in range(count)]
+    client.delete(f"/api/jobs/{first}")
+    over = {name: wait(client, id) and client.service.jobs[id].over for name, id in order}
+    assert sorted(over, key=over.get) == ["a0", "b0", "c0", "a1", "c1", "a2"]
+
+
 # cancelling, crashes, the end
 
 
@@ -353,6 +374,33 @@ def test_a_crash_ends_one_job(client):
     records = [wait(client, id) for id in jobs]
     assert [record["state"] for record in records] == ["done", "failed", "done", "done"]
     assert records[1]["status"] == 500 and "the process that computed it ended" in records[1]["error"]
+
+
+def test_who_died_while_nothing_was_to_do_is_started_anew(client):
+    client.service.worker._handle.kill()
+    time.sleep(0.1)
+    assert wait(client, send(client).json()["id"])["state"] == "done"
+
+
+def test_who_cannot_be_started_anew_fails_pictures_in_words_and_keeps_results(monkeypatch):
+    monkeypatch.setattr("aethernet.upscale.serve.service.PAUSE", 0.01)
+    started = []
+
+    def once(connection, settings):
+        started.append(connection)
+        if len(started) == 2:
+            connection.send(Ready(problem="no memory"))
+        else:
+            scripted(connection, settings)
+
+    with serving(once) as client:
+        done = send(client).json()["id"]
+        wait(client, done)
+        wait(client, send(client, quality=DIES, format="jpg").json()["id"])
+        record = wait(client, send(client).json()["id"])
+        assert record["status"] == 503 and record["error"] == "nothing can be computed: no memory"
+        assert client.get(f"/api/jobs/{done}/result").status_code == 200
+        assert wait(client, send(client).json()["id"])["state"] == "done"
 
 
 def test_nothing_is_left_at_the_end():
@@ -475,7 +523,17 @@ def test_names_are_never_used_on_disk(client):
     assert len(files(client)) == 5
 
 
-# the command
+# the page and the command
+
+
+def test_the_page_is_small_and_asks_for_nothing_outside(client):
+    contents = [client.get(path) for path in ("/", "/page.css", "/page.js", "/icon.svg")]
+    assert all(answer.status_code == 200 for answer in contents)
+    assert sum(len(answer.content) for answer in contents) < 60_000
+    for answer in contents:
+        text = answer.text.replace("http://www.w3.org/2000/svg", "")
+        assert "http:" not in text and "https:" not in text and "//" not in re.sub("// .*", "", text)
+        assert " style=" not in text and not re.search(r"<[^>]+ on\w+=", text), "the policy would refuse it"
 
 
 def test_a_port_that_is_taken_is_told(capsys):

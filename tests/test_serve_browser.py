@@ -139,6 +139,7 @@ def test_its_whole_life(opened, real, width, dark):
     assert "260 × 180 → 520 × 360, PNG" in job(page, "astronaut.png").locator("p").text_content()
     assert page.evaluate("document.documentElement.scrollWidth") == width, "nothing sticks out"
     slider = page.get_by_label("Boundary of before and after")
+    assert slider.bounding_box()["width"] == page.locator("#stage").bounding_box()["width"]
     for _ in range(5):
         slider.press("ArrowLeft")
     assert slider.get_attribute("aria-valuetext") == "45 % before"
@@ -181,6 +182,54 @@ def test_the_slider_follows_the_pointer(opened, real):
     left = page.evaluate("document.querySelector('.spot').style.left")
     page.locator("#stage").press("Shift+ArrowRight")
     page.wait_for_function("(left) => document.querySelector('.spot').style.left !== left", arg=left)
+
+
+def test_pictures_are_chosen_and_pasted(opened, real):
+    page = opened(real)
+    page.get_by_text("Drop pictures here").wait_for()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose pictures").press("Enter")
+    assert chooser.value.is_multiple()
+    chooser.value.set_files(
+        [{"name": name, "mimeType": "image/png", "buffer": picture()} for name in ("a.png", "b.png")]
+    )
+    page.get_by_text("Queue: 2 of 2 done").wait_for()
+    page.evaluate(
+        """(text) => {
+          const data = new DataTransfer();
+          data.items.add(new File([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))], "image.png", { type: "image/png" }));
+          document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+        }""",
+        base64.b64encode(picture()).decode(),
+    )
+    page.get_by_text("Queue: 3 of 3 done").wait_for()
+    page.get_by_role("button", name="Remove image.png").click()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Compare b.png", (
+        "the focus goes to a neighbour"
+    )
+    page.get_by_role("button", name="Remove all").click()
+
+
+def test_what_a_browser_cannot_show_is_said(opened, real):
+    page = opened(real)
+    file = io.BytesIO()
+    Image.open(io.BytesIO(picture())).save(file, "TIFF")
+    drop(page, ("scan.tif", file.getvalue()))
+    page.get_by_role("button", name="Compare scan.tif").click()
+    page.get_by_text("This browser cannot show the result (TIFF, 38 × 26): download it").wait_for()
+    assert page.evaluate("document.activeElement.id") == "shown"
+    page.get_by_role("button", name="Remove all").click()
+
+
+def test_a_service_that_ends_is_told(opened):
+    with listening() as (address, _):
+        page = opened(address)
+        page.get_by_text("Drop pictures here").wait_for()
+        page.get_by_label("Format of the result").select_option("jpg")
+        page.get_by_label("Quality").fill(str(WAITS))
+        drop(page, ("slow.png", picture()))
+        job(page, "slow.png").get_by_text("windows, 1 of 4").wait_for()
+    page.get_by_text("The service does not answer").wait_for()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import socket
 import threading
 import time
@@ -36,11 +37,13 @@ class Threaded:
     def _run(self, target: Callable, settings: Settings) -> None:
         with contextlib.suppress(OSError, EOFError):
             target(self.connection, settings)
-        self.kill()
+        self.exitcode = -9
+        self.connection.close()
 
     def kill(self) -> None:
         self.exitcode = -9
-        self.connection.close()
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.connection.fileno())) as pipe:
+            pipe.shutdown(socket.SHUT_RDWR)
 
     def join(self, timeout: float | None = None) -> None:
         pass

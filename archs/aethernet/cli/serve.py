@@ -13,6 +13,8 @@ from aethernet.upscale.serve.settings import Settings
 HELP = "A page to drop pictures on, in a browser on this machine, and a small HTTP interface."
 TOKEN = "AETHERNET_TOKEN"
 AUTO = "auto"
+CONNECTIONS = 1000
+"""At once; further ones are told that the service is busy."""
 FOR_REQUESTS = 5
 """Seconds that requests may go on after Ctrl-C."""
 
@@ -25,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
     """Serves until Ctrl-C, which is exit code 0."""
     from aethernet.optional import optional_package
 
-    for name, package in (("starlette", ""), ("uvicorn", ""), ("python_multipart", "python-multipart")):
-        optional_package(name, "aethernet serve", package)
+    for name in ("starlette", "uvicorn", "python_multipart"):
+        optional_package(name, "aethernet serve", "starlette uvicorn python-multipart")
     settings = settings_of(args)
     with listen(settings.host, settings.port) as listening:
         try:
@@ -56,11 +58,15 @@ def serve(settings: Settings, listening: socket.socket) -> int:
 
     config = uvicorn.Config(
         build_app(service), log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
-        lifespan="on", timeout_graceful_shutdown=FOR_REQUESTS,
+        lifespan="on", timeout_graceful_shutdown=FOR_REQUESTS, limit_concurrency=CONNECTIONS,
     )  # fmt: skip
     logger = logging.getLogger("uvicorn")
     logger.setLevel(logging.CRITICAL)  # it would print where the service could not start; why is told below
-    Server(config).run(sockets=[listening])
+    try:
+        Server(config).run(sockets=[listening])
+    except SystemExit:  # of a start that failed
+        if service.problem is None:
+            raise
     if service.problem is not None:
         raise service.problem
     return 0

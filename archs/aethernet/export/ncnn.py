@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from aethernet.errors import ExportError, StageError
 from aethernet.files import atomic_path
@@ -16,12 +17,25 @@ from aethernet.optional import optional_package
 INPUT_BLOB, OUTPUT_BLOB = "data", "output"
 """What those programs ask for, where pnnx says in0 and out0."""
 RENAMED = {"in0": INPUT_BLOB, "out0": OUTPUT_BLOB}
+
+
+class NotBelowZero(nn.Module):
+    """A network whose output ends at 0: the programs convert it to unsigned bytes, which of negative numbers is undefined."""
+
+    def __init__(self, network: AetherNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x).relu()
+
+
 SHAPES = ((48, 40), (64, 56))
 """Two sizes, from whose difference pnnx sees that any is allowed."""
 
 
 def export_ncnn(model: AetherNet, path: Path, *, half: bool) -> None:
-    """Writes `path` (.param, the graph) and, beside it, .bin, its weights: `data` (C, H, W) in [0, 1] -> `output`.
+    """Writes `path` (.param, the graph) and, beside it, .bin, its weights: `data` (C, H, W) in [0, 1] -> `output`, not below 0.
 
     Args:
         model: of stage train or fused; it is copied and left as it is.
@@ -34,7 +48,7 @@ def export_ncnn(model: AetherNet, path: Path, *, half: bool) -> None:
     pnnx = optional_package("pnnx", "ncnn export")
     if model.config.quantized:
         raise StageError(f"ncnn files are written from the float network, this one is of stage {model.config.stage}")
-    network = copy.deepcopy(model).cpu().float().eval().fuse_model()
+    network = NotBelowZero(copy.deepcopy(model).cpu().float().eval().fuse_model())
     with tempfile.TemporaryDirectory() as folder:
         traced = Path(folder) / "network.pt"
         with warnings.catch_warnings(), torch.no_grad():

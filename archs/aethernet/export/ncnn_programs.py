@@ -1,6 +1,6 @@
 """What the programs that run ncnn files make of one: how they read its scale, which layers they have, how they cut pictures.
 
-Read in their sources: Real-ESRGAN-ncnn-vulkan of 2022-04-24 (its last), upscayl-ncnn of 2025-12-07, Upscayl of 2026-03-27.
+Read in their sources; docs/export.md says what was run.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,10 @@ SCALES = (2, 3, 4)
 DEFAULT_SCALE = 4
 NAMED_SCALES = (1, 2, 3, 4, 8, 16)
 """What upscayl-ncnn looks for in a name, in this order; elsewhere than on Windows, where it takes 4 whatever the name is."""
+
+
+ABOUT_WINDOWS = "On Windows upscayl-ncnn takes every model for x4 (2025-12-07): there, x4 networks only."
+READ_IN = "Real-ESRGAN-ncnn-vulkan 2022-04-24, upscayl-ncnn 2025-12-07, Upscayl 2026-03-27"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
 from aethernet.release.flow import Gate, make_files
 from aethernet.release.folder import folder_inside
 from aethernet.release.networks import Networks, calibration_inputs
-from aethernet.release.products import FLOAT_NCNN, NCNN_TARGET, Product, onnx_products
+from aethernet.release.products import FLOAT_NCNN, NCNN_PACKAGES, NCNN_TARGET, Product, onnx_products
 from aethernet.release.settings import ExportSettings
 from aethernet.verify.budget import MAX_DROP, drop_budget
 from aethernet.verify.verification import VerificationReport, pictures_of, verification_report
@@ -110,7 +110,7 @@ def _products(precisions: Sequence[Precision], settings: ExportSettings, form: F
         raise UsageError("ncnn files are fp32 or fp16: give --precision fp32 fp16, or int8 another --target")
     if form != Form() or settings.opset is not None:
         raise UsageError("ncnn files take floats of any size, one picture at a time: leave out what fixes ONNX files")
-    for package in ("pnnx", "ncnn"):
+    for package in NCNN_PACKAGES:
         optional_package(package, "ncnn export")
     return products + [FLOAT_NCNN[precision] for precision in floats]
 

@@ -1,9 +1,12 @@
 """The one process that computes, as the one that serves sees it: started, given work, stopped, started anew."""
 
 import asyncio
+import contextlib
 import multiprocessing
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -39,9 +42,24 @@ def launch(settings: Settings, folder: str) -> tuple[Connection, Handle]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=worker.main, args=(theirs, settings, folder), name="aethernet-worker", daemon=True)
-    process.start()
+    with without_interrupts():
+        process.start()
     theirs.close()
     return ours, process
+
+
+@contextlib.contextmanager
+def without_interrupts() -> Iterator[None]:
+    """What is started in here gets no Ctrl-C of the terminal, from its first moment on: who started it decides."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # multiprocessing's own helper, whose start would let the signal through again
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 class Died(Exception):
@@ -68,9 +86,13 @@ class Worker:
         self._kill_at = 0.0
         self._now = ""
 
-    @property
-    def runs(self) -> bool:
-        return self._connection is not None
+    async def ready(self) -> None:
+        """Starts a process where there is none, or where the last one died meanwhile. Raises as `start`."""
+        while not self._messages.empty():
+            if self._messages.get_nowait() is None:
+                await self.stop()
+        if self._connection is None:
+            await self.start()
 
     async def start(self) -> None:
         """Raises `EnvironmentProblem` where it cannot compute, with the reason that it gave."""
@@ -115,7 +137,7 @@ class Worker:
                         return Outcome(work.id, "cancelled")
                     raise Died(f"the process that computed it ended, {ending}")
                 if isinstance(message, Cancel):
-                    is_cancelled = True
+                    is_cancelled = is_cancelled or message.id == work.id
                 elif isinstance(message, Step) and message.id == work.id:
                     step(message)
                 elif isinstance(message, Outcome) and message.id == work.id:

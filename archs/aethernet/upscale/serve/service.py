@@ -128,7 +128,9 @@ class Service:
 
     def record(self, job: Job) -> dict:
         ahead = None
-        if job.state == "waiting":
+        if job is self._running:
+            ahead = 0 if job.state == "waiting" else None  # while its process is started
+        elif job.state == "waiting":
             ahead = self._waiting.ahead(job.client, job) + (self._running is not None)
         return job.record(ahead, self.settings.keep)
 
@@ -168,19 +170,18 @@ class Service:
                 self._delete(job)
 
     async def _outcome(self, job: Job) -> Outcome:
-        if not self.worker.runs:
-            try:
-                await self.worker.start()
-            except AetherError as error:
-                await asyncio.sleep(PAUSE)
-                return Outcome(job.id, "failed", 503, f"nothing can be computed: {error}")
+        try:
+            await self.worker.ready()
+        except AetherError as error:
+            await asyncio.sleep(PAUSE)
+            return Outcome(job.id, "failed", 503, f"nothing can be computed: {error}")
         if job.id not in self.jobs:  # cancelled meanwhile
             return Outcome(job.id, "cancelled")
         job.state, job.began = "running", time.time()
         wish = job.wish
         work = Work(
             job.id, str(job.source), str(job.target), wish.network, wish.scale, wish.format, wish.quality, wish.depth,
-            float(self.settings.max_seconds),
+            float(self.settings.max_seconds), self.settings.max_pixels,
         )  # fmt: skip
 
         def step(step: Step) -> None:

@@ -36,12 +36,12 @@ def main(connection: Connection, settings: Settings, folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all: the one that serves decides
     keep_freed_memory()
     forget_former_sizes()
-    work(connection, settings)
-    shutil.rmtree(folder, ignore_errors=True)
+    if work(connection, settings):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def work(connection: Connection, settings: Settings) -> None:
-    """Says that it is ready, or why not, then does what it is told until the other end is closed."""
+def work(connection: Connection, settings: Settings) -> bool:
+    """Says that it is ready, or why not, then does what it is told. Returns whether the other end was closed."""
     with contextlib.suppress(EOFError, OSError):  # of the pipe alone: those of pictures are told
         try:
             import torch
@@ -53,12 +53,13 @@ def work(connection: Connection, settings: Settings) -> None:
             networks = Networks(settings)
         except (AetherError, ImportError, OSError) as error:
             connection.send(Ready(problem=str(error)))
-            return
+            return False
         connection.send(Ready(networks.offered))
         while True:
             task = connection.recv()
             if isinstance(task, Work):  # a cancelling of what is done already is late
                 connection.send(outcome_of(task, networks, connection))
+    return True
 
 
 def outcome_of(task: Work, networks: "Networks", connection: Connection) -> Outcome:
@@ -82,6 +83,7 @@ def outcome_of(task: Work, networks: "Networks", connection: Connection) -> Outc
 
 
 def _enlarged(task: Work, networks: "Networks", connection: Connection) -> Outcome:
+    from aethernet.data.picture.decoding import check_size
     from aethernet.data.picture.formats import unused_quality
     from aethernet.data.picture.header import read_header
     from aethernet.upscale.upscaler import Saving
@@ -106,6 +108,7 @@ def _enlarged(task: Work, networks: "Networks", connection: Connection) -> Outco
 
     connection.send(Step(task.id, 0, 1, "reading", label))
     opened = upscaler.read(source)
+    check_size(opened.size[0] * getattr(opened, "frames", 1), opened.size[1], task.pixels)  # headers may lie
     saving = Saving(task.format, task.quality, task.depth)
     output = upscaler.output(opened, saving)
     step(0, 1, "computing")

@@ -1,5 +1,6 @@
 """Frames of a film, from any place in it."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,31 @@ class Sampled:
         )
 
 
+def all_frames(film: Film, threads: int = 1, damaged: list[int] | None = None) -> Iterator[Sampled]:
+    """From the first to the last, without looking at the whole file first. Raises as `FrameReader.frames`."""
+    reader = FrameReader(film, Timeline((0,), (), True, 1, {}, ""), threads, damaged)
+    try:
+        yield from reader.frames(Segment(0, None, None, 0))
+    finally:
+        reader.close()
+
+
+def frame_at(film: Film, seconds: float) -> Sampled:
+    """The frame that is shown at a time; the last one behind the end. Raises as `FrameReader.frames`."""
+    time, chosen = round(seconds / film.time_base), None
+    with open_source(film.path) as container:
+        stream = container.streams[film.stream]
+        with contextlib.suppress(pyav().error.FFmpegError, OSError, OverflowError):
+            container.seek(time, stream=stream, backward=True, any_frame=False)
+        for frame in decoded(container, stream):
+            if chosen is not None and frame.pts is not None and frame.pts > time:
+                break
+            chosen = frame
+    if chosen is None:  # sought behind the last one
+        return list(all_frames(film))[-1]
+    return sampled(film, chosen.pts or 0, chosen)
+
+
 class FrameReader:
     """The frames of segments; cheapest in their order.
 
@@ -55,10 +81,11 @@ class FrameReader:
 
     def frames(self, segment: Segment) -> Iterator[Sampled]:
         """Raises `DataError` for frames that are interlaced or of another size or format than the first."""
-        if self._next != segment.number:
+        found = self._next == segment.number
+        if not found:
             self._go_to(segment)
         self._next = None
-        first, found = True, False
+        first = True
         while (item := self._take()) is not None:
             time, frame = item
             if segment.stop is not None and time >= segment.stop:
@@ -73,7 +100,7 @@ class FrameReader:
                 found = True
                 continue
             first = False
-            yield self._sampled(time, frame)
+            yield sampled(self._film, time, frame)
         self._next = segment.number + 1
 
     def close(self) -> None:
@@ -114,27 +141,26 @@ class FrameReader:
         self._count += 1
         return time, frame
 
-    def _sampled(self, time: int, frame: Any) -> Sampled:
-        film = self._film
-        if (frame.width, frame.height) != film.size:
-            width, height = film.size
-            raise DataError(
-                f"{film.path}: frames change from {width}x{height} to {frame.width}x{frame.height} at "
-                f"{float(time * film.time_base):.3f} s: cut it there, and enlarge the parts one by one"
-            )
-        if frame.interlaced_frame and not film.progressive:
-            raise DataError(
-                f"{interlaced(film.path)} (the first such frame is at {float(time * film.time_base):.3f} s)"
-            )
-        full = film.tags.range == FULL
-        if frame.format.name.startswith("yuvj"):
-            full = True
-        elif int(frame.color_range) in (1, FULL):
-            full = int(frame.color_range) == FULL
-        matrix = int(frame.colorspace) if int(frame.colorspace) in WEIGHTS else film.tags.matrix
-        if frame.format.name not in (film.layout.name, film.layout.name.replace("yuv", "yuvj")):
-            frame = frame.reformat(format=film.layout.name)
-        return Sampled(time, planes_of(frame, film.layout), film.layout, matrix, full)
+
+def sampled(film: Film, time: int, frame: Any) -> Sampled:
+    """A decoded frame; raises as `FrameReader.frames`."""
+    if (frame.width, frame.height) != film.size:
+        width, height = film.size
+        raise DataError(
+            f"{film.path}: frames change from {width}x{height} to {frame.width}x{frame.height} at "
+            f"{float(time * film.time_base):.3f} s: cut it there, and enlarge the parts one by one"
+        )
+    if frame.interlaced_frame and not film.progressive:
+        raise DataError(f"{interlaced(film.path)} (the first such frame is at {float(time * film.time_base):.3f} s)")
+    full = film.tags.range == FULL
+    if frame.format.name.startswith("yuvj"):
+        full = True
+    elif int(frame.color_range) in (1, FULL):
+        full = int(frame.color_range) == FULL
+    matrix = int(frame.colorspace) if int(frame.colorspace) in WEIGHTS else film.tags.matrix
+    if frame.format.name not in (film.layout.name, film.layout.name.replace("yuv", "yuvj")):
+        frame = frame.reformat(format=film.layout.name)
+    return Sampled(time, planes_of(frame, film.layout), film.layout, matrix, full)
 
 
 def planes_of(frame: Any, layout: Layout) -> list[np.ndarray]:

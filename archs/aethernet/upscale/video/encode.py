@@ -18,6 +18,8 @@ from aethernet.upscale.video.film import Film, Tags
 from aethernet.upscale.video.library import pyav
 
 X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+REORDERED = 64
+"""Frames that no encoder reorders by."""
 UNIT = Fraction(1, 1000)
 """Of time in segments: frames have their number in them, and get their times when all are joined."""
 
@@ -96,11 +98,16 @@ def plan_encoding(
     Raises:
         UsageError: no such codec, quality or preset, or a size that it does not take.
     """
-    name = ALIASES.get(codec or "", codec) or default_codec(film.layout, ending)
+    wanted = film.layout
+    if wanted.kind == "rgb" and film.is_frames and codec is None:
+        wanted = Layout("yuv", (True, True), 8 if wanted.depth == 8 else 10)
+    name = ALIASES.get(codec or "", codec) or default_codec(wanted, ending)
     known = CODECS.get(name)
     encoder = known.encoder if known else name
     formats = _formats(encoder, name)
-    layout, notes = _fitting(film.layout, formats, encoder)
+    layout, notes = _fitting(wanted, formats, encoder)
+    if wanted is not film.layout:
+        notes.append("RGB becomes BT.709 in 4:2:0, which players take; --codec ffv1 keeps it")
     options = _options(name, known, crf, preset, threads, film)
     width, height = size
     if (known is None or known.even) and layout.kind != "grey" and (width % 2 or height % 2):
@@ -112,9 +119,8 @@ def plan_encoding(
         notes.append(f"{encoder} does not write the light levels of HDR10, which the source has: --codec hevc does")
     tags = film.tags
     if layout.kind == "yuv" and film.layout.kind != "yuv":
-        tags = replace(
-            tags, matrix=1 if tags.matrix in (0, 2) else tags.matrix, range=tags.range if tags.range in (1, 2) else 1
-        )
+        matrix = 1 if tags.matrix in (0, 2) else tags.matrix
+        tags = replace(tags, matrix=matrix, range=1 if film.layout.kind == "rgb" else tags.range)
     if layout.kind == "rgb":
         tags = replace(tags, matrix=0, range=2)
     encoding = Encoding(
@@ -319,9 +325,8 @@ class SegmentWriter:
 
     def _mux(self, packets: list) -> None:
         for packet in packets:
-            numbers = [round(time * packet.time_base * self._encoding.rate) for time in (packet.pts, packet.dts)]
-            self.order.append(numbers[0])
-            packet.pts, packet.dts = numbers
+            self.order.append(round(packet.pts * packet.time_base * self._encoding.rate))
+            packet.pts, packet.dts = self.order[-1], len(self.order) - REORDERED  # x265 errs in those of short films
             packet.time_base, packet.duration = UNIT, 1
             self._container.mux(packet)
 

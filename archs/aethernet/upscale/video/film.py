@@ -12,7 +12,7 @@ import numpy as np
 from aethernet.data.picture.reading import MOST_PIXELS
 from aethernet.errors import DataError, UsageError
 from aethernet.upscale.video.colours import FULL, WEIGHTS, Layout, layout_of
-from aethernet.upscale.video.library import decoded, open_source, reading
+from aethernet.upscale.video.library import FrameSequence, decoded, open_source, reading
 
 ENDINGS = (
     ".mkv", ".mk3d", ".mp4", ".m4v", ".mov", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".m2v", ".vob", ".wmv",
@@ -77,7 +77,7 @@ class Film:
         notes: what the user should know.
     """
 
-    path: Path
+    path: Path | FrameSequence
     stream: int
     codec: str
     size: tuple[int, int]
@@ -92,12 +92,17 @@ class Film:
     progressive: bool = False
 
     @property
+    def is_frames(self) -> bool:
+        """Whether they are pictures, one by one, and no film yet: of a folder, or raw."""
+        return isinstance(self.path, FrameSequence) or not self.codec
+
+    @property
     def is_turned(self) -> bool:
         """Whether rows are shown as columns."""
         return self.matrix is not None and abs(self.matrix[1]) > abs(self.matrix[0])
 
 
-def probe(path: str | Path, assume: Assumptions | None = None, stream: int | None = None) -> Film:
+def probe(path: str | Path | FrameSequence, assume: Assumptions | None = None, stream: int | None = None) -> Film:
     """Opens a video and decodes its first frame.
 
     Args:
@@ -107,7 +112,9 @@ def probe(path: str | Path, assume: Assumptions | None = None, stream: int | Non
         DataError: no video, or one that cannot be enlarged, with what to do.
         UsageError: a `stream` that is none.
     """
-    path, assume = Path(path), assume or Assumptions()
+    assume = assume or Assumptions()
+    if isinstance(path, str):
+        path = Path(path)
     with open_source(path) as container:
         chosen = choose_stream(path, container, stream)
         width, height = chosen.codec_context.width, chosen.codec_context.height
@@ -128,7 +135,7 @@ def probe(path: str | Path, assume: Assumptions | None = None, stream: int | Non
         )  # fmt: skip
 
 
-def choose_stream(path: Path, container: Any, wanted: int | None) -> Any:
+def choose_stream(path: Path | FrameSequence, container: Any, wanted: int | None) -> Any:
     """The stream of pictures; covers are none."""
     videos = [each for each in container.streams if each.type == "video"]
     films = [each for each in videos if not is_cover(each)]
@@ -163,14 +170,14 @@ def _size(stream: Any) -> str:
     return "unknown" if context is None else f"{context.name}, {context.width}x{context.height}"
 
 
-def first_frame(path: Path, container: Any, stream: Any) -> Any:
+def first_frame(path: Path | FrameSequence, container: Any, stream: Any) -> Any:
     with reading(path):
         for frame in decoded(container, stream):
             return frame
     raise DataError(f"{path}: no frame of its video can be decoded: damaged, empty or encrypted")
 
 
-def interlaced(path: Path) -> str:
+def interlaced(path: Path | FrameSequence) -> str:
     command = DEINTERLACE.format(name=path.name)
     return (
         f"{path}: is interlaced: its frames are two fields of different moments each, which a network would smear. Make it "
@@ -178,7 +185,7 @@ def interlaced(path: Path) -> str:
     )
 
 
-def usable_layout(path: Path, format: Any) -> tuple[Layout, list[str]]:
+def usable_layout(path: Path | FrameSequence, format: Any) -> tuple[Layout, list[str]]:
     """What frames of one of FFmpeg's formats are converted to, without loss; and what is lost nevertheless."""
     layout = layout_of(format.name)
     if layout is not None:
@@ -201,7 +208,9 @@ def usable_layout(path: Path, format: Any) -> tuple[Layout, list[str]]:
     return Layout("yuv", halved, depth), notes
 
 
-def _tags(path: Path, frame: Any, said: Sequence[int], layout: Layout, assume: Assumptions) -> tuple[Tags, list[str]]:
+def _tags(
+    path: Path | FrameSequence, frame: Any, said: Sequence[int], layout: Layout, assume: Assumptions
+) -> tuple[Tags, list[str]]:
     """The tags that the result gets, and in words what was assumed. The stream's header counts where frames say nothing."""
     found = [int(value) for value in (frame.colorspace, frame.color_primaries, frame.color_trc)]
     matrix, primaries, transfer = (

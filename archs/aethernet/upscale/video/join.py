@@ -2,17 +2,20 @@
 
 import io
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aethernet.errors import DataError, OutputError, UsageError, one_line
-from aethernet.files import atomic_path
-from aethernet.upscale.video.encode import Encoding
+from aethernet.files import TOKEN, atomic_path
+from aethernet.upscale.video.encode import Encoding, SegmentWriter
 from aethernet.upscale.video.film import Film, is_cover
-from aethernet.upscale.video.library import open_source, pyav
+from aethernet.upscale.video.library import FrameSequence, open_source, pyav
 from aethernet.upscale.video.plan import Parts
 from aethernet.upscale.video.timeline import Segment, Timeline
 
@@ -109,7 +112,7 @@ def _check_codec(target: Path, kind: str, encoding: Encoding) -> None:
             ) from error
 
 
-def _fits(path: Path, stream: Any, kind: str) -> bool:
+def _fits(path: Path | FrameSequence, stream: Any, kind: str) -> bool:
     """Whether a file of this format can hold a stream: its header is written into memory."""
     av = pyav()
     try:
@@ -140,7 +143,7 @@ def _titled(metadata: dict[str, str]) -> dict[str, str]:
     return {"title": metadata["name"], **metadata} if "name" in metadata else metadata
 
 
-def _cover(path: Path, index: int) -> bytes:
+def _cover(path: Path | FrameSequence, index: int) -> bytes:
     """A cover picture, as the file has it."""
     with open_source(path) as source:
         for packet in source.demux(source.streams[index]):
@@ -149,7 +152,7 @@ def _cover(path: Path, index: int) -> bytes:
     return b""
 
 
-def _attach_cover(container: Any, path: Path, stream: Any) -> None:
+def _attach_cover(container: Any, path: Path | FrameSequence, stream: Any) -> None:
     """Matroska keeps covers as attachments."""
     codec = stream.codec_context.name if stream.codec_context is not None else "mjpeg"
     ending, mime = {"png": ("png", "image/png"), "bmp": ("bmp", "image/bmp")}.get(codec, ("jpg", "image/jpeg"))
@@ -182,7 +185,7 @@ def join(
     order = _order(records)
     kind, av = format_of(target), pyav()
     with atomic_path(target) as temporary, open_source(film.path) as source:
-        with av.open(os.fspath(temporary), "w", format=kind, options=_options(kind, film)) as out:
+        with av.open(os.fspath(temporary), "w", format=kind, options=_options(kind)) as out:
             out.metadata.update(
                 (key, value) for key, value in source.metadata.items()
                 if key.lower() not in ("encoder", "major_brand", "minor_version", "compatible_brands")
@@ -248,7 +251,7 @@ def decode_times(times: Sequence[int], order: Sequence[int]) -> list[int]:
     ]
 
 
-def _options(kind: str, film: Film) -> dict[str, str]:
+def _options(kind: str) -> dict[str, str]:
     return {"movflags": "+faststart"} if kind in ("mp4", "mov") else {}
 
 
@@ -260,18 +263,23 @@ def _video(out: Any, template: Any, stream: Any, film: Film, encoding: Encoding,
         if not key.upper().startswith(STATISTICS) and key.lower() not in ("encoder", "rotate")
     )  # fmt: skip
     video.disposition = int(stream.disposition)
+    _describe(video, encoding, kind)
+    if stream.average_rate:
+        video.codec_context.framerate = stream.average_rate
+    if film.matrix is not None:
+        video.set_display_matrix(film.matrix)
+    return video
+
+
+def _describe(video: Any, encoding: Encoding, kind: str) -> None:
+    """What the file itself says of the pictures."""
     context, tags = video.codec_context, encoding.tags
     context.colorspace, context.color_primaries, context.color_trc = tags.matrix, tags.primaries, tags.transfer
     context.color_range = tags.range
-    if stream.average_rate:
-        context.framerate = stream.average_rate
     if encoding.aspect:
         context.sample_aspect_ratio = encoding.aspect
     if encoding.codec == "hevc" and kind in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # players of Apple know no other
-    if film.matrix is not None:
-        video.set_display_matrix(film.matrix)
-    return video
 
 
 def _pictures(
@@ -356,7 +364,7 @@ def _mux(out: Any, source: Any, copies: dict[int, Any], pictures: Iterator[Any],
     return written
 
 
-def _missing_decode_times(path: Path, index: int) -> list[int]:
+def _missing_decode_times(path: Path | FrameSequence, index: int) -> list[int]:
     """Matroska does not keep when packets are decoded; empty where they are known."""
     shown: list[int] = []
     missing = False
@@ -393,3 +401,54 @@ class _writing:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None and isinstance(error, (pyav().error.FFmpegError, ValueError)):
             raise OutputError(f"{self._target} cannot be written: {one_line(error)}") from error
+
+
+class FilmFile:
+    """Frames of one rate encoded into a file that has no source to copy from; whole, or not there. Use it in a `with` statement.
+
+    Args:
+        inverse: see `from_rgb`.
+
+    Raises:
+        UsageError: a file that cannot hold the codec.
+        OutputError: as `SegmentWriter`.
+    """
+
+    def __init__(self, target: Path, encoding: Encoding, rate: Fraction, *, inverse: bool = False) -> None:
+        self._target, self._encoding, self._rate, self._kind = target, encoding, rate, format_of(target)
+        _check_codec(target, self._kind, encoding)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._part = target.with_name(f".{target.stem}.{secrets.token_hex(TOKEN // 2)}{target.suffix}")
+        self._writer = SegmentWriter(self._part, encoding, inverse=inverse)
+
+    def __enter__(self) -> "FilmFile":
+        return self
+
+    def write(self, rgb: np.ndarray, time: int) -> None:
+        self._writer.write(rgb, time)
+
+    def finish(self) -> None:
+        """Gives the file its name."""
+        self._writer.finish()
+        times, base = self._writer.times, 1 / self._rate
+        order = self._writer.order
+        decoded, av = decode_times(times, order), pyav()
+        with (
+            atomic_path(self._target) as temporary,
+            av.open(os.fspath(self._part)) as part,
+            av.open(os.fspath(temporary), "w", format=self._kind, options=_options(self._kind)) as out,
+        ):
+            video = out.add_stream_from_template(part.streams.video[0], opaque=True)
+            video.time_base = base
+            _describe(video, self._encoding, self._kind)
+            video.codec_context.framerate = self._rate
+            with _writing(self._target):
+                for place, packet in enumerate(each for each in part.demux(part.streams.video[0]) if each.size):
+                    packet.pts, packet.dts, packet.duration = times[order[place]], decoded[place], 1
+                    packet.time_base, packet.stream = base, video
+                    out.mux(packet)
+                out.close()
+
+    def __exit__(self, *exception: object) -> None:
+        self._writer.__exit__()
+        self._part.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from aethernet.upscale.upscaler import Upscaler, check_target
 from aethernet.upscale.video.encode import Encoding, plan_encoding
 from aethernet.upscale.video.film import Assumptions, Film, probe
 from aethernet.upscale.video.join import FORMATS, format_of, join, plan_streams
-from aethernet.upscale.video.library import pyav
+from aethernet.upscale.video.library import FrameSequence, pyav
 from aethernet.upscale.video.pipeline import FilmPipeline, Tally
 from aethernet.upscale.video.plan import Parts
 from aethernet.upscale.video.resize import result_size
@@ -107,7 +107,7 @@ def target_of(path: Path, out: str | Path | None, scale: int, suffix: str | None
 
 
 def open_film(
-    path: str | Path,
+    path: str | Path | FrameSequence,
     target: str | Path,
     *,
     assume: Assumptions | None = None,
@@ -119,11 +119,13 @@ def open_film(
     Raises:
         AetherError: the subclass that fits, with what to do.
     """
-    path, target = Path(path), Path(target)
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file")
+    target = Path(target)
+    if not isinstance(path, FrameSequence):
+        path = Path(path)
+        if not path.exists():
+            raise DataError(f"{path}: there is no such file")
     format_of(target)
-    if target.exists() and os.path.samefile(path, target):
+    if not isinstance(path, FrameSequence) and target.exists() and os.path.samefile(path, target):
         raise UsageError(f"{path} would be overwritten by its own result: give another place with -o")
     check_target(target, force=force)
     film = probe(path, assume, stream)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aethernet.errors import DataError
-from aethernet.upscale.video.library import decoded, open_source, pyav, reading
+from aethernet.upscale.video.library import FrameSequence, decoded, open_source, pyav, reading
 
 SEGMENT = 120
 """Frames: what a killed run loses at most. Each begins with a frame that stands alone, as films have anyway."""
@@ -74,7 +74,7 @@ class Timeline:
         return self.times[count] if count < len(self.times) else self.times[-1] + 1 + count - len(self.times)
 
 
-def scan(path: Path, stream: int) -> Timeline:
+def scan(path: Path | FrameSequence, stream: int) -> Timeline:
     """Reads a file once, without decoding unless its times demand it.
 
     Raises:
@@ -124,7 +124,7 @@ def _is_sound(packets: list[tuple[int | None, bool, int]], times: list[int]) -> 
     )
 
 
-def _decoded_times(path: Path, index: int) -> tuple[list[int], int, int]:
+def _decoded_times(path: Path | FrameSequence, index: int) -> tuple[list[int], int, int]:
     """Times of all frames, rising; the duration of the last one; and how many had to be set."""
     times: list[int] = []
     changed, step = 0, 1

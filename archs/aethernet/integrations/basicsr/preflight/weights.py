@@ -15,6 +15,7 @@ from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.classes import distillation, loss_sections
 from aethernet.integrations.basicsr.preflight.context import Context, positive
 from aethernet.integrations.basicsr.preflight.networks import aether_config, is_aether, network_channels
+from aethernet.integrations.basicsr.training.distillation import teacher_problem
 from aethernet.integrations.basicsr.training.perceptual import (
     AetherPerceptualLoss,
     cache_file,
@@ -111,8 +112,7 @@ def teacher(context: Context) -> Iterator[str]:
     if options is None:
         return
     channels = network_channels(context.opt["network_g"])
-    module = importlib.import_module("aethernet.integrations.basicsr.training.distillation")  # it imports BasicSR
-    if problem := module.teacher_problem(options.teacher, context.scale, channels[1] if channels else None):
+    if problem := teacher_problem(options.teacher, context.scale, channels[1] if channels else None):
         yield problem
 
 

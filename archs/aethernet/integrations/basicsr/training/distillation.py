@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from basicsr.losses import build_loss
 from torch import Tensor, nn
 
 from aethernet.checkpoint.checkpoint import read_checkpoint
@@ -79,6 +78,8 @@ class Distillation:
         self.teacher = load_teacher(options.teacher)
         self.teacher.fits(scale, channels)
         self.teacher.network.to(device)
+        from basicsr.losses import build_loss
+
         self.criterion = build_loss(dict(options.loss)).to(device)
         half = self.teacher.half if device.type == "cuda" else None
         logger.info(

@@ -77,7 +77,7 @@ function choices() {
     $("scales").append(make("label", {}, input, make("span", {}, `×${scale}`)));
   }
   const { bytes, pixels, keep } = about.limits;
-  $("limits").textContent = `Up to ${Math.round(bytes / 2 ** 20)} MB and ${Math.round(pixels / 1e6)} megapixels each`;
+  $("limits").textContent = `Up to ${bytes < 2 ** 20 ? megabytes(bytes) : `${Number((bytes / 2 ** 20).toPrecision(3))} MB`} and ${Number((pixels / 1e6).toPrecision(3))} megapixels each`;
   $("kept").textContent = `at the latest ${Math.round(keep / 60) || 1} min after they are done`;
   $("version").textContent = `AetherNet ${about.version}.`;
   $("example").textContent = `curl -F file=@photo.jpg ${location.origin}/api/upscale -o large.jpg`;
@@ -201,7 +201,7 @@ function update(item, record) {
   draw(item);
   if (item.state === before || ACTIVE.includes(item.state)) return;
   say(item.state === "done" ? `${item.name} is done` : `${item.name}: ${item.error || item.state}`);
-  if (item.state === "done" && !shown) view(item, false);
+  if (item.state === "done" && !shown && item.record.result.format !== "TIFF") view(item, false); // which browsers do not show
 }
 function fail(item, text) {
   if (item.state === "cancelled") return;
@@ -272,7 +272,8 @@ function words({ state, share, record, error, name }) {
   if (state === "running") {
     const { done, total, what } = record.progress || { total: 1, what: "computing" };
     const far = total > 1 ? `, ${done} of ${total}` : "";
-    return `×${record.scale}, ${what}${far}, ${seconds(record.seconds || 0)}`;
+    const left = total > 1 && done > 0 && done < total && record.seconds > 3 ? `, about ${seconds(Math.round((record.seconds * (total - done)) / done))} left` : "";
+    return `×${record.scale}, ${what}${far}, ${seconds(record.seconds || 0)}${left}`;
   }
   if (state === "failed") return error || "failed";
   if (state === "cancelled") return "cancelled";
@@ -298,7 +299,7 @@ function view(item, asked) {
   if (former) draw(former);
   draw(item);
   const { result } = item.record;
-  stage.style.setProperty("--ratio", result.width / result.height);
+  $("viewer").style.setProperty("--ratio", result.width / result.height);
   stage.classList.toggle("alone", !item.url);
   $("unseen").hidden = true;
   stage.hidden = $("controls").hidden = false;
