@@ -160,12 +160,16 @@ def test_what_failed_is_named_and_offered_nowhere():
 PLAIN_LAYERS = ("Input", "Split", "BinaryOp", "Convolution", "PixelShuffle", "Interp", "ReLU")
 
 
-def guide(**changes):
-    records = [
-        FileRecord(f"{changes.get('name', 'net_x2')}_fp16.param", "float16", "", 1, "0", "", [], [], True,
-                   weights=f"{changes.get('name', 'net_x2')}_fp16.bin"),
-    ]  # fmt: skip
-    found = ncnn_guide(sample_report(**{"ncnn_layers": PLAIN_LAYERS, "files": records, **changes}))
+def half_record(name):
+    return FileRecord(
+        f"{name}_fp16.param", "float16", "", 1, "0", "", [], [], True, weights=f"{name}_fp16.bin", weights_sha256="1"
+    )
+
+
+def guide(name="net_x2", **changes):
+    found = ncnn_guide(
+        sample_report(**{"name": name, "ncnn_layers": PLAIN_LAYERS, "files": [half_record(name)], **changes})
+    )
     return found.command, "\n".join(found.points)
 
 
@@ -195,13 +199,14 @@ def test_the_guide_for_programs_on_ncnn():
 
 def test_the_page_has_the_guide():
     """With code in place of backticks, and nothing else let through."""
-    text = page_html(sample_report(name="n_x2", ncnn_layers=PLAIN_LAYERS), [])
+    files = [half_record("n_x2")]
+    text = page_html(sample_report(name="n_x2", ncnn_layers=PLAIN_LAYERS, files=files), [])
     section = text.split('id="ncnn-title"')[1].split("</section>")[0]
     assert (
         "<code>n_x2_fp16.param</code> with <code>n_x2_fp16.bin</code>" in section and "<code>models</code>" in section
     )
     assert "`" not in section and "\\1" not in section
-    assert "has no &lt;b&gt;." in page_html(sample_report(ncnn_layers=("<b>",)), [])
+    assert "has no &lt;b&gt;." in page_html(sample_report(name="n_x2", ncnn_layers=("<b>",), files=files), [])
     without = page_html(sample_report(files=[]), [])
     assert 'id="ncnn"' not in without and "#ncnn" not in without
 
