@@ -22,6 +22,7 @@ from aethernet.release.ncnn import ncnn_guide
 from aethernet.release.origin import UNKNOWN, Origin
 from aethernet.release.page import page_html
 from aethernet.release.records import FileRecord
+from aethernet.release.tile_error import TileError
 from aethernet.tables import signed
 
 VOID = {"meta", "link", "img", "input", "br", "wbr"}
@@ -181,6 +182,8 @@ def test_the_guide_for_programs_on_ncnn():
     assert "On Windows" in points and "On Windows" not in guide(name="net_x4", scale=4)[1]
     _, points = guide(receptive_radius=52)
     assert "sees 52 pixels far: borders of tiles differ" in points and "A tile size (`-t`," in points
+    measured = guide(receptive_radius=52, tile_error=TileError(1.66, 5, 32))[1]
+    assert "Measured on 5 pictures in their smallest tiles, 32 pixels: up to 1.7 of 255 levels." in measured
     assert "looks at the whole picture, so that tiles differ" in guide(receptive_radius=None)[1]
     assert "this one for x4: rename both files, such as to `net_fp16_x2`" in guide(name="net")[1]
     command, points = guide(ncnn_layers=(*PLAIN_LAYERS, "ConvolutionDepthWise"))
