@@ -18,6 +18,7 @@ from aethernet.progress import Progress
 PROBLEMS = (
     ("keys", ("unknown_keys", "missing_keys")),
     ("classes", ("model_type", "dataset_types")),
+    ("networks", ("scale",)),
     ("values", ("dataset_numbers",)),
     ("datasets", ("pictures", "sizes")),
     ("degradation", ("inputs", "settings")),
