@@ -5,6 +5,7 @@ import logging
 import random
 import shutil
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -282,13 +283,24 @@ def test_filter2d_takes_any_layout():
 
 
 def test_what_needs_no_repair_is_left_alone():
-    class Module:
-        __name__ = "mine"
+    """A filter that takes all layouts, and model classes without `.cuda()`, as a newer BasicSR may have them."""
+    filters, models = ModuleType("filters"), ModuleType("models")
 
-        @staticmethod
-        def filter2D(img, kernel):
-            return img
+    def filter2d(img, kernel):
+        return img
 
-    own = Module.filter2D
-    assert compat.let_filter2d_take_any_layout(Module) is None
-    assert Module.filter2D is own
+    class RealESRNetModel:
+        def _dequeue_and_enqueue(self):
+            pass
+
+    filters.filter2D, models.RealESRNetModel = filter2d, RealESRNetModel
+    exchange = RealESRNetModel._dequeue_and_enqueue
+    assert compat.let_filter2d_take_any_layout(filters) is None and filters.filter2D is filter2d
+    assert compat.let_real_models_use_any_device(models) is None
+    assert RealESRNetModel._dequeue_and_enqueue is exchange
+
+
+def test_every_repair_that_was_made_is_told():
+    told = compat.apply()
+    assert "basicsr.utils.img_process_util: filter2D takes pictures of any memory layout" in told
+    assert "basicsr.models.realesrnet_model: RealESRNetModel works on the device of its network" in told
