@@ -49,7 +49,11 @@ def join(
     kind, av = format_of(target), pyav()
     with atomic_path(target) as temporary, open_source(film.path) as source:
         with av.open(
-            os.fspath(temporary), "w", format=kind, options=muxer_options(kind, times[0]), metadata_errors="surrogateescape"
+            os.fspath(temporary),
+            "w",
+            format=kind,
+            options=muxer_options(kind, times[0]),
+            metadata_errors="surrogateescape",
         ) as out:
             out.metadata.update(
                 (key, value) for key, value in source.metadata.items()
