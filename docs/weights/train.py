@@ -219,7 +219,7 @@ def header(args: argparse.Namespace, iterations: int, pictures: int) -> dict[str
         "patches": f"{args.batch} of {args.side}x{args.side} low-resolution pixels, flipped and turned",
         "optimizer": f"AdamW, lr {args.lr:g}" if args.adamw else f"Muon, lr {args.lr:g}, adamw_lr {args.lr / 10:g}",
         "schedule": f"one cosine over {f'{args.seconds:g} seconds' if args.seconds else f'{args.iterations:,} iterations'}",
-        "losses": "L1" + (f", and L1 to {args.teacher}, {args.teacher_share:g} of the sum" if args.teacher else ""),
+        "losses": "L1" + (f", and L1 to {Path(args.teacher).stem}, {args.teacher_share:g} of the sum" if args.teacher else ""),
         "weight average": f"decay {args.ema:g}",
         "gradient clipping": "norm 1.0",
         "precision": "float32" + (", TF32" if args.device.startswith("cuda") else ""),
