@@ -15,9 +15,14 @@ TRAIN = ["torchvision>=0.23", "scipy>=1.8,<2", "lmdb>=1.3", "requests>=2.27", "t
 PLOT = ["matplotlib>=3.6", "adjustText>=1.3"]
 EXPORT = ["onnx>=1.17", "onnxscript>=0.6.2", "onnxruntime>=1.23"]
 NCNN = ["ncnn>=1.0.20261020", "pnnx>=20261020"]  # BSD-3
+VIDEO = ["av>=18.1"]  # FFmpeg in its wheel, LGPL with x264 and x265, which are GPL; needs Python 3.11
 LARGE = ["pyvips[binary]>=3.0"]  # reads pictures by rows: LGPL, its wheel brings libvips
+WEB = ["starlette>=0.46", "uvicorn>=0.30", "python-multipart>=0.0.18"]
 BENCH = [*EXPORT, *PLOT, "openvino>=2024.0", "spandrel>=0.4.2"]
-TEST = ["pytest>=8", "pytest-xdist>=3.2", *BENCH, *LARGE]
+TEST = [
+    *("pytest>=8", "pytest-xdist>=3.2", "httpx>=0.27", *BENCH, *LARGE, *NCNN, *WEB),
+    *(f"{each}; python_version >= '3.11'" for each in VIDEO),
+]
 DEV = [*TEST, "ruff==0.17.*", "mypy", "pytest-cov>=6", "coverage>=7.10", "playwright>=1.40"]
 
 setup(
@@ -37,6 +42,7 @@ setup(
             "weights/*",
             "data/*/*",
             "release/template/*",
+            "upscale/serve/page/*",
             "*.pyi",
             "py.typed",
         ]
@@ -63,7 +69,9 @@ setup(
         "plot": PLOT,
         "export": EXPORT,
         "large": LARGE,
+        "video": VIDEO,
         "ncnn": NCNN,
+        "web": WEB,
         "bench": BENCH,
         "test": TEST,
         "dev": DEV,

@@ -125,7 +125,7 @@ def test_a_clone_whose_setup_never_ran_has_its_version(tmp_path, files, version)
         path=write(tmp_path, files),
     )
     numbers = tuple(int(part) if part.isdigit() else part for part in version.split("."))
-    sentence = "supplied basicsr.version, which BasicSR's setup has not written"
+    sentence = "supplied basicsr.version, which its setup has not written"
     assert printed.splitlines() == [sentence, f"{version} unknown {numbers}"]
 
 

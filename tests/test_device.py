@@ -249,6 +249,24 @@ def test_the_deployed_network_computes_the_same_in_every_form(precision, toleran
     assert (result - exact).abs().max() < tolerance * exact.abs().max()
 
 
+@needs_basicsr
+def test_a_teacher_computes_in_half_precision_on_the_device():
+    from aethernet.integrations.basicsr.training.distillation import load_teacher
+
+    teacher = load_teacher("aether_tiny_x2")
+    x = picture(1, 3, 40, 36)
+    with torch.no_grad():
+        exact = teacher.network(x)
+    teacher.network.to(DEVICE)
+    taught = teacher(x.to(DEVICE)).cpu()
+    assert taught.dtype == torch.float32 and not taught.requires_grad
+    if ON_GPU:
+        assert not torch.equal(taught, exact)
+        assert (taught - exact).abs().max() < 1e-2  # 11 bits through seven layers
+    else:
+        assert torch.equal(taught, exact)
+
+
 @takes_long
 def test_bench_measures_on_the_device(root):
     engines = ["cuda", "cuda_fp16"] if ON_GPU else ["eager", "channels_last"]

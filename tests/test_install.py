@@ -13,6 +13,7 @@ from helpers.trees import copy_basicsr, run_basicsr
 from aethernet import AetherNet, aether_custom, calibrate, cli, write_checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import OutputError
+from aethernet.files import sha256
 from aethernet.integrations import install
 
 FILES = ("basicsr/archs/aethernet_arch.py", "basicsr/models/aethernet_model.py", "basicsr/data/aethernet_dataset.py")
@@ -141,6 +142,30 @@ def test_the_unmodified_trainer_trains(real_tree, tmp_path):
     run_basicsr(real_tree, "basicsr/train.py", "-opt", file)
     weights = torch.load(real_tree / "experiments/tiny/models/net_g_latest.pth", weights_only=True)
     assert weights["params"]["fusion.norm.iterations"] == 2
+
+
+@needs_basicsr
+@pytest.mark.slow
+def test_the_unmodified_trainer_learns_from_a_teacher_and_from_a_vgg19_of_ours(real_tree, tmp_path):
+    write_pairs(tmp_path)
+    torch.save({"features.0.weight": torch.rand(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}, tmp_path / "vgg.pth")
+    perceptual = {
+        "type": "AetherPerceptualLoss",
+        "weights": str(tmp_path / "vgg.pth"),
+        "sha256": sha256(tmp_path / "vgg.pth"),
+        "layer_weights": {"conv1_1": 1.0},
+    }
+    changes = {
+        "name": "taught",
+        "model_type": "AetherModel",
+        "train:total_iter": 2,
+        "train:distill_opt": {"teacher": "aether_tiny_x2"},
+        "train:perceptual_opt": perceptual,
+    }
+    file = write_options(tiny_options(tmp_path, **changes), tmp_path / "x.yml")
+    run_basicsr(real_tree, "basicsr/train.py", "-opt", file)
+    (log,) = (real_tree / "experiments/taught").glob("train_*.log")
+    assert "l_distill: " in log.read_text() and "l_percep: " in log.read_text()
 
 
 @needs_basicsr

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.networks import picture
+from helpers.training import environment
 
 from aethernet import AetherConfig
 from aethernet.network.blocks import ReparamLargeKernelConv, ScaledConv2d
@@ -78,3 +79,17 @@ def test_both_print_a_table(fusion, monkeypatch, capsys):
     runpy.run_path(str(DOCS / "training_speed.py"), run_name="__main__")
     first, second = re.findall(r"^\| aether\S+.* (\d\.\d\d) \|$", capsys.readouterr().out, re.M)
     assert first == "1.00" != second
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is looked at by /proc")
+def test_the_service_is_measured(monkeypatch, capsys):
+    pytest.importorskip("uvicorn", reason="the extra web is not installed")
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(
+        sys, "argv", ["serving.py", "--uploads", "3", "--rounds", "2", "--size", "8x8", "--requests", "2"]
+    )
+    runpy.run_path(str(DOCS / "serving.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert said.count(" 3 of 3 |") == 2 and re.search(r"a picture is computed \| +2 \|", said)

@@ -13,15 +13,20 @@ import yaml
 
 from aethernet import AetherNet, calibrate, write_checkpoint
 from aethernet.cli import options as options_command
+from aethernet.data import photo
 from aethernet.errors import OptionError, OutputError, UsageError
 from aethernet.integrations.basicsr import compat
+from aethernet.integrations.basicsr.training import losses, perceptual
 from aethernet.integrations.basicsr.training.optimizers import OPTIMIZERS
+from aethernet.integrations.basicsr.training.options import DistillOptions
 from aethernet.network.norms import DeploymentNorm
 from aethernet.network.variants import VARIANTS, aether_small, variant_config
 from aethernet.training.recipes import (
+    REAL,
     RECIPES,
     SCALES,
     STAGES,
+    STEPS,
     VARIANT_NAMES,
     all_files,
     file_name,
@@ -42,8 +47,10 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 
 import aether_arch  # noqa: E402, F401  (registers the networks)
 
+losses.register()
+
 ROOT = Path(__file__).parents[1]
-FILES = [(variant, scale, stage) for stage in STAGES for variant in VARIANT_NAMES for scale in SCALES]
+FILES = [each for each in all_files() if each[2] in STAGES]
 TRAINING = [each for each in FILES if each[2] != "test"]
 
 every_file = pytest.mark.parametrize(("variant", "scale", "stage"), FILES)
@@ -80,7 +87,8 @@ def test_no_file_is_missing_or_extra():
     present = {path.relative_to(ROOT).as_posix() for path in (ROOT / "options").rglob("*.*")}
     kept = {file_name(*each) for each in all_files() if not each[2].startswith("trainner")}
     assert {name for name in present if "trainner" not in name} == {"options/README.md", *kept}
-    assert set(FILES) < set(all_files())
+    product = {(variant, scale, stage) for stage in STAGES for variant in VARIANT_NAMES for scale in SCALES}
+    assert product - set(FILES) == {each for each in product if each[2] == "distill" and each[0] != "tiny"}
 
 
 def test_recipes_cover_the_variants():
@@ -121,7 +129,7 @@ def test_network(variant, scale, stage):
     assert fields.pop("type") == f"aether_{variant}"
     config = variant_config(variant, **fields)
     assert config.scale == opt["scale"] == scale
-    assert config.stage == ("qat" if stage == "qat" else "train")
+    assert config.stage == ("qat" if STEPS.get(stage, stage) == "qat" else "train")
     assert set(fields) <= {"scale", "stage", "norm_freeze_iter", "drop_path", "quantization"}, (
         "sizes stand in variants.py"
     )
@@ -131,7 +139,7 @@ def test_network(variant, scale, stage):
 def test_networks_build(variant, scale, stage):
     opt = load(variant, scale, stage)
     network = build_network(opt["network_g"])
-    if stage == "qat":
+    if STEPS.get(stage, stage) == "qat":
         calibrate(network, [torch.rand(1, 3, 8, 8)])
     assert network(torch.rand(1, 3, 8, 8)).shape == (1, 3, 8 * scale, 8 * scale)
     if "network_d" in opt:
@@ -145,6 +153,9 @@ def test_data_layout(variant, scale, stage):
     for place, dataset in load(variant, scale, stage)["datasets"].items():
         cut = "_sub" if place == "train" else ""
         assert dataset["dataroot_gt"] == f"datasets/{dataset['name']}/HR{cut}"
+        if place == "train" and stage in REAL:
+            assert dataset["meta_info"] == f"datasets/{dataset['name']}/meta_info_HR_sub.txt"
+            continue
         assert dataset["dataroot_lq"] == f"datasets/{dataset['name']}/LR_bicubic{cut}/X{scale}"
     assert {each["name"] for each in load(variant, scale, "test")["datasets"].values()} == {"Set5", "Set14"}
 
@@ -159,12 +170,12 @@ def test_metrics(variant, scale, stage):
 
 @every_training
 def test_training_numbers(variant, scale, stage):
-    opt, recipe = load(variant, scale, stage), RECIPES[stage][variant]
+    opt, recipe = load(variant, scale, stage), RECIPES[STEPS.get(stage, stage)][variant]
     train, dataset = opt["train"], opt["datasets"]["train"]
     assert dataset["gt_size"] == recipe.gt_size(scale) and dataset["gt_size"] % scale == 0
     assert dataset["batch_size_per_gpu"] == recipe.batch
     assert train["total_iter"] == recipe.total_iter
-    for optimizer in ("optim_g", "optim_d") if stage == "gan" else ("optim_g",):
+    for optimizer in ("optim_g", "optim_d") if "network_d" in opt else ("optim_g",):
         assert isinstance(train[optimizer]["lr"], float) and train[optimizer]["lr"] == recipe.lr
         assert train[optimizer]["weight_decay"] == recipe.weight_decay
     assert train["ema_decay"] == recipe.ema_decay
@@ -184,9 +195,10 @@ def test_fidelity_schedule(variant):
 
 @every_training
 def test_optimizer_and_scheduler_take_their_arguments(variant, scale, stage):
-    train = load(variant, scale, stage)["train"]
+    opt = load(variant, scale, stage)
+    train = opt["train"]
     optimizers = [torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)]
-    for name in ("optim_g", "optim_d") if stage == "gan" else ("optim_g",):
+    for name in ("optim_g", "optim_d") if "network_d" in opt else ("optim_g",):
         arguments = dict(train[name])
         optimizer = OPTIMIZERS[arguments.pop("type")]
         optimizers.append(optimizer([torch.nn.Parameter(torch.zeros(1))], **arguments))
@@ -197,12 +209,15 @@ def test_optimizer_and_scheduler_take_their_arguments(variant, scale, stage):
 
 @every_training
 def test_losses_take_their_arguments(variant, scale, stage):
-    losses = {key: value for key, value in load(variant, scale, stage)["train"].items() if key.endswith("_opt")}
-    assert set(losses) == ({"pixel_opt", "perceptual_opt", "gan_opt"} if stage == "gan" else {"pixel_opt"})
-    for loss in losses.values():
+    sections = {key: value for key, value in load(variant, scale, stage)["train"].items() if key.endswith("_opt")}
+    beside = {"gan": {"perceptual_opt", "gan_opt"}, "distill": {"distill_opt"}}
+    assert set(sections) == {"pixel_opt"} | beside.get(STEPS.get(stage, stage), set())
+    if stage == "distill":
+        sections["distill_opt"] = DistillOptions.read(sections["distill_opt"]).loss
+    for loss in sections.values():
         arguments = {name: value for name, value in loss.items() if name != "type"}
         inspect.signature(LOSS_REGISTRY.get(loss["type"])).bind(**arguments)
-        if loss["type"] != "PerceptualLoss":  # it would load VGG19
+        if loss["type"] != "AetherPerceptualLoss":  # it would load VGG19
             build_loss(loss)
 
 
@@ -210,15 +225,16 @@ def test_perceptual_layers_exist():
     from basicsr.archs.vgg_arch import NAMES
 
     loss = load("small", 4, "gan")["train"]["perceptual_opt"]
-    assert set(loss["layer_weights"]) <= set(NAMES[loss["vgg_type"]])
+    assert set(loss["layer_weights"]) <= set(NAMES["vgg19"]) == set(perceptual.LAYERS)
 
 
 # The stages hang together.
 
 
 @pytest.mark.parametrize(("variant", "scale"), [(variant, scale) for variant in VARIANT_NAMES for scale in SCALES])
-def test_qat_changes_what_it_must_and_nothing_else(variant, scale):
-    float_file, qat = (load(variant, scale, stage) for stage in ("train", "qat"))
+@pytest.mark.parametrize("stages", [("train", "qat"), ("real", "real_qat")], ids="-".join)
+def test_qat_changes_what_it_must_and_nothing_else(variant, scale, stages):
+    float_file, qat = (load(variant, scale, stage) for stage in stages)
     changed = {key for key in float_file if float_file[key] != qat[key]}
     assert changed == {"name", "network_g", "path", "train", "val", "logger"}
     train = {key for key in float_file["train"] if float_file["train"][key] != qat["train"][key]}
@@ -227,9 +243,10 @@ def test_qat_changes_what_it_must_and_nothing_else(variant, scale):
 
 
 @pytest.mark.parametrize(("variant", "scale"), [(variant, scale) for variant in VARIANT_NAMES for scale in SCALES])
-def test_later_stages_start_from_the_fidelity_network(variant, scale):
-    name = load(variant, scale, "train")["name"]
-    for stage in ("gan", "qat", "test"):
+@pytest.mark.parametrize(("first", "later"), [("train", ("gan", "qat", "test")), ("real", ("real_gan", "real_qat"))])
+def test_later_stages_start_from_the_fidelity_network(variant, scale, first, later):
+    name = load(variant, scale, first)["name"]
+    for stage in later:
         path = load(variant, scale, stage)["path"]
         assert path["pretrain_network_g"] == f"experiments/{name}/models/net_g_latest.pth"
         assert path["param_key_g"] == "params_ema"
@@ -259,6 +276,8 @@ def data_folder(tmp_path_factory) -> Path:
     for place, size in [("HR", 264), *((f"LR_bicubic/X{scale}", 264 // scale) for scale in SCALES)]:
         png = cv2.imencode(".png", np.zeros((size, size, 3), np.uint8))[1].tobytes()
         sub = place.replace("HR", "HR_sub").replace("LR_bicubic", "LR_bicubic_sub")
+        (root / "datasets/DIV2K").mkdir(parents=True, exist_ok=True)
+        (root / "datasets/DIV2K/meta_info_HR_sub.txt").write_text("".join(f"{index}.png\n" for index in range(64)))
         for folder, count in ((f"DIV2K/{sub}", 64), (f"Set5/{place}", 1), (f"Set14/{place}", 1)):
             directory = root / "datasets" / folder
             directory.mkdir(parents=True)
@@ -271,7 +290,10 @@ def data_folder(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize(
     ("variant", "scale", "stage"),
-    [pytest.param(*each, marks=pytest.mark.slow if each[::2] == ("large", "qat") else ()) for each in FILES],
+    [
+        pytest.param(*each, marks=pytest.mark.slow if each[::2] in (("large", "qat"), ("large", "real_qat")) else ())
+        for each in FILES
+    ],
 )
 def test_preflight_finds_no_problem(variant, scale, stage, data_folder, monkeypatch):
     from aethernet.integrations.basicsr import preflight
@@ -281,13 +303,42 @@ def test_preflight_finds_no_problem(variant, scale, stage, data_folder, monkeypa
     models.register()
     datasets.register()
     monkeypatch.chdir(data_folder)
+    monkeypatch.setattr(perceptual, "sha256", lambda path: perceptual.DIGEST)  # an empty file stands in its place
     monkeypatch.setattr(sys, "argv", ["train", "-opt", str(ROOT / file_name(variant, scale, stage))])
     opt, _ = parse_options(str(data_folder), is_train=stage != "test")
+    if stage == "distill":  # a trained small is none either
+        opt["train"]["distill_opt"]["teacher"] = f"aether_tiny_x{scale}"
     opt["path"]["pretrain_network_g"] = None  # weights are not part of this test, but quantisation wants them
-    if stage == "qat":
+    if STEPS.get(stage, stage) == "qat":
         opt["path"]["pretrain_network_g"] = str(data_folder / "weights.pth")
         write_checkpoint(data_folder / "weights.pth", AetherNet(variant_config(variant, scale)))
     preflight.check(opt, data_folder, is_train=stage != "test")
+
+
+# Degraded inputs.
+
+
+@pytest.mark.parametrize("stage", REAL)
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_mild_degradation_is_that_of_photographs(stage, scale):
+    """Nothing happens the first time, and the second time what `aethernet.data.photo` draws."""
+    opt = options("small", scale, stage, degradation="photo")
+    train = opt["datasets"]["train"]
+    assert opt["resize_prob"] == opt["resize_prob2"] == [0, 0, 1] and opt["noise_range"] == [0, 0]
+    assert (
+        train["blur_sigma"] == [0.1, 0.1] and train["sinc_prob"] == train["sinc_prob2"] == train["final_sinc_prob"] == 0
+    )
+    assert opt["gaussian_noise_prob"] == opt["gaussian_noise_prob2"] == 1
+    assert opt["jpeg_range"][0] >= 98 and opt["jpeg_range2"] == list(photo.QUALITY)
+    assert opt["noise_range2"] == [0, photo.NOISE]
+    assert train["blur_sigma2"][1] == photo.BLUR * scale and opt["second_blur_prob"] == photo.BLUR_SHARE
+    assert not any(value for name, value in opt.items() if name.endswith("gt_usm"))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64, 200])
+def test_the_pool_holds_whole_batches(batch):
+    queue = options("tiny", 4, "real", batch=batch)["queue_size"]
+    assert queue % batch == 0 and 180 <= queue < 180 + batch + 180 % batch
 
 
 # Rendering.
@@ -320,7 +371,10 @@ def test_scalars_survive_yaml(value):
     [
         (("huge", 4, "train"), r"variant 'huge': use one of tiny, small, medium, large"),
         (("small", 5, "train"), r"scale 5: use one of 2, 3, 4"),
-        (("small", 4, "finetune"), r"stage 'finetune': use one of train, gan, qat, test"),
+        (
+            ("small", 4, "finetune"),
+            r"stage 'finetune': use one of train, gan, qat, test, distill, real, real_gan, real_qat",
+        ),
     ],
 )
 def test_unknown_names_are_told_with_the_known_ones(arguments, message):
@@ -373,7 +427,7 @@ def test_command_changes_numbers_of_the_recipe(tmp_path):
     assert path.read_text() == render("tiny", 4, "train", path=path.as_posix(), total_iter=1000, lr=2e-3, amp="bf16")
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in REAL])
 def test_command_makes_files_for_grey_networks(stage):
     """What differs from the file for RGB is the network's channels and the colour of every data set."""
     plain, grey = (options("tiny", 2, stage, **fields) for fields in ({}, {"in_channels": 1}))
@@ -405,6 +459,14 @@ def test_short_trainings_have_lines_in_their_log():
     assert options("tiny", 4, "train", total_iter=1)["logger"]["print_freq"] == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("false", False), ("true", True), ("vgg.pth", "vgg.pth"), ("a: b", "a: b")]
+)
+def test_command_takes_switches_and_texts(text, value, capsys):
+    assert run_command("tiny", "4", "gan", "--set", f"perceptual={text}") == 0
+    assert capsys.readouterr().out == render("tiny", 4, "gan", perceptual=value)
+
+
 @pytest.mark.parametrize("none", ["None", "none", "~"])
 def test_command_takes_none(none, capsys):
     assert (
@@ -416,7 +478,7 @@ def test_command_takes_none(none, capsys):
 
 def test_command_renders_all(tmp_path, capsys):
     assert run_command("--all", str(tmp_path)) == 0
-    assert "88 written" in capsys.readouterr().out
+    assert "127 written" in capsys.readouterr().out
     assert run_command("--all", str(tmp_path)) == 0
     assert "0 written" in capsys.readouterr().out
 
@@ -447,13 +509,16 @@ def test_command_renders_all(tmp_path, capsys):
         ),
         (
             ("tiny", "4", "gan", "--set", "optimizer=Muon"),
-            r"gan recipe has no field 'optimizer': known are name, data, weights, in_channels, batch",
+            r"gan recipe has no field 'optimizer': known are name, data, weights, in_channels, perceptual, batch",
         ),
         (("small", "4", "train", "--set", "ema_decay=1"), r"ema_decay must be in \[0, 1\), .* not 1"),
         (("small", "4", "train", "--set", "grad_clip=0"), r"grad_clip must be a positive norm .*or ~ for none, not 0"),
         (("small", "4", "train", "--set", "grad_clip=off"), r"grad_clip must be a positive norm .*, not False"),
         (("small", "4", "train", "--set", "weight_decay=-1"), r"weight_decay must be a number of at least 0, not -1"),
         (("small", "4", "train", "--set", "in_channels=2"), r"in_channels must be one of 1, 3, not 2"),
+        (("small", "4", "real", "--set", "in_channels=1"), r"a real recipe has no field 'in_channels': known are name"),
+        (("small", "4", "train", "--set", "degradation=photo"), r"a train recipe has no field 'degradation'"),
+        (("small", "4", "real", "--set", "degradation=mild"), r"degradation must be one of full, photo, not 'mild'"),
         (("small", "4", "train", "--set", "data=None"), r"data must be a folder, not None"),
         (("small", "4", "test", "--set", "data=x"), r"test recipe has no field 'data': known are name, weights"),
         (("small", "4", "train", "--set", "weights=5"), r"weights must be a file or the name of packaged.*not 5"),

@@ -28,6 +28,7 @@ if importlib.util.find_spec("basicsr") is not None:
     compat.apply()
     from aethernet.integrations.basicsr import preflight
     from aethernet.integrations.basicsr.preflight import schedule
+    from aethernet.integrations.basicsr.training import perceptual
 
 REMOVED = object()
 NETWORK = {"width": 8, "depths": [1, 1], "kernel_size": 5}
@@ -357,6 +358,7 @@ def entries(section: dict, path: str = "") -> list[str]:
 def test_no_value_at_any_entry_breaks_the_check(place, is_train):
     """A wrong kind of value is told or passes; any other error fails this test."""
     changes = {**GAN, "train:perceptual_opt": PERCEPTUAL, "path:strict_load_g": True, "scale": 2, "dist_params": {}}
+    changes["train:distill_opt"] = {"teacher": "aether_tiny_x2", "weight": 1.0, "loss": {"type": "L1Loss"}}
     opt = train_options(place, changes) if is_train else test_options(place, {"path:pretrain_network_g": "x"})
     opt = parse(place, opt, is_train=is_train)
     for entry in entries(opt):
@@ -660,7 +662,8 @@ def test_testing_an_untrained_network_is_mentioned(place, caplog):
     assert "an untrained network is going to be tested" in caplog.text
 
 
-def test_vgg_weights_are_found_in_either_place(place):
+def test_vgg_weights_are_found_in_either_place(place, monkeypatch):
+    monkeypatch.setattr(perceptual, "sha256", lambda path: "dcbb9e9d" + 56 * "0")
     opt = parse(place, train_options(place, {"train:perceptual_opt": PERCEPTUAL}))
     for folder in ("experiments/pretrained_models", "hub/checkpoints"):
         file = place / folder / "vgg19-dcbb9e9d.pth"

@@ -52,7 +52,9 @@ def test_sub_images_of_hr_and_lr_have_the_same_names_and_places(hr_dir, tmp_path
     # 0001 is 96x78 after the crop to a multiple of 6: windows at 0, 24, 48 down and 0, 24, 30 across.
     expected = [f"0001_s{number:03d}.png" for number in range(1, 10)] + ["0002_s001.png"]
     assert (summary.written, summary.pictures, summary.smallest_side) == (2, 10, 48)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["HR_sub", "LR_bicubic_sub", "manifest.jsonl"]
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == ["HR_sub", "LR_bicubic_sub", "manifest.jsonl", "meta_info_HR_sub.txt"]
+    assert summary.listing is not None and summary.listing.read_text().splitlines() == expected
     hr = modcrop(cv2.imread(str(hr_dir / "0001.png")), 6)
     corners = [(top, left) for top in (0, 24, 48) for left in (0, 24, 30)]
     for scale, folder in summary.folders.items():

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs/load.md")
 FENCE = re.compile(r"^## (?P<heading>[^\n]+)$|^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 LOADING = "Load it anywhere"
-NEEDS = ("torch", "spandrel", "onnxruntime", "openvino")
+NEEDS = ("torch", "spandrel", "onnxruntime", "openvino", "ncnn")
 """The package that each of the loading snippets is about, in their order."""
 
 
@@ -36,7 +36,7 @@ def run(code: str) -> dict:
     return namespace
 
 
-def test_the_four_ways_are_there():
+def test_every_way_is_there():
     assert list(snippets()) == ["In Python", "Weights in the box", LOADING]
     assert len(snippets()[LOADING]) == len(NEEDS)
     for name, code in zip(NEEDS, snippets()[LOADING], strict=True):

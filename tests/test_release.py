@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.bundles import PRODUCTS, agreement, write_pictures
+from helpers.bundles import HAS_NCNN, PRODUCTS, agreement, write_pictures
 from helpers.networks import PLAIN, picture, randomise
 from helpers.training import ARCHS, PATIENCE, environment, run_aethernet
 
@@ -25,6 +25,7 @@ from aethernet import aether_custom
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.cli import main
 from aethernet.errors import CheckpointError, EngineError, StageError, UsageError
+from aethernet.export.ncnn import files_of, weights_of
 from aethernet.release import Settings, bundle, flow, networks, products
 from aethernet.release.bundle import command_for_others
 from aethernet.release.origin import UNKNOWN, read_origin
@@ -37,7 +38,7 @@ from aethernet.verify.verification import verify_files
 pytest.importorskip("onnx", reason="ONNX export is an extra")
 pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
-MISSING = [name for name in ("openvino", "spandrel") if importlib.util.find_spec(name) is None]
+MISSING = [name for name in ("openvino", "spandrel", "ncnn") if importlib.util.find_spec(name) is None]
 
 SUFFIXES = [product.suffix for product in PRODUCTS]
 QUICK = ["--size", "16x24", "--rounds", "2", "--threads", "1"]
@@ -70,7 +71,8 @@ def quick(made, tmp_path, monkeypatch):
         (shutil.copytree if (root / name).is_dir() else shutil.copy)(root / name, tmp_path / name)
 
     def copied(path, product, *_, **__):
-        shutil.copy(root / "out" / f"aether_custom_x2{product.suffix}", path)
+        for file in files_of(path):
+            shutil.copy(root / "out" / f"aether_custom_x2{product.suffix}".replace(path.suffix, file.suffix), file)
         if product in tmp_harm:
             _damage(path)
 
@@ -81,6 +83,12 @@ def quick(made, tmp_path, monkeypatch):
 
 def _damage(path: Path) -> None:
     """Makes the weights of the last convolution large: still a file that every runtime takes."""
+    if path.suffix == ".param":
+        weights = weights_of(path)
+        content = bytearray(weights.read_bytes())
+        content[-200:-100] = np.full(25, 1.0, np.float32).tobytes()  # among the last weights in float32
+        weights.write_bytes(content)
+        return
     import onnx
 
     model = onnx.load(path)
@@ -107,7 +115,7 @@ def test_the_bundle_is_whole(made):
     root, done = made
     assert done.returncode == 0, done.stderr
     out = root / "out"
-    files = {f"aether_custom_x2{suffix}" for suffix in SUFFIXES}
+    files = {file.name for suffix in SUFFIXES for file in files_of(Path(f"aether_custom_x2{suffix}"))}
     assert names(out) == files | {"README.md", "report.html", "report.json", "SHA256SUMS", "release.log"}
     assert names(root) == {"pictures", "net.safetensors", "out"}
     sums = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
@@ -117,9 +125,17 @@ def test_the_bundle_is_whole(made):
     assert report["kind"] == "release" and report["passed"]
     assert [record["file"] for record in report["files"]] == [f"aether_custom_x2{suffix}" for suffix in SUFFIXES]
     assert all(sums[record["file"]] == record["sha256"] for record in report["files"])
+    for record in report["files"]:
+        pair = [name for name in (record["file"], record["weights"]) if name]
+        assert len(pair) == 1 + record["file"].endswith(".param")
+        assert record["bytes"] == sum((out / name).stat().st_size for name in pair)
+        assert record["weights_sha256"] == (sums[pair[1]] if len(pair) == 2 else "")
     int8 = [record for record in report["files"] if "_int8_" in record["file"]]
     assert len(int8) == 3 and all("right on every x86 CPU" in " ".join(record["remarks"]) for record in int8)
-    assert "9 of 9 files passed on 3 pictures" in done.stdout and str(out / "report.html") in done.stdout
+    assert (
+        f"{len(SUFFIXES)} of {len(SUFFIXES)} files passed on 3 pictures" in done.stdout
+        and str(out / "report.html") in done.stdout
+    )
 
 
 def test_a_pipe_gets_lines_of_progress_alone_if_it_takes_long(made):
@@ -152,7 +168,7 @@ def test_weights_in_the_bundle_are_the_network(made):
         expected = aethernet.load_network(root / "net.safetensors")(x)
         found = {
             suffix: aethernet.load_network(root / f"out/aether_custom_x2{suffix}")
-            for suffix in SUFFIXES if not suffix.endswith(".onnx")
+            for suffix in SUFFIXES if not suffix.endswith((".onnx", ".param"))
         }  # fmt: skip
         assert torch.equal(found[".safetensors"](x), expected)
         for suffix in ("_fused.safetensors", "_fused.pth"):
@@ -202,7 +218,7 @@ def test_the_snippets_of_the_card_run(made, monkeypatch):
     monkeypatch.chdir(root / "out")
     card = Path("README.md").read_text()
     programs = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    assert len(programs) == 4
+    assert len(programs) == 4 + HAS_NCNN
     x = picture(1, 3, 12, 10)
     with torch.no_grad():
         expected = aethernet.load_network(root / "net.safetensors")(x).clamp(0, 1).numpy()
@@ -230,12 +246,44 @@ def test_a_file_that_fails_is_not_in_the_bundle(quick, capsys):
     failed, _, page = released(root)
     printed, out, file = capsys.readouterr().out, root / "out", "aether_custom_x2_fp16.onnx"
     assert failed == ["_fp16.onnx"] and "FAILED" in page
-    assert "8 of 9 files passed" in printed and "lacks the files that failed" in printed
+    assert (
+        f"{len(SUFFIXES) - 1} of {len(SUFFIXES)} files passed" in printed and "lacks the files that failed" in printed
+    )
     assert file not in names(out) and "aether_custom_x2_fp32.onnx" in names(out)
     assert file not in (out / "SHA256SUMS").read_text()
     assert f"Not in this bundle, for they failed their gate: {file} (agreement " in (out / "README.md").read_text()
     harm.clear()  # a bundle that lacks a file makes room for a whole one
     assert not released(root)[0] and file in names(out)
+
+
+@pytest.mark.skipif(not HAS_NCNN, reason="the extra ncnn is not installed: pip install ncnn pnnx")
+def test_ncnn_files_come_and_go_as_pairs(quick):
+    root, harm = quick
+    harm.append(products.NCNN_FP32)
+    failed, report, page = released(root)
+    out, pair = root / "out", {"aether_custom_x2_fp32.param", "aether_custom_x2_fp32.bin"}
+    assert failed == ["_fp32.param"] and not pair & names(out) and "_fp32.bin" not in (out / "SHA256SUMS").read_text()
+    record = next(record for record in report["files"] if record["file"] == "aether_custom_x2_fp16.param")
+    assert [check["runtime"] for check in record["checks"]] == [gate.NCNN]
+    assert record["checks"][0]["figures"]["agreement"] >= 60
+    assert (out / record["weights"]).is_file() and record["weights"] in page
+    assert (record["file"], gate.NCNN) in {(row["file"], row["runtime"]) for row in report["speed"]}
+    card = (out / "README.md").read_text()
+    assert "`aether_custom_x2_fp16.param` with `aether_custom_x2_fp16.bin`: a graph" in card
+    assert "-n aether_custom_x2_fp16 -s 2" in card and "keep the `x2`. On Windows" in card
+    harm.clear()
+    assert not released(root)[0] and pair <= names(out)
+
+
+def test_without_the_packages_ncnn_files_are_said_to_be_missing(quick, monkeypatch, capsys):
+    root, _ = quick
+    monkeypatch.setattr(bundle, "NCNN_PACKAGES", ("no_such_package",))
+    failed, report, page = released(root)
+    assert not failed and not any("param" in name or name.endswith(".bin") for name in names(root / "out"))
+    said = "were not made: no_such_package not installed (pip install ncnn pnnx)"
+    card = (root / "out/README.md").read_text()
+    assert report["left_out"] and all(said in text for text in (capsys.readouterr().out, page, card))
+    assert "Add Custom Models" not in card and 'id="ncnn"' not in page
 
 
 @pytest.mark.slow
@@ -341,7 +389,7 @@ def test_a_float16_file_that_overflows_fails(quick, monkeypatch):
 
     monkeypatch.setattr(flow, "half_ranges", overflowing)
     failed, report, page = released(root)
-    assert failed == ["_fp16.onnx"] and "fp16 overflows in 1 of" in page
+    assert failed == [suffix for suffix in SUFFIXES if suffix.startswith("_fp16")] and "fp16 overflows in 1 of" in page
     assert not any("fp16" in line["command"] for line in report["tensorrt"])
 
 

@@ -11,14 +11,17 @@ import pytest
 import yaml
 from helpers.bundles import PICTURES, PRODUCTS, sample_crops, sample_report
 
+from aethernet.export.half_range import HalfReport, LayerRange
 from aethernet.network.variants import variant_config
 from aethernet.plots.detail import most_detailed
 from aethernet.release import products
 from aethernet.release.bundle_card import bundle_card
 from aethernet.release.chart import drops_svg
 from aethernet.release.crops import CROP, MOST_CROPS, CropCollector, data_uri
+from aethernet.release.ncnn import ncnn_guide
 from aethernet.release.origin import UNKNOWN, Origin
 from aethernet.release.page import page_html
+from aethernet.release.records import FileRecord
 from aethernet.tables import signed
 
 VOID = {"meta", "link", "img", "input", "br", "wbr"}
@@ -104,15 +107,17 @@ def test_everything_has_a_name(page):
 def test_the_tables_hold_the_records(page):
     report = sample_report()
     files, checks, speed, half = page.tables
-    assert [row[0] for row in files[1:]] == [record.file for record in report.files]
+    assert [row[0] for row in files[1:]] == ["".join(record.names) for record in report.files]
     assert [button["data-copy"] for button in page.all("button") if "data-copy" in button] == [
-        record.sha256 for record in report.files
+        digest for record in report.files for digest in (record.sha256, record.weights_sha256) if digest
     ]
     assert len(checks) == 3 + sum(len(record.checks) for record in report.files)
     by_file = {row[0]: dict(zip(checks[0], row, strict=True)) for row in checks[1:]}
     row = by_file[f"net_x2{products.INT8_ORT.suffix}"]
-    assert (row["Drop, dB"], row["Agreement"], row["int8 convs"]) == ("+0.023", "50.0 dB", "4 of 5")
-    assert row["Worst picture"] == "set/<one> (+0.06)"
+    first = 0.01 * PRODUCTS.index(products.INT8_ORT)
+    drop = f"{(first - 0.02 + 0.03) / 3:+.3f}"
+    assert (row["Drop, dB"], row["Agreement"], row["int8 convs"]) == (drop, "50.0 dB", "4 of 5")
+    assert row["Worst picture"] == f"set/<one> ({first:+.2f})"
     assert by_file["net_x2.safetensors"]["Agreement"] == "equal"
     assert by_file["bicubic"]["PSNR (Y), dB"] == "28.00"
     assert [row[3] for row in speed[1:]] == ["10.0", "9.0", "8.0"]
@@ -150,6 +155,42 @@ def test_what_failed_is_named_and_offered_nowhere():
     Page(page_html(nothing, []))
     assert "No file for TensorRT passed" in page_html(nothing, [])
     assert "## TensorRT" not in card_markdown(nothing)
+
+
+PLAIN_LAYERS = ("Input", "Split", "BinaryOp", "Convolution", "PixelShuffle", "Interp", "ReLU")
+
+
+def guide(**changes):
+    records = [
+        FileRecord(f"{changes.get('name', 'net_x2')}_fp16.param", "float16", "", 1, "0", "", [], [], True,
+                   weights=f"{changes.get('name', 'net_x2')}_fp16.bin"),
+    ]  # fmt: skip
+    found = ncnn_guide(sample_report(**{"ncnn_layers": PLAIN_LAYERS, "files": records, **changes}))
+    return found.command, "\n".join(found.points)
+
+
+def test_the_guide_for_programs_on_ncnn():
+    command, points = guide()
+    assert command == "realesrgan-ncnn-vulkan -i in.png -o out.png -m models -n net_x2_fp16 -s 2"
+    assert "keep the `x2`" in points and "tiles equal the whole picture" in points and "Both keep" in points
+    assert "(`-t`," not in points
+    assert "On Windows" in points and "On Windows" not in guide(name="net_x4", scale=4)[1]
+    _, points = guide(receptive_radius=52)
+    assert "sees 52 pixels far: borders of tiles differ" in points and "A tile size (`-t`," in points
+    assert "looks at the whole picture, so that tiles differ" in guide(receptive_radius=None)[1]
+    assert "this one for x4: rename both files, such as to `net_fp16_x2`" in guide(name="net")[1]
+    command, points = guide(ncnn_layers=(*PLAIN_LAYERS, "ConvolutionDepthWise"))
+    assert not command and "Real-ESRGAN-ncnn-vulkan cannot load them: its ncnn has no ConvolutionDepthWise." in points
+    assert "Add Custom Models" in points
+    for changes, says in (
+        ({"scale": 8, "name": "net_x8"}, "enlarge by 2, 3, 4: they cannot"),
+        ({"in_channels": 1}, "three channels"),
+    ):
+        command, points = guide(**changes)
+        assert not command and says in points and "Add Custom Models" not in points
+    beyond = HalfReport([LayerRange("shallow", "Conv2d", 1e5, 0.5, 0.0)], 3)
+    assert "reaches 1e+05 in shallow: they do not compute it right, with no file" in guide(half=beyond)[1]
+    assert ncnn_guide(sample_report(files=[])) is None
 
 
 def test_texts_are_escaped():

@@ -13,7 +13,6 @@ from helpers.networks import randomise
 from PIL import Image, ImageCms
 
 from aethernet import aether_custom
-from aethernet.cli.upscale import memory
 from aethernet.data.picture import bleed as bleeding
 from aethernet.data.picture import jpeg, strips_writing, tiff_writing
 from aethernet.data.picture import rows as row_reading
@@ -27,6 +26,7 @@ from aethernet.data.picture.strips import Strips, regrouped
 from aethernet.data.picture.strips_writing import write_strips
 from aethernet.data.picture.writing import write_picture
 from aethernet.errors import DataError, MissingDependencyError, OutputError
+from aethernet.flags import byte_size
 from aethernet.machine import kept_memory
 from aethernet.runtimes.pytorch import TorchSession
 from aethernet.upscale import Saving, Upscaler, upscaler
@@ -411,13 +411,13 @@ def test_memory_that_was_freed_counts_as_free():
     ("text", "number"), [("4G", 2**32), ("1.5G", 3 * 2**29), (".5G", 2**29), ("800M", 800 * 2**20)]
 )
 def test_the_command_takes_sizes_of_memory(text, number):
-    assert memory(text) == number
+    assert byte_size(text) == number
 
 
 @pytest.mark.parametrize("text", ["4", "0G", "-1G", "4GB", "1e9", "G", ""])
 def test_what_is_no_size_of_memory_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match=r"4G, 1\.5G or 800M"):
-        memory(text)
+        byte_size(text)
 
 
 def test_windows_keep_to_the_limit(tmp_path):

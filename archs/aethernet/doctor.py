@@ -26,9 +26,12 @@ import aethernet
 from aethernet import machine
 from aethernet.data import opencv
 from aethernet.errors import AetherError, EnvironmentProblem, one_line
+from aethernet.export.ncnn_graph import check_weights, read_graph
+from aethernet.export.ncnn_programs import advice_for_programs, layers_sentence
 from aethernet.export.saturation import saturation
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.frameworks import FRAMEWORKS
+from aethernet.network.config import COLOR_ORDERS
 from aethernet.version import __version__
 
 BASICSR_PYTHON_LIMIT = (3, 13)  # from here on its setup.py ends with KeyError: '__version__'
@@ -48,19 +51,22 @@ class Check:
     remedy: str = ""
 
 
-MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
+MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage", "python-multipart": "python_multipart"}
 """Distribution -> the module that it brings, where the names differ in more than dashes."""
 PURPOSES = {
     "plot": "plots",
     "export": "ONNX export",
+    "ncnn": "ncnn files",
     "large": "pictures larger than memory",
+    "video": "videos",
+    "web": "the page of `aethernet serve`",
     "bench": "measurements",
 }
 """The extras that training can do without. The larger ones repeat the packages of the smaller."""
 
 
 def diagnose(files: Sequence[Path] = ()) -> list[Check]:
-    """Every check, in the order in which one problem explains the next; then those of int8 files."""
+    """Every check, in the order in which one problem explains the next; then those of files."""
     needed = requirements() | requirements("train")
     optional = {
         name: (versions, extra) for extra in reversed(PURPOSES) for name, versions in requirements(extra).items()
@@ -273,7 +279,9 @@ def check_int8(cpu: machine.Cpu) -> Check:
 
 
 def check_file(path: Path) -> Check:
-    """Whether an int8 ONNX file is right on every x86 CPU."""
+    """Whether an int8 ONNX file is right on every x86 CPU; of an ncnn file, what Upscayl and its like make of it."""
+    if path.suffix == ".param":
+        return check_ncnn_file(path)
     try:
         found = saturation(path)
     except AetherError as error:
@@ -283,6 +291,20 @@ def check_file(path: Path) -> Check:
         "TensorRT and ARM compute it right"
     )
     return Check(str(path), "warning" if found.possible else "ok", found.sentence(), remedy if found.possible else "")
+
+
+def check_ncnn_file(path: Path) -> Check:
+    """Whether both files are whole, and what the programs that run such make of them; ncnn itself is not needed."""
+    try:
+        graph = read_graph(path)
+        stored = check_weights(graph)
+    except AetherError as error:
+        return Check(str(path), "error", str(error))
+    facts = [f"x{graph.scale}" if graph.scale else "scale unknown", COLOR_ORDERS[graph.in_channels]]
+    facts += [f"weights in {stored}"] if stored else []
+    found = f"{', '.join(facts)}; {layers_sentence(graph.kinds)}"
+    advice = advice_for_programs(path.stem, graph.scale, graph.tile_radius)
+    return Check(str(path), "warning" if advice else "ok", found, "; ".join(advice))
 
 
 def check_folder() -> Check:

@@ -16,6 +16,7 @@ from aethernet.errors import OutputError, one_line
 
 TOKEN = 12  # hexadecimal digits that tell temporary files apart
 TEMPORARY = re.compile(rf"(\..*\.)[0-9a-f]{{{TOKEN}}}((?:\.[^.]*)?)", re.DOTALL)
+BLOCK = 2**20  # bytes that are read at once
 LONGEST_NAME = 255  # bytes, on every common file system
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -141,7 +142,11 @@ def _temporary_name(path: Path, token: str) -> str:
 
 def sha256(path: Path) -> str:
     """Of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -57,6 +57,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def byte_size(text: str) -> int:
+    """Bytes of a text such as 4G."""
+    match = re.fullmatch(r"([1-9]\d*|\d*\.\d+)([MG])", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 4G, 1.5G or 800M")
+    return int(float(match[1]) * {"M": 2**20, "G": 2**30}[match[2]])
+
+
 def note(text: str) -> str:
     """A text, or what the file holds that it names."""
     path = Path(text)

@@ -1,5 +1,6 @@
 """Small networks and pictures as files to be exported, verified and released, and a report that was not measured."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,10 @@ from aethernet.verify.agreement import Agreement
 from aethernet.verify.gate import ONNXRUNTIME, Check
 from helpers.networks import PLAIN
 
-PRODUCTS = tuple(product for product in products.BUNDLE if product is not products.INT8)
+HAS_NCNN = all(importlib.util.find_spec(name) for name in products.NCNN_PACKAGES)
+PRODUCTS = tuple(
+    product for product in products.BUNDLE if product is not products.INT8 and (HAS_NCNN or not product.is_ncnn)
+)
 """The files of a network that was calibrated, or fine-tuned, here."""
 HALF = HalfReport(
     [LayerRange("shallow", "Conv2d", 2.0, 0.5, 0.0), LayerRange("stages.0.<1>", "Conv2d", 16.0, 0.25, 0.0)], 3
@@ -66,7 +70,8 @@ def sample_report(failed: tuple[products.Product, ...] = (), name: str = "net_x2
         checks = [Check(runtime, figures, 4, 5, passed) for runtime in product.runtimes]
         remarks = [product.remark] if product.remark else []
         files.append(FileRecord(f"{name}{product.suffix}", product.precision, product.purpose, 1000 * (number + 1),
-                                f"{number:064x}", "a budget", checks, remarks, passed))  # fmt: skip
+                                f"{number:064x}", "a budget", checks, remarks, passed, weights=f"{name}{product.suffix[:-6]}.bin" if product.is_ncnn else "",
+                                weights_sha256=f"{number + 100:064x}" if product.is_ncnn else ""))  # fmt: skip
     kept = [product for product in PRODUCTS if product not in failed]
     speed = [
         SpeedRecord(f"{name}{product.suffix}", ONNXRUNTIME, product.precision, Timing(10.0 - n, 9.0, 11.0, 1 - n / 10, 7))

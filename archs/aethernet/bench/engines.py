@@ -16,11 +16,14 @@ from aethernet.errors import (
     ExportError,
     MissingDependencyError,
     MissingDeviceError,
+    StageError,
     UsageError,
 )
 from aethernet.export.onnx import require_exporter
 from aethernet.optional import optional_package
 from aethernet.runtimes.models import Model
+from aethernet.runtimes.ncnn import NcnnSession
+from aethernet.runtimes.ncnn_files import ncnn_file
 from aethernet.runtimes.onnx_files import onnx_file
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.runtimes.openvino import OpenVinoSession, import_openvino
@@ -45,14 +48,23 @@ class Workload:
     def network(self) -> nn.Module:
         """A copy of the network, which the engine may change."""
         if self.model.network is None:
-            raise NotApplicable("an ONNX file holds no PyTorch network")
+            raise NotApplicable(f"{self.model.file_kind} holds no PyTorch network")
         return copy.deepcopy(self.model.network)
 
     def onnx(self) -> Path:
         """The model as an ONNX file, written once for all engines that read one."""
+        if self.model.ncnn is not None:
+            raise NotApplicable("an ncnn file is no ONNX file")
         try:
             return onnx_file(self.model, self.folder, self.x)
         except ExportError as error:
+            raise NotApplicable(str(error)) from error
+
+    def ncnn(self) -> Path:
+        """The model as an ncnn file, written once."""
+        try:
+            return ncnn_file(self.model, self.folder)
+        except (ExportError, StageError) as error:
             raise NotApplicable(str(error)) from error
 
 
@@ -104,6 +116,11 @@ def _openvino(work: Workload) -> Forward:
     return lambda: session.run(batch)
 
 
+def _ncnn(work: Workload) -> Forward:
+    session, batch = NcnnSession(work.ncnn(), work.threads), work.x.numpy()
+    return lambda: session.run(batch)
+
+
 def _cuda(work: Workload) -> Forward:
     return _forward(work.network().cuda(), work.x.cuda())
 
@@ -140,6 +157,10 @@ def _needs_openvino() -> None:
     require_exporter()
 
 
+def _needs_ncnn() -> None:
+    optional_package("ncnn", "engine ncnn")
+
+
 def _needs_cuda() -> None:
     if not torch.cuda.is_available():
         raise MissingDeviceError(
@@ -156,6 +177,7 @@ ENGINES = {
         Engine("bf16", "bf16 autocast", "cpu", _bf16, _always),
         Engine("onnxruntime", "fp32", "cpu", _onnxruntime, _needs_onnxruntime),
         Engine("openvino", "fp32", "cpu", _openvino, _needs_openvino),
+        Engine("ncnn", "fp32", "cpu", _ncnn, _needs_ncnn),
         Engine("cuda", "fp32", "cuda", _cuda, _needs_cuda),
         Engine("cuda_fp16", "fp16", "cuda", _cuda_fp16, _needs_cuda),
     )
@@ -166,11 +188,12 @@ DEFAULT_ENGINES = ("eager", "onnxruntime", "cuda")
 """Those that are measured unless asked otherwise, as far as this machine has them."""
 
 
-def pick_engines(names: list[str] | None) -> tuple[list[Engine], list[str]]:
+def pick_engines(names: list[str] | None, *, ncnn: bool = False) -> tuple[list[Engine], list[str]]:
     """The engines to use, and why any of the default ones is left out.
 
     Args:
         names: what the user asked for; None for the default.
+        ncnn: whether the default has ncnn, too, because a file of its own is there.
 
     Raises:
         UsageError: no such engine.
@@ -184,7 +207,7 @@ def pick_engines(names: list[str] | None) -> tuple[list[Engine], list[str]]:
             ENGINES[name].check()
         return [ENGINES[name] for name in dict.fromkeys(names)], []
     present, missing = [], []
-    for name in DEFAULT_ENGINES:
+    for name in (*DEFAULT_ENGINES, "ncnn") if ncnn else DEFAULT_ENGINES:
         try:
             ENGINES[name].check()
             present.append(ENGINES[name])

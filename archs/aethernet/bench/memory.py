@@ -22,7 +22,7 @@ def peak_memory(model: Model, engine: str, height: int, width: int, threads: int
     earlier models returned. None where the system does not tell (other than Linux).
 
     Args:
-        folder: where an engine has written the model's ONNX file; without one, the export is measured with it.
+        folder: where an engine has written the model's file; without one, the export is measured with it.
 
     Raises:
         ProcessError: the process was ended, as a system does that runs out of memory.
@@ -44,6 +44,8 @@ def _growth(
     torch.set_num_threads(threads)
     if Path(spec).suffix == ".onnx":  # not looked into here, for that would run it
         model = Model(spec, spec, 0, in_channels, onnx=Path(spec))
+    elif Path(spec).suffix == ".param":
+        model = Model(spec, spec, 0, in_channels, ncnn=Path(spec))
     else:
         model = resolve_model(spec)
     ENGINES[engine].check()  # imports what the engine needs

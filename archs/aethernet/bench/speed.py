@@ -10,6 +10,7 @@ import torch
 from aethernet.bench.complexity import Complexity, network_complexity
 from aethernet.bench.engines import NotApplicable, Workload, pick_engines
 from aethernet.bench.memory import peak_memory
+from aethernet.bench.ncnn_complexity import ncnn_complexity
 from aethernet.bench.onnx_complexity import onnx_complexity
 from aethernet.bench.timing import Timing, cpu_stopwatch, cuda_stopwatch, time_in_turn
 from aethernet.conditions import Conditions, measurement_conditions
@@ -64,13 +65,14 @@ def measure_speed(
     Raises:
         AetherError: an unknown model or engine, a missing package, or nothing to measure.
     """
-    chosen, notes = pick_engines(engines)
+    specs = list(dict.fromkeys(models))
+    chosen, notes = pick_engines(engines, ncnn=any(Path(spec).suffix == ".param" for spec in specs))
     height, width = size
     if height < 1 or width < 1 or threads < 1:
         raise UsageError(f"size {height}x{width} with {threads} threads: all must be at least 1")
     measured, runs, stopwatches = [], [], []
     with tempfile.TemporaryDirectory() as scratch, fixed_threads(threads):
-        for model in [resolve_model(spec) for spec in dict.fromkeys(models)]:
+        for model in [resolve_model(spec) for spec in specs]:
             x = torch.rand(1, model.in_channels, height, width, generator=torch.Generator().manual_seed(0))
             complexity = _complexity(model, height, width)
             for engine in chosen:
@@ -104,9 +106,11 @@ def measure_speed(
 def _complexity(model: Model, height: int, width: int) -> Complexity:
     if model.network is not None:
         return network_complexity(model.network, height, width, model.in_channels)
+    if model.ncnn is not None:
+        return ncnn_complexity(model.ncnn, height, width)
     assert model.onnx is not None
     return onnx_complexity(model.onnx, height, width)
 
 
 def _precision(model: Model, precision: str) -> str:
-    return "as the file" if model.onnx is not None else precision
+    return "as the file" if model.file is not None else precision

@@ -19,6 +19,7 @@ from aethernet.version import __version__
 
 COMMANDS = (
     "upscale",
+    "serve",
     "train",
     "test",
     "fuse",

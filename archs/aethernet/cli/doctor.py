@@ -11,7 +11,11 @@ HELP = "check this environment and name a remedy for every problem"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="int8 .onnx files: are they right on every x86 CPU?"
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="int8 .onnx files: are they right on every x86 CPU? .param files: are they whole, and what runs them?",
     )
     parser.add_argument("--json", action="store_true", help="print the records as JSON instead of a table")
 

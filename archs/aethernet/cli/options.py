@@ -1,6 +1,7 @@
 """`aethernet options`: the commented option files for BasicSR, traiNNer-redux and neosr, one or all of them."""
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "stage",
         nargs="?",
         metavar="STAGE",
-        help="train, gan, qat or test; trainner/fidelity, trainner/gan, trainner/qat or neosr for these trainers",
+        help="train, gan, qat, test or distill; real, real_gan or real_qat (inputs degraded during training); trainner/fidelity, "
+        "trainner/gan, trainner/qat or neosr for these trainers",
     )
     parser.add_argument("-o", "--out", default="-", metavar="FILE", help="the file to write (default: -, the screen)")
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
@@ -24,7 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=(),
         metavar="FIELD=VALUE",
         help="other numbers than the recipe's, such as total_iter=20000 batch=16 lq_size=48; what follows from them "
-        "(schedule, warm-up, norm freezing) follows suit",
+        "(schedule, warm-up, norm freezing) follows suit. GAN files without the perceptual loss: perceptual=false; with "
+        "VGG19 from another place: perceptual=FILE",
     )
     parser.add_argument("--all", type=Path, metavar="DIR", help="write every option file below DIR, over those there")
 
@@ -74,7 +77,11 @@ def _assignment(text: str) -> tuple[str, object]:
         raise UsageError(f"--set {text}: write FIELD=VALUE, such as batch=16")
     if value.lower() == "none":
         return name, None
+    if "e" in value.lower():
+        with contextlib.suppress(ValueError):
+            return name, float(value)
     try:
-        return name, float(value) if "e" in value.lower() else yaml.safe_load(value)
-    except (ValueError, yaml.YAMLError):
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
         return name, value
+    return name, read if read is None or isinstance(read, bool | int | float) else value

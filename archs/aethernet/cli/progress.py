@@ -132,6 +132,46 @@ class PictureBar:
         self._bar.close()
 
 
+class FrameBar:
+    """One bar over the frames of a film, with frames a second and the time that is left; in files of messages a line now and
+    then."""
+
+    def __init__(self, title: str, quiet: bool = False) -> None:
+        self._name, self._title = title, title if len(title) <= 24 else f"{title[:21]}..."
+        self._quiet, self._lines = quiet, not quiet and not sys.stderr.isatty()
+        self._bar: Any = None
+        self._began = self._said = time.monotonic()
+        self._first = 0
+
+    def __call__(self, done: int, total: int | None, fresh: int) -> None:
+        """Frames that are done, all of them where that is known, and those that this process has done."""
+        from tqdm import tqdm
+
+        if self._bar is None:
+            self._first = done - fresh
+            self._bar = tqdm(
+                total=total, initial=self._first, unit="frame", desc=self._title, leave=False, disable=self._quiet or self._lines,
+                bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} frames, {rate_fmt}, {remaining} left"
+                if total else "{desc}: {n_fmt} frames, {rate_fmt}, {elapsed}",
+            )  # fmt: skip
+        self._bar.update(max(0, done - self._bar.n))
+        now = time.monotonic()
+        if self._lines and fresh and now - self._said > BETWEEN_LINES:
+            self._said, rate = now, fresh / (now - self._began)
+            from aethernet.upscale.summary import duration, per_second
+
+            of = f" of {total}" if total else ""
+            left = f", {duration((total - done) / rate)} left" if total else ""
+            print(f"{self._name}: {done}{of} frames, {per_second(rate)}{left}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> "FrameBar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
 @contextlib.contextmanager
 def status(text: str, quiet: bool = False) -> Iterator[None]:
     """What is being done, on a terminal alone, and no longer than it lasts."""

@@ -7,7 +7,7 @@ from aethernet.cli.interruption import ended_like_interrupted
 from aethernet.flags import add_flags, with_options
 from aethernet.release.settings import Settings
 
-HELP = "Write, verify and time every file of a network: weights, ONNX fp32, fp16 and int8, a model card, report.html."
+HELP = "Write, verify and time every file of a network: weights, ONNX fp32, fp16 and int8, ncnn, a model card, report.html."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         )
         print(f"{record.file:<{width}}  {record.bytes / 1e6:6.2f} MB  {verdict}")
     print(f"\n{len(report.kept)} of {len(report.files)} files passed on {len(report.pictures)} pictures")
+    for note in report.left_out:
+        print(note)
     print(f"report: {released.folder / 'report.html'}")
     if not report.passed:
         kept = released.folder.name != args.out.resolve().name

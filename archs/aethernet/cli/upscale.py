@@ -4,39 +4,40 @@ import argparse
 import contextlib
 import io
 import os
-import re
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from aethernet.cli import video
 from aethernet.cli.interruption import ended_like_interrupted
+from aethernet.cli.upscaling import PIPE, open_upscaler, write_records
 from aethernet.cli.voice import ENGINES, Voice, print_error, sentence, window_notes
 from aethernet.errors import UsageError
-from aethernet.flags import positive
+from aethernet.flags import byte_size, positive
 
 if TYPE_CHECKING:
     from aethernet.runtimes.models import Model
     from aethernet.upscale.compare import Comparing
     from aethernet.upscale.pipeline import Result
-    from aethernet.upscale.summary import Summary
-    from aethernet.upscale.upscaler import Saving, Upscaler
+    from aethernet.upscale.upscaler import Saving
 
-HELP = "Enlarge pictures: files, folders with all that is below them, patterns, or - for a pipe."
+HELP = "Enlarge pictures (files, folders with all that is below them, patterns, or - for a pipe) and videos."
 
-PIPE = "-"
 NAMED = 10
 """Results up to this number are named one by one."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a picture, a folder, a pattern in quotes, or -")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="a picture, a folder, a pattern in quotes, a video, or -"
+    )
     parser.add_argument("-o", "--out", metavar="OUT", help="a folder, for a single picture also a file, or - (default: beside the input, as in photo_x4.jpg, photos_x4/)")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="overwrite what exists; without it, folders skip and files refuse")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="say nothing but what failed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what became of each picture to this file, or to the standard output (-)")  # fmt: skip
     network = parser.add_argument_group("network")
-    network.add_argument("--model", metavar="NAME|FILE", help="packaged weights, .pth, .safetensors or .onnx (default: the best in the package, for JPEG files one for photographs)")  # fmt: skip
+    network.add_argument("--model", metavar="NAME|FILE", help="packaged weights, .pth, .safetensors, .onnx or .param (default: the best in the package, for JPEG files one for photographs)")  # fmt: skip
     network.add_argument("--scale", type=positive, metavar="N", help="default: the model's own, or 4")
     network.add_argument("--engine", choices=("auto", *ENGINES), default="auto", help="default: the fastest that is right here")  # fmt: skip
     network.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:1")
@@ -53,7 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     windows.add_argument("--tile", type=tile, default="auto", metavar="auto|N", help="pixels a side at most; the result is the same (default: by memory)")  # fmt: skip
     windows.add_argument("--halo", type=whole, metavar="N", help="pixels around a window (default: what the network sees)")  # fmt: skip
     windows.add_argument("--passes", type=positive, default=2, metavar="N", help="over a picture before channel attention computes it in windows; more are more exact (default: 2)")  # fmt: skip
-    windows.add_argument("--memory", type=memory, metavar="SIZE", help="of main memory to stay within, such as 4G or 800M (default: half of what is free)")  # fmt: skip
+    windows.add_argument("--memory", type=byte_size, metavar="SIZE", help="of main memory to stay within, such as 4G or 800M (default: half of what is free)")  # fmt: skip
+    video.configure(parser)
 
 
 def percent(text: str) -> int:
@@ -68,14 +70,6 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def memory(text: str) -> int:
-    """Bytes of a text such as 4G."""
-    match = re.fullmatch(r"([1-9]\d*|\d*\.\d+)([MG])", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 4G, 1.5G or 800M")
-    return int(float(match[1]) * {"M": 2**20, "G": 2**30}[match[2]])
-
-
 def tile(text: str) -> int | str:
     return text if text == "auto" else positive(text)
 
@@ -87,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     forget_former_sizes()
     with ended_like_interrupted():
+        if video.is_meant(args):
+            return video.run(args)
         return through_a_pipe(args) if PIPE in args.inputs or args.out == PIPE else enlarge(args)
 
 
@@ -165,34 +161,6 @@ def tell_failures(results: "list[Result]", prefix: str) -> int:
     if any(result.outcome == "left" for result in results):
         print_error("aethernet upscale: error: the disk is full: make room and run it again, which does what is left")
     return 1 if failed else 0
-
-
-def write_records(path: Path, rank: int, summary: "Summary") -> None:
-    """Each process writes a file of its own."""
-    from aethernet.tables import json_bytes, write_json
-
-    if path == Path(PIPE):
-        sys.stdout.write(json_bytes("upscale", summary).decode())
-        sys.stdout.flush()
-    else:
-        write_json(path if rank == 0 else path.with_stem(f"{path.stem}_{rank}"), "upscale", summary)
-
-
-def open_upscaler(args: argparse.Namespace, model: Any, process: Any, pixels: int) -> "Upscaler":
-    import torch
-
-    from aethernet.upscale.upscaler import Upscaler
-
-    threads = args.threads or process.threads
-    if threads:
-        torch.set_num_threads(threads)
-    device = args.device
-    if device == "auto" and model.network is not None and args.engine in ("auto", "torch"):
-        device = process.device(torch.cuda.device_count() if torch.cuda.is_available() else 0)
-    return Upscaler(
-        model, args.engine, device=device, precision=args.precision, tile=args.tile, halo=args.halo,
-        passes=args.passes, threads=threads, pixels=pixels, memory=args.memory,
-    )  # fmt: skip
 
 
 def saving_of(args: argparse.Namespace) -> "Saving":

@@ -6,11 +6,11 @@ from pathlib import Path
 from aethernet.flags import positive, with_options
 from aethernet.verify.budget import MAX_DROP
 
-HELP = "Hold files (weights of any stage, ONNX) against the network they come from, on real pictures."
+HELP = "Hold files (weights of any stage, ONNX, ncnn) against the network they come from, on real pictures."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="weights or .onnx files")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="weights, .onnx or .param files")
     parser.add_argument("--against", required=True, metavar="WEIGHTS", help="the float weights, or packaged ones")
     parser.add_argument(
         "--data",

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from aethernet.upscale.pipeline import Result
     from aethernet.upscale.upscaler import Upscaler
 
-ENGINES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+ENGINES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn"}
 
 
 def sentence(upscaler: "Upscaler") -> str:

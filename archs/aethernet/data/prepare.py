@@ -2,6 +2,7 @@
 
 OUT/HR_sub/*.png and OUT/LR_bicubic_sub/X{scale}/*.png hold overlapping sub-images of the same names, because
 reading a whole 2K picture for a small patch is what slows training down. `NAME_s001.png` numbers them row by row.
+OUT/meta_info_HR_sub.txt lists the names, one a line, as BasicSR's RealESRGANDataset wants them.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from aethernet.data.manifest import Manifest, Record
 from aethernet.data.pictures import find_pictures, read_rgb, write_png
 from aethernet.data.subimages import Parameters, cut_pairs
 from aethernet.errors import DataError, OutputError
+from aethernet.files import atomic_path
 from aethernet.machine import cores
 from aethernet.progress import Progress
 
@@ -26,10 +28,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Summary:
-    """What a run did. `skipped` counts sources finished before; `failures` are (source, reason); `removed` are sources whose
+    """What a run did. `listing` is the list of the HR pictures, `skipped` counts sources finished before; `failures` are (source, reason); `removed` are sources whose
     pictures went, since the source is gone or can no longer be used."""
 
     folders: dict[int, Path]
+    listing: Path | None = None
     written: int = 0
     skipped: int = 0
     pictures: int = 0
@@ -129,6 +132,7 @@ def _prepare(
     summary.pictures = sum(len(record.outputs) for record in records)
     summary.smallest_side = min(record.smallest_side for record in records)
     summary.notices.update(itertools.chain.from_iterable(record.notices for record in records))
+    summary.listing = _list_names(summary.folders[0], (name for record in records for name in record.outputs))
     if lmdb:
         for scale, destination in parameters.lmdbs(out).items():
             logger.info("%s: %s", destination, "written" if write_lmdb(summary.folders[scale], destination) else "kept")
@@ -188,6 +192,16 @@ def _run(job: _Job) -> Record | str:
         smallest_side=min(min(pair[0].shape[:2]) for pair in pictures),
         notices=tuple(notices),
     )
+
+
+def _list_names(folder: Path, outputs: Iterable[str]) -> Path:
+    """Writes the list of a folder's pictures beside it, if it is another one than before."""
+    path = folder.with_name(f"meta_info_{folder.name}.txt")
+    text = "".join(f"{output}.png\n" for output in sorted(outputs))
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    return path
 
 
 def _stale_outputs(manifest: Manifest, record: Record) -> set[str]:

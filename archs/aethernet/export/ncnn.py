@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from aethernet.errors import ExportError, StageError
 from aethernet.files import atomic_path
@@ -16,14 +17,25 @@ from aethernet.optional import optional_package
 INPUT_BLOB, OUTPUT_BLOB = "data", "output"
 """What those programs ask for, where pnnx says in0 and out0."""
 RENAMED = {"in0": INPUT_BLOB, "out0": OUTPUT_BLOB}
-PREPADDING = 10
-"""Input pixels around a tile that those programs compute and cut off."""
+
+
+class NotBelowZero(nn.Module):
+    """A network whose output ends at 0: the programs convert it to unsigned bytes, which of negative numbers is undefined."""
+
+    def __init__(self, network: AetherNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x).relu()
+
+
 SHAPES = ((48, 40), (64, 56))
 """Two sizes, from whose difference pnnx sees that any is allowed."""
 
 
 def export_ncnn(model: AetherNet, path: Path, *, half: bool) -> None:
-    """Writes `path` (.param, the graph) and, beside it, .bin, its weights: `data` (C, H, W) in [0, 1] -> `output`.
+    """Writes `path` (.param, the graph) and, beside it, .bin, its weights: `data` (C, H, W) in [0, 1] -> `output`, not below 0.
 
     Args:
         model: of stage train or fused; it is copied and left as it is.
@@ -36,7 +48,7 @@ def export_ncnn(model: AetherNet, path: Path, *, half: bool) -> None:
     pnnx = optional_package("pnnx", "ncnn export")
     if model.config.quantized:
         raise StageError(f"ncnn files are written from the float network, this one is of stage {model.config.stage}")
-    network = copy.deepcopy(model).cpu().float().eval().fuse_model()
+    network = NotBelowZero(copy.deepcopy(model).cpu().float().eval().fuse_model())
     with tempfile.TemporaryDirectory() as folder:
         traced = Path(folder) / "network.pt"
         with warnings.catch_warnings(), torch.no_grad():
@@ -52,7 +64,7 @@ def export_ncnn(model: AetherNet, path: Path, *, half: bool) -> None:
         if done.returncode or not graph.is_file() or not weights.is_file():
             raise ExportError(f"pnnx broke off: {(done.stderr or done.stdout).strip()[-200:] or 'no reason given'}")
         lines = [_renamed(line) for line in graph.read_text(encoding="utf-8").splitlines()]
-        with atomic_path(path.with_suffix(".bin")) as temporary:
+        with atomic_path(weights_of(path)) as temporary:
             temporary.write_bytes(weights.read_bytes())
         with atomic_path(path) as temporary:
             temporary.write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
@@ -63,11 +75,11 @@ def _renamed(line: str) -> str:
     return " ".join(RENAMED.get(word, word) for word in line.split())
 
 
-def padding_sentence(radius: int | None) -> str:
-    """Whether the padding of those programs is enough for a network of this receptive radius."""
-    said = f"Upscayl and Real-ESRGAN-ncnn-vulkan cut pictures into tiles and compute {PREPADDING} pixels around each"
-    if radius is None:
-        return f"{said}; this network looks at the whole picture, so that tiles differ and their borders may show"
-    if radius <= PREPADDING:
-        return f"{said}; this network sees {radius} pixels far: tiles equal the whole picture, but at its edges"
-    return f"{said}; this network sees {radius} pixels far: borders of tiles differ from the whole picture"
+def weights_of(path: Path) -> Path:
+    """The `.bin` that belongs to a `.param`."""
+    return path.with_suffix(".bin")
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that a model consists of: of ncnn's, the weights, too, and first, so that no graph stands without them."""
+    return [weights_of(path), path] if path.suffix == ".param" else [path]

@@ -25,6 +25,7 @@ from aethernet.quality.evaluation import (
 )
 from aethernet.quality.sets import DegradedInputs, InputFolder, PictureFolder
 from aethernet.runtimes.models import Model, resolve_model
+from aethernet.runtimes.ncnn import NcnnSession
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.runtimes.pytorch import device_kind
 from aethernet.threads import fixed_threads
@@ -86,14 +87,14 @@ def measure_quality(
     """Measures models on folders of high-resolution pictures; see `evaluate` for how.
 
     Args:
-        models: packaged weights, checkpoints and ONNX files, `bicubic` (Y path, as its published figures are) or
+        models: packaged weights, checkpoints, ONNX and ncnn files, `bicubic` (Y path, as its published figures are) or
             `bicubic_rgb` (the same interpolation on the path of the networks).
         sets: folders of high-resolution pictures.
         scale: needed for bicubic alone; networks have their own, and one that is given must agree.
         lr: folders of ready-made inputs, one for each set; by default inputs are made.
         degrade: what made inputs suffer beside their reduction.
-        device: PyTorch device for networks; ONNX files run on the CPU.
-        threads: for PyTorch and ONNX Runtime; None for their default.
+        device: PyTorch device for networks; files of runtimes run on the CPU.
+        threads: for PyTorch and the runtimes; None for their default.
         progress: makes a callback for each pass, from a title such as `tiny.pth, Set5`.
 
     Raises:
@@ -172,6 +173,11 @@ def _named_upscalers(
 def _of_model(model: Model, device: str, threads: int | None) -> _NamedUpscaler:
     if model.onnx is not None:
         return _NamedUpscaler(model.label, model.scale, onnx_upscaler(model.onnx, model.in_channels, threads))
+    if model.ncnn is not None:
+        session, channels = NcnnSession(model.ncnn, threads), model.in_channels
+        return _NamedUpscaler(
+            model.label, model.scale, lambda picture: from_batch(session.run(to_batch(picture, channels)))
+        )
     assert model.network is not None
     return _NamedUpscaler(model.label, model.scale, network_upscaler(model.network, device))
 

@@ -1,6 +1,8 @@
 """`aethernet release`: from one checkpoint to a folder of files that are proven, put in its place as a whole."""
 
 import copy
+import dataclasses
+import importlib.util
 import logging
 import os
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from aethernet.checkpoint.checkpoint import Checkpoint
 from aethernet.conditions import measurement_conditions, own_command
+from aethernet.export.ncnn_graph import read_graph
 from aethernet.export.onnx import require_exporter
 from aethernet.files import atomic_path, check_writable
 from aethernet.network.calibration import calibrate
@@ -25,7 +28,7 @@ from aethernet.release.log import logged_to
 from aethernet.release.networks import Networks, calibration_inputs, is_fine_tuned, read_float, read_tuned
 from aethernet.release.origin import Origin, read_origin
 from aethernet.release.page import page_html
-from aethernet.release.products import BUNDLE, INT8, INT8_ORT, QAT, Product
+from aethernet.release.products import BUNDLE, INT8, INT8_ORT, NCNN_PACKAGES, QAT, Product
 from aethernet.release.records import KIND, Mean, Report, SpeedRecord
 from aethernet.release.settings import Settings
 from aethernet.release.tensorrt import engine_lines
@@ -35,6 +38,7 @@ from aethernet.verify.budget import budget
 logger = logging.getLogger(__name__)
 
 TIMED_THREADS = 1
+NO_NCNN = "ncnn files, for Upscayl and Real-ESRGAN-ncnn-vulkan, were not made: {} not installed (pip install ncnn pnnx)"
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,13 @@ def _fill(
     network, crops = networks.plain_network(), CropCollector()
     name = settings.name or network.config.name
     not_made = INT8 if networks.at("qat") else QAT
-    products = [each for each in BUNDLE if each is not not_made and networks.at(each.stage) is not None]
+    missing = [package for package in NCNN_PACKAGES if importlib.util.find_spec(package) is None]
+    products = [
+        each
+        for each in BUNDLE
+        if each is not not_made and networks.at(each.stage) is not None and not (missing and each.is_ncnn)
+    ]
+    left_out = [NO_NCNN.format(" and ".join(missing))] if missing else []
     gate = Gate(
         network=network,
         pictures=pictures,
@@ -120,13 +130,18 @@ def _fill(
         if record.passed:
             passed.append(product)
         else:
-            (folder / record.file).unlink(missing_ok=True)
+            for file in record.names:
+                (folder / file).unlink(missing_ok=True)
             logger.warning("%s failed its gate and was removed: %s", record.file, record.problem)
     speed = measure_latency(
         folder, name, passed, size=settings.size, rounds=settings.rounds, threads=TIMED_THREADS,
         progress=progress("timing", "round"),
     )  # fmt: skip
-    report = _report(name, networks, made, passed, speed, int8, settings)
+    graphs = [read_graph(folder / f"{name}{product.suffix}") for product in passed if product.is_ncnn]
+    report = dataclasses.replace(
+        _report(name, networks, made, passed, speed, int8, settings),
+        left_out=left_out, ncnn_layers=graphs[0].kinds if graphs else [],
+    )  # fmt: skip
     write_json(folder / places.REPORT, KIND, report)
     worst = [
         record.checks[0].figures

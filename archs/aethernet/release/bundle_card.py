@@ -2,6 +2,7 @@
 
 from aethernet.network.config import AetherConfig
 from aethernet.release.card import Card
+from aethernet.release.ncnn import ncnn_guide
 from aethernet.release.origin import Origin
 from aethernet.release.records import FileRecord, Report
 from aethernet.release.snippets import snippets
@@ -26,6 +27,7 @@ def bundle_card(report: Report, config: AetherConfig, origin: Origin) -> Card:
             "Figures": _figures(report),
             "Speed": _speed(report),
             "TensorRT": _tensorrt(report),
+            "Upscayl and other programs on ncnn": _ncnn(report),
             "int8": report.int8,
         },
     )
@@ -47,8 +49,11 @@ def _summary(report: Report) -> str:
 
 
 def _files(report: Report) -> str:
-    rows = [[record.file, record.precision, record.purpose, megabytes(record.bytes)] for record in report.kept]
+    rows = [
+        ["<br>".join(record.names), record.precision, record.purpose, megabytes(record.bytes)] for record in report.kept
+    ]
     remarks = [f"- `{record.file}`: {remark}" for record in report.kept for remark in record.remarks]
+    remarks += [f"- {note}." for note in report.left_out]
     return "\n\n".join([markdown_table(["file", "precision", "for", "size"], rows), "\n".join(remarks)]).strip()
 
 
@@ -90,3 +95,11 @@ def _speed(report: Report) -> str:
 def _tensorrt(report: Report) -> str:
     lines = "\n".join(line.command for line in report.tensorrt)
     return f"{NOTE}\n\n```\n{lines}\n```" if lines else ""
+
+
+def _ncnn(report: Report) -> str:
+    guide = ncnn_guide(report)
+    if guide is None:
+        return ""
+    points = "\n".join(f"- {point}" for point in guide.points)
+    return "\n\n".join([guide.introduction, *([f"```\n{guide.command}\n```"] if guide.command else []), points])

@@ -10,7 +10,7 @@ from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import UsageError
 from aethernet.export.form import Form
 from aethernet.export.half_range import HalfReport, half_ranges
-from aethernet.export.ncnn import export_ncnn
+from aethernet.export.ncnn import export_ncnn, files_of, weights_of
 from aethernet.export.onnx import export_onnx
 from aethernet.export.saturation import saturation
 from aethernet.files import sha256
@@ -169,15 +169,18 @@ def _record(
         remarks.append(f"{'Int8' if product.for_x86 else 'On x86 CPUs, which it is not for'}: {pairs.sentence()}.")
         if pairs.possible and product.every_x86:
             problems.append(f"{pairs.sentence()}. {SEVEN_BITS}")
+    weights = weights_of(path) if product.is_ncnn else None
     return FileRecord(
         file=path.name,
         precision=product.precision,
         purpose=product.purpose,
-        bytes=path.stat().st_size if path.is_file() else 0,
+        bytes=sum(file.stat().st_size for file in files_of(path) if file.is_file()),
         sha256=sha256(path) if path.is_file() else "",
         budget=allowed.text if allowed is not None else "",
         checks=checks,
         remarks=remarks,
         passed=not problems,
         problem="; ".join(problems),
+        weights=weights.name if weights else "",
+        weights_sha256=sha256(weights) if weights and weights.is_file() else "",
     )

@@ -49,7 +49,8 @@ def check_replaceable(out: Path) -> None:
         raise OutputError(
             f"{out} holds files, but no bundle of `aethernet release` (no {REPORT} of one): give another -o"
         )
-    own = {record["file"] for record in report["files"]} | {REPORT, CARD, PAGE, SUMS, LOG}
+    pairs = ((record["file"], record.get("weights")) for record in report["files"])
+    own = {name for pair in pairs for name in pair if name} | {REPORT, CARD, PAGE, SUMS, LOG}
     foreign = sorted(entries - own)
     if foreign:
         raise OutputError(

@@ -14,9 +14,9 @@ from aethernet.release.products import FP32, Product
 from aethernet.release.records import SpeedRecord
 from aethernet.runtimes.models import resolve_model
 from aethernet.threads import fixed_threads
-from aethernet.verify.gate import ONNXRUNTIME, OPENVINO, PYTORCH
+from aethernet.verify.gate import NCNN, ONNXRUNTIME, OPENVINO, PYTORCH
 
-TITLES = {"eager": PYTORCH, "onnxruntime": ONNXRUNTIME, "openvino": OPENVINO}
+TITLES = {"eager": PYTORCH, "onnxruntime": ONNXRUNTIME, "openvino": OPENVINO, "ncnn": NCNN}
 WARMUP = 1
 
 

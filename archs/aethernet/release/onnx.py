@@ -11,7 +11,8 @@ from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
 from aethernet.errors import OutputError, StageError, UsageError
 from aethernet.export.form import Form
 from aethernet.export.half_range import HalfReport
-from aethernet.export.ncnn import padding_sentence
+from aethernet.export.ncnn import files_of
+from aethernet.export.ncnn_programs import padding_sentence
 from aethernet.export.onnx import Precision, require_exporter
 from aethernet.export.qdq import TargetName
 from aethernet.files import check_writable
@@ -22,7 +23,7 @@ from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
 from aethernet.release.flow import Gate, make_files
 from aethernet.release.folder import folder_inside
 from aethernet.release.networks import Networks, calibration_inputs
-from aethernet.release.products import FLOAT_NCNN, NCNN_TARGET, Product, onnx_products
+from aethernet.release.products import FLOAT_NCNN, NCNN_PACKAGES, NCNN_TARGET, Product, onnx_products
 from aethernet.release.settings import ExportSettings
 from aethernet.verify.budget import MAX_DROP, drop_budget
 from aethernet.verify.verification import VerificationReport, pictures_of, verification_report
@@ -61,7 +62,7 @@ def export_files(weights: str | Path, out: Path, settings: ExportSettings, progr
         raise UsageError(f"name must be the beginning of a file name, not {name!r}: give the folder apart")
     products = _products(precisions, settings, form)
     paths = [out / f"{name}{product.suffix}" for product in products]
-    _check_out(out, [file for path in paths for file in _files(path)], settings.force)
+    _check_out(out, [file for path in paths for file in files_of(path)], settings.force)
     networks = _networks(checkpoint, settings, "int8" in precisions, progress)
     max_drop = MAX_DROP if settings.max_drop is None else settings.max_drop
     gate = None
@@ -85,16 +86,11 @@ def export_files(weights: str | Path, out: Path, settings: ExportSettings, progr
                 Path(settings.against or weights).name, [file.name for file in files], files, made.gated, max_drop,
                 settings.static,
             )  # fmt: skip
-        written = [file for path in written for file in _files(path)]
+        written = [file for path in written for file in files_of(path)]
         for path in written:
             os.replace(folder / path.name, path)
     problems = {path: record.problem for path, record in zip(paths, made.records, strict=True) if not record.passed}
     return Exported(written, problems, verification, made.half, "fp16" in precisions and made.half is None, padding)
-
-
-def _files(path: Path) -> list[Path]:
-    """A product's files: of ncnn's, the weights, too, and first, so that no graph stands without them."""
-    return [path.with_suffix(".bin"), path] if path.suffix == ".param" else [path]
 
 
 def _targets(settings: ExportSettings) -> list[TargetName]:
@@ -114,7 +110,7 @@ def _products(precisions: Sequence[Precision], settings: ExportSettings, form: F
         raise UsageError("ncnn files are fp32 or fp16: give --precision fp32 fp16, or int8 another --target")
     if form != Form() or settings.opset is not None:
         raise UsageError("ncnn files take floats of any size, one picture at a time: leave out what fixes ONNX files")
-    for package in ("pnnx", "ncnn"):
+    for package in NCNN_PACKAGES:
         optional_package(package, "ncnn export")
     return products + [FLOAT_NCNN[precision] for precision in floats]
 

@@ -1,6 +1,7 @@
 """report.html: everything that a release found, on one page that asks for nothing outside itself."""
 
 import functools
+import re
 from collections.abc import Sequence
 
 import jinja2
@@ -11,6 +12,7 @@ from aethernet.network.config import COLOR_ORDERS
 from aethernet.release import products
 from aethernet.release.chart import drops_svg
 from aethernet.release.crops import BICUBIC, INT8, ORIGINAL, Crop, data_uri
+from aethernet.release.ncnn import ncnn_guide
 from aethernet.release.records import Report
 from aethernet.release.snippets import snippets
 from aethernet.release.tensorrt import NOTE
@@ -40,6 +42,7 @@ def page_html(report: Report, crops: Sequence[Crop]) -> str:
         no_chart=problem,
         snippets=snippets(report),
         tensorrt_note=NOTE,
+        ncnn=ncnn_guide(report),
     )  # fmt: skip
 
 
@@ -52,6 +55,7 @@ def _templates() -> jinja2.Environment:
     environment.filters |= {
         "agreement": agreement,
         "breakable": lambda name: Markup(str(escape(name)).replace("_", "_<wbr>")),
+        "code_spans": lambda text: Markup(re.sub("`([^`]+)`", r"<code>\\1</code>", str(escape(text)))),
         "data_uri": data_uri,
         "megabytes": megabytes,
         "signed": signed,

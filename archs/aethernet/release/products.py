@@ -85,14 +85,48 @@ INT8_TENSORRT = Product(
     remark="TensorRT does not run here. The file was computed by ONNX Runtime as it is written, nothing fused, which gives "
     "the numbers that TensorRT is asked for; build the engine with the line of the report and compare once.",
 )  # fmt: skip
-BUNDLE = (TRAINING, FUSED, FUSED_PTH, FP32, FP16, QAT, INT8, INT8_ORT, INT8_OPENVINO, INT8_TENSORRT)
+NOT_BELOW_ZERO = (
+    "Its output ends at 0, for the programs turn it into bytes by a conversion that is undefined below; it was compared with the "
+    "network's output ended alike."
+)
+NCNN_FP32 = Product(
+    "_fp32.param",
+    "float32",
+    "fused",
+    "ncnn: Upscayl, Real-ESRGAN-ncnn-vulkan",
+    (NCNN,),
+    ("ncnn",),
+    remark=NOT_BELOW_ZERO,
+)
+NCNN_FP16 = Product(
+    "_fp16.param",
+    "float16",
+    "fused",
+    "ncnn, weights in float16: half the size",
+    (NCNN,),
+    ("ncnn",),
+    remark=NOT_BELOW_ZERO,
+)
+BUNDLE = (
+    TRAINING,
+    FUSED,
+    FUSED_PTH,
+    FP32,
+    FP16,
+    NCNN_FP32,
+    NCNN_FP16,
+    QAT,
+    INT8,
+    INT8_ORT,
+    INT8_OPENVINO,
+    INT8_TENSORRT,
+)
 """Everything that a bundle can hold, in the order of its tables."""
 NcnnName = Literal["ncnn"]
 NCNN_TARGET: NcnnName = "ncnn"
-FLOAT_NCNN = {
-    "fp32": Product("_fp32.param", "float32", "fused", "ncnn: Upscayl, Real-ESRGAN-ncnn-vulkan", (NCNN,)),
-    "fp16": Product("_fp16.param", "float16", "fused", "ncnn, weights in float16: half the size", (NCNN,)),
-}
+NCNN_PACKAGES = ("ncnn", "pnnx")
+"""What ncnn files are verified and written with: the extra `ncnn`."""
+FLOAT_NCNN = {"fp32": NCNN_FP32, "fp16": NCNN_FP16}
 FLOAT_ONNX = {"fp32": FP32, "fp16": FP16}
 INT8_ONNX = {product.target: product for product in (INT8_ORT, INT8_OPENVINO, INT8_TENSORRT)}
 

@@ -14,7 +14,9 @@ KIND = "release"
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file of the bundle. One that did not pass is not in it, and `problem` says why; its size and checksum are those it
+    """A file of the bundle, or a pair that is one model: of ncnn, `weights` lies beside the graph, and `bytes` are those of both.
+
+    One that did not pass is not in it, and `problem` says why; its size and checksum are those it
     had, none if it was not written."""
 
     file: str
@@ -27,6 +29,13 @@ class FileRecord:
     remarks: Sequence[str]
     passed: bool
     problem: str = ""
+    weights: str = ""
+    weights_sha256: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """Of its files, that which is opened first."""
+        return [self.file, self.weights] if self.weights else [self.file]
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,8 @@ class Report:
         notes: what a reader should know of the whole.
         input_size: height and width of the low-resolution picture that was timed.
         half: the numbers of every layer, against the largest float16.
+        left_out: kinds of files that were not made, and why.
+        ncnn_layers: the kinds of layers in the ncnn files.
     """
 
     name: str
@@ -90,6 +101,8 @@ class Report:
     notes: Sequence[str]
     conditions: Conditions
     speed_conditions: Conditions
+    left_out: Sequence[str] = ()
+    ncnn_layers: Sequence[str] = ()
 
     @property
     def kept(self) -> list[FileRecord]:

@@ -31,4 +31,14 @@ output = session.run(None, {{"input": picture}})[0].clip(0, 1)"""
 
 model = openvino.Core().compile_model("{graph.file}", "CPU")
 output = model(picture)[0].clip(0, 1)"""
+    if graph := report.find(products.NCNN_FP32.suffix):
+        found["ncnn"] = f"""import ncnn
+import numpy as np
+
+net = ncnn.Net()
+net.load_param("{graph.file}")
+net.load_model("{graph.weights}")
+extractor = net.create_extractor()
+extractor.input("data", ncnn.Mat(picture[0]).clone())  # one picture; clone() aligns its channels as ncnn expects them
+output = np.array(extractor.extract("output")[1])[None].clip(0, 1)"""
     return found

@@ -1,1 +1,1 @@
-"""Where networks run: PyTorch, ONNX Runtime and OpenVINO; what a file takes and gives."""
+"""Where networks run: PyTorch, ONNX Runtime, OpenVINO and ncnn; what a file takes and gives."""

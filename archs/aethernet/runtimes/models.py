@@ -24,16 +24,17 @@ from aethernet.integrations.peers import (
 from aethernet.network.config import NAME_PATTERN
 from aethernet.network.network import AetherNet
 from aethernet.network.variants import VARIANTS, variant_config
+from aethernet.runtimes.ncnn import inspect_ncnn
 from aethernet.runtimes.onnxruntime import inspect_onnx
 
 PEER_WITH_WEIGHTS = re.compile(rf"({PEER_TEXT.pattern})@(.+)", re.DOTALL)
 WEIGHTS_SUFFIXES = (".pth", ".safetensors", ".pt", ".ckpt")
-KNOWN = f"a variant such as aether_tiny_x4, a weights file ({' '.join(WEIGHTS_SUFFIXES)}), an .onnx file, or {EXAMPLE}"
+KNOWN = f"a variant such as aether_tiny_x4, a weights file ({' '.join(WEIGHTS_SUFFIXES)}), an .onnx file, a .param of ncnn, or {EXAMPLE}"
 
 
 @dataclass(frozen=True)
 class Model:
-    """What MODEL names: a network in its deployed form, in eval mode on the CPU, or an ONNX file.
+    """What MODEL names: a network in its deployed form, in eval mode on the CPU, or a file of a runtime.
 
     `label` is its name in tables, `trained` is False for random weights; `batch`, `size` and `metadata` are those of
     `OnnxFacts`. Height and width must be multiples of `multiple`, and `least` or more.
@@ -46,11 +47,22 @@ class Model:
     trained: bool = True
     network: nn.Module | None = None
     onnx: Path | None = None
+    ncnn: Path | None = None
     batch: int | None = None
     size: tuple[int, int] | None = None
     multiple: int = 1
     least: int = 1
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path | None:
+        """Of a runtime, whose precision is its own; None for a network."""
+        return self.onnx or self.ncnn
+
+    @property
+    def file_kind(self) -> str:
+        """What such a file is called."""
+        return "an ncnn file" if self.ncnn is not None else "an ONNX file"
 
     @property
     def for_tensorrt(self) -> bool:
@@ -91,8 +103,15 @@ def resolve_model(spec: str) -> Model:
             size=facts.size,
             metadata=facts.metadata,
         )
+    if path.suffix == ".param":
+        graph = inspect_ncnn(path)
+        assert graph.scale is not None  # it was run
+        radius = {"tile_radius": graph.tile_radius} if graph.tile_radius else {}
+        return Model(spec, path.name, graph.scale, graph.in_channels, ncnn=path, metadata=radius)
     if path.suffix in WEIGHTS_SUFFIXES:
         return _weights(spec, path)
+    if path.suffix == ".bin" and path.with_suffix(".param").is_file():
+        raise ConfigError(f"{spec!r} holds the weights of an ncnn model: give its graph, {path.with_suffix('.param')}")
     raise ConfigError(f"{spec!r} is not a model; {pretrained.hint(spec)}; or give {KNOWN}")
 
 

@@ -5,13 +5,16 @@ from pathlib import Path
 
 from aethernet.errors import UsageError
 from aethernet.runtimes.models import Model
+from aethernet.runtimes.ncnn import NcnnSession
+from aethernet.runtimes.ncnn_files import ncnn_file
 from aethernet.runtimes.onnx_files import onnx_file
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.runtimes.openvino import OpenVinoSession
 from aethernet.runtimes.pytorch import TorchSession
 from aethernet.runtimes.session import Session
 
-ENGINES = ("torch", "onnxruntime", "openvino")
+ENGINES = ("torch", "onnxruntime", "openvino", "ncnn")
+TITLES = {"openvino": "OpenVINO", "ncnn": "ncnn"}
 
 
 def open_model(
@@ -26,29 +29,42 @@ def open_model(
     """Opens a model in a runtime of its user's choice.
 
     Args:
-        engine: `torch`, `onnxruntime` or `openvino`; by default PyTorch for networks and ONNX Runtime for files.
-        device: for PyTorch and ONNX Runtime; OpenVINO runs on the CPU here.
+        engine: `torch`, `onnxruntime`, `openvino` or `ncnn`; by default PyTorch for networks, ONNX Runtime for ONNX files,
+            and ncnn for its own.
+        device: for PyTorch and ONNX Runtime; the others run on the CPU here.
         precision: of networks in PyTorch: fp32, fp16, bf16. Files keep theirs.
-        threads: of the other two; PyTorch's are the process's own (`torch.set_num_threads`).
-        folder: where the ONNX file of a network may be written; needed for that.
+        threads: of the others; PyTorch's are the process's own (`torch.set_num_threads`).
+        folder: where the ONNX or ncnn file of a network may be written; needed for that.
 
     Raises:
         AetherError: the subclass that fits: an engine that cannot run this, or is not installed.
     """
-    engine = engine or ("torch" if model.network is not None else "onnxruntime")
+    engine = engine or _own_engine(model)
     if engine not in ENGINES:
         raise UsageError(f"there is no engine {engine!r}: give {', '.join(ENGINES)}")
     if engine == "torch":
         if model.network is None:
-            raise UsageError(f"{model.label} is an ONNX file, which PyTorch does not run: give another engine")
+            raise UsageError(f"{model.label} is {model.file_kind}, which PyTorch does not run: give another engine")
         return TorchSession(copy.deepcopy(model.network), device, precision)
     if precision != "fp32":
         raise UsageError(f"precision {precision} is for PyTorch: give {engine} a file of that precision")
-    if model.onnx is None and folder is None:
-        raise UsageError(f"{model.label} is no ONNX file, which {engine} needs: export it first")
-    path = model.onnx or onnx_file(model, Path(folder or "."))
+    if model.file is not None and (model.ncnn is not None) != (engine == "ncnn"):
+        raise UsageError(f"{model.label} is {model.file_kind}, which {engine} does not run: leave the engine out")
+    if model.file is None and folder is None:
+        kind = "ncnn" if engine == "ncnn" else "ONNX"
+        raise UsageError(f"{model.label} is no {kind} file, which {engine} needs: export it first")
+    if engine != "onnxruntime" and device != "cpu":
+        raise UsageError(f"{TITLES[engine]} runs on the CPU here, not on {device!r}: leave the device out")
+    folder = Path(folder or ".")
+    if engine == "ncnn":
+        return NcnnSession(ncnn_file(model, folder), threads)
+    path = onnx_file(model, folder)
     if engine == "openvino":
-        if device != "cpu":
-            raise UsageError(f"OpenVINO runs on the CPU here, not on {device!r}: leave the device out")
         return OpenVinoSession(path, threads)
     return OnnxRuntimeSession(path, device, threads, as_written=model.for_tensorrt)
+
+
+def _own_engine(model: Model) -> str:
+    if model.network is not None:
+        return "torch"
+    return "ncnn" if model.ncnn is not None else "onnxruntime"

@@ -13,12 +13,14 @@ class Session(ABC):
     """A model opened in a runtime, on one device. It is not for several threads at once.
 
     Attributes:
-        engine: `torch`, `onnxruntime` or `openvino`.
+        engine: `torch`, `onnxruntime`, `openvino` or `ncnn`.
         device: where it computes: `cpu`, `cuda`, `cuda:1`.
+        clipped: whether its output ends at 0, below which others go on.
     """
 
     engine: str
     device: str
+    clipped: bool = False
 
     @abstractmethod
     def run(self, batch: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Pictures enlarged by a model: exact windows, colours and depth kept, bounded memory."""
 
-from aethernet.upscale.folders import upscale_files
-from aethernet.upscale.upscaler import Saving, Upscaler
+import lazy_loader
 
-__all__ = ["Saving", "Upscaler", "upscale_files"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"folders": ["upscale_files"], "upscaler": ["Saving", "Upscaler"]}
+)

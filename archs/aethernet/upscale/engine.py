@@ -31,7 +31,7 @@ WORTH_EXPORTING = 45.0
 then saves a tenth (tiny) to a third (small) of the time."""
 SAME_FLOAT, SAME_INT8 = 1e-3, 8 / 255
 """How far an engine may be from PyTorch on noise: order of sums; single steps of the grids, which ties decide."""
-FEWEST_PIXELS = {"torch": 2**18, "onnxruntime": 2**20, "openvino": 2**18}
+FEWEST_PIXELS = {"torch": 2**18, "onnxruntime": 2**20, "openvino": 2**18, "ncnn": 2**18}
 """Input pixels of a window from which on larger ones bring nothing; PyTorch and OpenVINO become slower on CPUs."""
 GPU_PIXELS = 2**20
 
@@ -62,7 +62,7 @@ def choose_engine(
     """Opens a model where it runs fastest and right, or where it is told to.
 
     Args:
-        engine: `auto`, `torch`, `onnxruntime` or `openvino`.
+        engine: `auto`, `torch`, `onnxruntime`, `openvino` or `ncnn`.
         device: `auto` is the first GPU that PyTorch can use for a network, else the CPU.
         precision: of a network in PyTorch; `auto` is fp16 on a GPU and fp32 on a CPU.
         pixels: input pixels of the work ahead, if known: whether an export pays.
@@ -92,11 +92,13 @@ def choose_engine(
 
 
 def _open(model: Model, engine: str, device: str, precision: str, threads: int | None) -> Session:
-    folder = None if engine == "torch" or model.onnx is not None else onnx_folder(model)
+    folder = None if engine == "torch" or model.file is not None else onnx_folder(model)
     return open_model(model, engine, device=device, precision=precision, threads=threads, folder=folder)
 
 
 def _for_file(model: Model, device: str, precision: str, threads: int | None) -> Choice:
+    if model.ncnn is not None:
+        return Choice(_open(model, "ncnn", device, precision, threads), "as the file", "ncnn files run in it alone")
     target = model.metadata.get("target", "")
     order = ("openvino", "onnxruntime") if target == "openvino" and device == "cpu" else ("onnxruntime", "openvino")
     for engine in order:
@@ -196,7 +198,7 @@ def can_export() -> bool:
 
 
 def onnx_folder(model: Model) -> Path:
-    """Where the ONNX file of a network is kept: a folder for each content, in the user's cache."""
+    """Where the ONNX or ncnn file of a network is kept: a folder for each content, in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
     source = pretrained.path(model.spec) if model.spec in pretrained.available() else Path(model.spec)
     content = source.read_bytes() if source.is_file() else model.spec.encode()
@@ -205,7 +207,7 @@ def onnx_folder(model: Model) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{folder}, for the ONNX file, cannot be made: {error.strerror}; set XDG_CACHE_HOME"
+            f"{folder}, for the exported file, cannot be made: {error.strerror}; set XDG_CACHE_HOME"
         ) from error
     return folder
 

@@ -49,8 +49,11 @@ def enlarge(
     safer: Callable[[], tuple[Session, str] | None] = lambda: None,
     progress: Progress | None = None,
     threads: int = 1,
+    clips: bool = True,
 ) -> Iterator[np.ndarray]:
     """Yields the enlarged picture in strips of rows (h, scale W, C), from top to bottom; rounds in so many threads.
+
+    Without `clips`, a picture of float32 may come out below 0 and above 1.
 
     Where memory does not suffice, the windows become smaller from that row on: the result is the same. Where the model
     gives what are no numbers, or black, `safer` is asked for another session and a note, and the row is computed anew.
@@ -74,7 +77,7 @@ def enlarge(
                         continue
                     first = max(row.first, done)
                     strip = np.empty(((row.last - first) * scale, width * scale, channels), source.dtype)
-                    rounding = Rounding(windows.in_channels, pool, threads)
+                    rounding = Rounding(windows.in_channels, pool, threads, clips)
                     _fill(strip, padded.rows(row.start, row.stop), plan, row, first, session, windows, means, rounding)
                     done = row.last
                     if progress is not None:

@@ -9,6 +9,7 @@ from aethernet.errors import UsageError
 from aethernet.runtimes.models import Model, resolve_model
 
 DEFAULT_SCALE = 4
+FILM_SCALE = 2
 BEST_FIRST = ("large", "medium", "small", "tiny")
 PHOTOGRAPHS = ("JPEG",)
 """Formats of files, by Pillow's names, that are taken for photographs with noise and traces of compression."""
@@ -51,3 +52,17 @@ def find_model(model: str | Path | None, scale: int | None) -> Model:
             f"{found.label} enlarges by {found.scale}, but --scale {scale} was given: leave one of them out"
         )
     return found
+
+
+def find_film_model(model: str | Path | None, scale: int | None, rows: int, to_height: int | None = None) -> Model:
+    """The model that a film of so many rows is enlarged by: unless another is meant, the fastest in the package, by 2, or by as
+    much as `to_height` needs. Raises as `find_model`."""
+    if model is not None:
+        return find_model(model, scale)
+    scales = sorted({int(name.split("_x")[1][0]) for name in pretrained.available()})
+    if scale is None:
+        enough = [each for each in scales if each * rows >= (to_height or 0) and each >= FILM_SCALE]
+        scale = enough[0] if enough else scales[-1]
+    names = [f"aether_{variant}_x{scale}" for variant in reversed(BEST_FIRST)]
+    known = [name for name in names if name in pretrained.available()]
+    return find_model(known[0] if known else None, scale)

@@ -35,9 +35,12 @@ class Rounding:
     in_channels: int
     pool: ThreadPoolExecutor
     threads: int
+    clips: bool = True
 
     def __call__(self, out: np.ndarray, target: np.ndarray) -> float:
         """(N, channels, H, W) float32, clipped to [0, 1] and rounded half to even, into `target` (H, W, C).
+
+        Without `clips`, into float32 as they are.
 
         Returns:
             The largest value in `out`.
@@ -45,12 +48,14 @@ class Rounding:
         Raises:
             UnusableOutputError: values that are not finite numbers.
         """
-        planes = self._planes(out, target.shape[2])
+        planes = self.planes(out, target.shape[2])
         rows = max(ROWS_AT_ONCE, -(-len(target) // self.threads))
         parts = [slice(top, top + rows) for top in range(0, len(target), rows)]
-        return max(self.pool.map(lambda part: _round([plane[part] for plane in planes], target[part]), parts))
+        return max(
+            self.pool.map(lambda part: _round([plane[part] for plane in planes], target[part], self.clips), parts)
+        )
 
-    def _planes(self, out: np.ndarray, channels: int) -> list[np.ndarray]:
+    def planes(self, out: np.ndarray, channels: int) -> list[np.ndarray]:
         """One (H, W) for each channel of the picture."""
         if self.in_channels == 1:
             return list(out[:, 0])
@@ -59,7 +64,7 @@ class Rounding:
         return planes + [picture.mean(axis=0) for picture in pictures]
 
 
-def _round(planes: list[np.ndarray], target: np.ndarray) -> float:
+def _round(planes: list[np.ndarray], target: np.ndarray, clips: bool = True) -> float:
     """See `Rounding`. The extremes are taken where the numbers are at hand: a NaN is both, an infinity is one."""
     whole = np.float32(1 if target.dtype == np.float32 else np.iinfo(target.dtype).max)
     largest = 0.0
@@ -73,7 +78,7 @@ def _round(planes: list[np.ndarray], target: np.ndarray) -> float:
             largest = max(largest, float(high / whole))
             if target.dtype != np.float32:
                 np.rint(levels, out=levels)
-            if low < 0 or high > whole:
+            if clips and (low < 0 or high > whole):
                 np.clip(levels, 0, whole, out=levels)
             part[:, :, channel] = levels.astype(target.dtype, copy=False)
     return largest

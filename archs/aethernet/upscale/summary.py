@@ -123,3 +123,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def per_second(rate: float) -> str:
+    """As `0.82 a second`, `182 a second`."""
+    return f"{rate:.0f} a second" if rate >= 10 else f"{rate:.2g} a second"

@@ -1,5 +1,6 @@
 """`Upscaler`: a model that enlarges pictures, as arrays, as files, or row by row."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,20 +19,21 @@ from aethernet.data.picture.rows import FileRows
 from aethernet.data.picture.strips import Strips
 from aethernet.data.picture.strips_writing import write_strips
 from aethernet.data.picture.writing import write_picture
-from aethernet.errors import DataError, OutputError, UsageError
+from aethernet.errors import DataError, EngineOutOfMemory, OutputError, UnusableOutputError, UsageError
 from aethernet.files import name_problem
 from aethernet.machine import cores
 from aethernet.progress import Progress
 from aethernet.runtimes.models import Model
 from aethernet.runtimes.session import Session
 from aethernet.upscale.engine import AUTO, Choice, choose_engine, with_fp32
-from aethernet.upscale.enlarge import Report, enlarge
+from aethernet.upscale.enlarge import BLACK, NOT_BLACK, Report, enlarge
 from aethernet.upscale.halo import Halo, find_halo
 from aethernet.upscale.known import find_model
 from aethernet.upscale.large import check_encoder, read_within, result_fits, source_of, with_opaque
 from aethernet.upscale.memory import SHARE, available_memory, bytes_per_pixel, free_memory
 from aethernet.upscale.outputs import format_of, result_name
-from aethernet.upscale.sources import ArraySource, Source
+from aethernet.upscale.planes import to_planes
+from aethernet.upscale.sources import ArraySource, Padded, Source
 from aethernet.upscale.windows import Windows, with_pixels
 
 KINDS = (np.uint8, np.uint16, np.float32)
@@ -50,9 +52,9 @@ class Upscaler:
     """A model that enlarges pictures by its scale.
 
     Args:
-        model: packaged weights (`aether_tiny_x4`), a weights file of any stage, an ONNX file, or a network of others that
-            spandrel loads; or what `find_model` gave. By default the best one in the package for `scale`.
-        engine: `auto`, `torch`, `onnxruntime` or `openvino`.
+        model: packaged weights (`aether_tiny_x4`), a weights file of any stage, an ONNX or ncnn file, or a network of others
+            that spandrel loads; or what `find_model` gave. By default the best one in the package for `scale`.
+        engine: `auto`, `torch`, `onnxruntime`, `openvino` or `ncnn`.
         scale: 4 by default; a model that is given has its own, and must agree.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
         precision: of a network in PyTorch: `auto`, `fp32`, `fp16`, `bf16`.
@@ -61,7 +63,7 @@ class Upscaler:
         halo: the pixels around a window's part that is taken; by default what the model sees.
         passes: over the whole picture before a network with channel attention enlarges it in windows. As many as it has
             attentions make windows exact; two come close (`report.change` says how close).
-        threads: of ONNX Runtime and OpenVINO; PyTorch has its own (`torch.set_num_threads`).
+        threads: of ONNX Runtime, OpenVINO and ncnn; PyTorch has its own (`torch.set_num_threads`).
         pixels: input pixels of the work ahead, if known; `auto` weighs an export with it.
         memory: bytes of main memory that this process is to stay within; by default half of what is free may be added.
             Pictures that do not fit are read, enlarged and written by rows, with the same result.
@@ -153,6 +155,40 @@ class Upscaler:
         self.report = Report()
         windows, session = self._windows(source), self.choice.session
         yield from enlarge(source, session, windows, self.report, self._safer, progress, self._threads)
+
+    def planes(self, picture: np.ndarray) -> np.ndarray:
+        """(C, H, W) float32 -> (C, scale H, scale W) float32: grey or RGB around [0, 1], not clipped; as video needs it.
+
+        Raises:
+            EngineError: as in a call.
+        """
+        self.report = Report()
+        source = ArraySource(picture.transpose(1, 2, 0))
+        windows, (channels, height, width) = self._windows(source), picture.shape
+        plan = windows.plan(height, width)
+        if plan.count == 1 and Padded(source, windows).shape == source.shape:
+            self.report.plan = plan
+            with contextlib.suppress(EngineOutOfMemory, MemoryError, UnusableOutputError):  # the way below knows more
+                return self._at_once(source.pixels, channels)
+        out, top = np.empty((channels, height * self.scale, width * self.scale), np.float32), 0
+        strips = enlarge(
+            source, self.choice.session, windows, self.report, self._safer, None, self._threads, clips=False
+        )
+        for strip in strips:
+            out[:, top : top + len(strip)] = strip.transpose(2, 0, 1)
+            top += len(strip)
+        return out
+
+    def _at_once(self, pixels: np.ndarray, channels: int) -> np.ndarray:
+        """(H, W, C) in one window, without copies -> (C, scale H, scale W)."""
+        batch = to_planes(pixels, self.model.in_channels)
+        result = self.choice.session.run(batch)
+        low, high = float(result.min()), float(result.max())
+        if not (np.isfinite(low) and np.isfinite(high)) or (high < BLACK and batch.max() > NOT_BLACK):
+            raise UnusableOutputError("the model gives what is no picture")
+        if self.model.in_channels == channels == 3:
+            return result[0]
+        return result[:, 0] if self.model.in_channels == 1 else result.mean(axis=1)
 
     def _whole(self, pixels: np.ndarray, progress: Progress | None = None) -> np.ndarray:
         """(H, W, C), enlarged."""

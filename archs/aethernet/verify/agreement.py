@@ -1,6 +1,6 @@
 """How near runs of one network come to it on real pictures: the figures of `aethernet verify` and of a release."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,12 +60,13 @@ def compare_with_reference(
     *,
     scale: int,
     in_channels: int,
+    clipped: Container[BatchFunction] = (),
     watch: Watch | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Runs everything on pictures that are reduced by MATLAB-like bicubic, whole.
 
-    A run that is given twice is computed once. A value that is not a number in any output makes the agreement and the largest error of that run the same.
+    What a run of `clipped` makes ends at 0, and is compared with the reference's output ended alike. A run that is given twice is computed once. A value that is not a number in any output makes the agreement and the largest error of that run the same.
 
     Raises:
         DataError: an unusable picture.
@@ -81,7 +82,8 @@ def compare_with_reference(
         outputs = [made[run] for run in everything]
         rounded = [from_batch(np.nan_to_num(output)) for output in outputs]
         for index, output in enumerate(outputs):
-            error = output.astype(np.float64) - outputs[0]
+            target = outputs[0].clip(0, None) if everything[index] in clipped else outputs[0]
+            error = output.astype(np.float64) - target
             squares[index] += np.sum(error**2)
             largest[index] = np.maximum(largest[index], np.abs(error).max())  # not max(): that drops a NaN
             try:

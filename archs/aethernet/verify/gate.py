@@ -115,6 +115,7 @@ def hold_files(
     known: list[tuple[Session, BatchFunction]] = [(reference, reference.run)]
     opened = [[_Opened(runtime, entry, known, scale) for runtime in entry.sessions] for entry in entries]
     runs = [*others.values(), *(each.run for group in opened for each in group if not each.refused)]
+    clipped = {each.run for group in opened for each in group if not each.refused and each.clipped}
     shown = {NETWORK: 0, **{name: number for number, name in enumerate(others, start=1)}}
     place = 1 + len(others)
     for entry, group in zip(entries, opened, strict=True):
@@ -128,8 +129,9 @@ def hold_files(
 
     with fixed_threads(threads):
         comparison = compare_with_reference(
-            reference.run, runs, pictures, scale=scale, in_channels=in_channels, watch=watch, progress=progress
-        )
+            reference.run, runs, pictures, scale=scale, in_channels=in_channels, clipped=clipped, watch=watch,
+            progress=progress,
+        )  # fmt: skip
         used = torch.get_num_threads()
     figures = iter(comparison.runs)
     found = {name: next(figures) for name in others}
@@ -150,11 +152,13 @@ class _Opened:
     scale: int
     problem: str = field(default="", init=False)
     refused: bool = field(default=False, init=False)
+    clipped: bool = field(default=False, init=False)
     counts: tuple[int | None, int | None] = field(default=(None, None), init=False)
 
     def __post_init__(self) -> None:
         try:
             session = self.entry.sessions[self.runtime]()
+            self.clipped = session.clipped
             if self.runtime != AS_WRITTEN:
                 self.counts = session.integer_convolutions() or (None, None)
         except (CheckpointError, EnvironmentProblem) as error:

@@ -11,13 +11,14 @@ from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.pictures import middle
 from aethernet.errors import UsageError
+from aethernet.export.ncnn import files_of
 from aethernet.export.saturation import on_every_x86
 from aethernet.progress import Progress
 from aethernet.quality.sets import PictureFolders
 from aethernet.runtimes.models import Model, resolve_model
 from aethernet.runtimes.open import open_model
 from aethernet.verify.budget import MAX_DROP, drop_budget
-from aethernet.verify.gate import AS_WRITTEN, ONNXRUNTIME, PYTORCH, Check, Entry, Gated, hold_files
+from aethernet.verify.gate import AS_WRITTEN, NCNN, ONNXRUNTIME, PYTORCH, Check, Entry, Gated, hold_files
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def verify_files(
     they are smaller.
 
     Args:
-        files: weights of any stage, or ONNX files, which run in ONNX Runtime on the CPU.
+        files: weights of any stage, ONNX files, which run in ONNX Runtime on the CPU, or ncnn files, which run in ncnn.
         against: the weights that they were made from, or packaged ones.
         folders: of high-resolution pictures.
         max_drop: the PSNR in dB that a file may lose on the mean of all pictures.
@@ -116,8 +117,7 @@ def verification_report(
 
 def _bytes(file: Path) -> int:
     """Of ncnn's two files, both."""
-    files = [file, file.with_suffix(".bin")] if file.suffix == ".param" else [file]
-    return sum(each.stat().st_size for each in files if each.is_file())
+    return sum(each.stat().st_size for each in files_of(file) if each.is_file())
 
 
 def pictures_of(
@@ -154,8 +154,10 @@ def _told_apart(models: Sequence[Model]) -> list[str]:
 
 
 def _runtime(model: Model) -> str:
-    if model.onnx is None:
+    if model.network is not None:
         return PYTORCH
+    if model.ncnn is not None:
+        return NCNN
     return AS_WRITTEN if model.for_tensorrt else ONNXRUNTIME
 
 

@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "models",
         nargs="+",
         metavar="MODEL",
-        help="packaged weights such as aether_tiny_x4, a weights file, an .onnx file, bicubic (on Y, as published), or "
+        help="packaged weights such as aether_tiny_x4, a weights file, an .onnx or .param file, bicubic (on Y, as published), or "
         "bicubic_rgb (on the networks' path)",
     )
     parser.add_argument(

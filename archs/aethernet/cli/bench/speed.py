@@ -8,7 +8,7 @@ from aethernet.flags import size, with_options
 
 HELP = "time, memory and operation counts of models in several engines"
 MODEL_HELP = (
-    "a variant such as aether_tiny_x4 (its packaged weights, else random ones), a weights file, an .onnx file, or a "
+    "a variant such as aether_tiny_x4 (its packaged weights, else random ones), a weights file, an .onnx or .param file, or a "
     "network of spandrel such as 'spandrel:Compact(num_feat=32, num_conv=8, upscale=4)'"
 )
 
@@ -20,8 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--engines",
         nargs="+",
         metavar="ENGINE",
-        help="eager channels_last compile bf16 onnxruntime openvino cuda cuda_fp16 (default: eager, onnxruntime and "
-        "cuda, as far as they are here)",
+        help="eager channels_last compile bf16 onnxruntime openvino ncnn cuda cuda_fp16 (default: eager, "
+        "onnxruntime and cuda, as far as they are here, and ncnn where a .param is given)",
     )
     parser.add_argument(
         "--no-memory", action="store_false", dest="memory", help="skip peak memory, which needs a process for each row"

@@ -4,12 +4,14 @@ Call `apply()` before the first `import basicsr`. Each repair looks first whethe
 the way where it is not, so a newer BasicSR or an older torchvision is used as it is.
 """
 
+import functools
 import importlib.machinery
 import importlib.util
+import inspect
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -29,7 +31,13 @@ OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
-VERSION = "basicsr.version"
+CLONES = ("basicsr", "realesrgan")
+"""Packages that import a module `version` which only their setup writes."""
+FILTER2D = "basicsr.utils.img_process_util"
+REAL_MODELS = tuple(
+    f"{package}.models.{name}" for package in CLONES for name in ("realesrnet_model", "realesrgan_model")
+)
+"""Where RealESRNetModel and RealESRGANModel stand: BasicSR's, and those of Real-ESRGAN's own tree."""
 _LIBRARIES: list[object] = []  # torch drops a library's operators together with the object
 _OPERATORS_DECLARED = "declared torchvision's operators, because its compiled part does not load beside this torch"
 
@@ -39,7 +47,13 @@ def apply() -> list[str]:
 
     It can be called again at any time, and it needs neither BasicSR nor torchvision to be installed.
     """
-    repairs = (supply_functional_tensor(), supply_ndimage_filters(), declare_torchvision_operators(), supply_version())
+    repairs = (
+        supply_functional_tensor(),
+        supply_ndimage_filters(),
+        declare_torchvision_operators(),
+        *map(supply_version, CLONES),
+        *mend_on_import(),
+    )
     in_effect = [repair for repair in repairs if repair]
     for repair in in_effect:
         logger.debug("basicsr compat: %s", repair)
@@ -76,19 +90,93 @@ def declare_torchvision_operators() -> str | None:
     return _OPERATORS_DECLARED
 
 
-def supply_version() -> str | None:
-    """BasicSR imports a module that only its setup writes: a fresh clone of its repository has none."""
-    if VERSION not in sys.modules or not hasattr(sys.modules[VERSION], "__supplied__"):
-        spec = importlib.util.find_spec("basicsr")
-        if _exists(VERSION) or spec is None or not spec.submodule_search_locations:
+def supply_version(package: str = "basicsr") -> str | None:
+    """BasicSR and Real-ESRGAN import a module that only their setup writes: a fresh clone of the repository has none."""
+    name = f"{package}.version"
+    if name not in sys.modules or not hasattr(sys.modules[name], "__supplied__"):
+        spec = importlib.util.find_spec(package)
+        if _exists(name) or spec is None or not spec.submodule_search_locations:
             return None
         file = Path(spec.submodule_search_locations[0]).parent / "VERSION"
         version = file.read_text(encoding="utf-8").strip() if file.is_file() else "unknown"
         numbers = tuple(int(part) if part.isdigit() else part for part in version.split("."))
-        module = ModuleType(VERSION, "Stand-in for the module that BasicSR's setup writes.")
+        module = ModuleType(name, f"Stand-in for the module that the setup of {package} writes.")
         vars(module).update(__version__=version, __gitsha__="unknown", version_info=numbers, __supplied__=True)
-        sys.modules[VERSION] = module
-    return f"supplied {VERSION}, which BasicSR's setup has not written"
+        sys.modules[name] = module
+    return f"supplied {name}, which its setup has not written"
+
+
+def mend_on_import() -> list[str]:
+    """Has the modules in `MENDED` mended as soon as they are imported, those at hand at once.
+
+    Returns:
+        One sentence for each that was found to need it until now.
+    """
+    if not any(isinstance(finder, MendedModules) for finder in sys.meta_path):
+        sys.meta_path.insert(0, MendedModules())
+    for name in MENDED.keys() & sys.modules.keys():
+        mend(sys.modules[name])
+    modules = [sys.modules[name] for name in MENDED if name in sys.modules]
+    return [vars(module)[MARK] for module in modules if vars(module).get(MARK)]
+
+
+def mend(module: ModuleType) -> None:
+    """Mends a module of `MENDED` once, and notes what was done in it."""
+    if MARK not in vars(module):
+        setattr(module, MARK, MENDED[module.__name__](module))
+
+
+def let_filter2d_take_any_layout(module: ModuleType) -> str | None:
+    """`filter2D` calls `.view()` on what torch's padding returns, which since torch 2 keeps the layout of its input.
+
+    BasicSR's own JPEG gives pictures with channels last, so that its second blur ends with an error.
+    """
+    import torch
+
+    filter2d = module.filter2D
+    try:
+        filter2d(torch.zeros(2, 3, 4, 4).to(memory_format=torch.channels_last), torch.zeros(2, 3, 3))
+        return None
+    except RuntimeError:
+        pass
+
+    @functools.wraps(filter2d)
+    def filter2d_of_any_layout(img: "torch.Tensor", kernel: "torch.Tensor") -> "torch.Tensor":
+        return filter2d(img.contiguous(), kernel)
+
+    for user in (module, *(sys.modules[name] for name in REAL_MODELS if name in sys.modules)):
+        if vars(user).get("filter2D") is filter2d:
+            vars(user)["filter2D"] = filter2d_of_any_layout
+    return f"{module.__name__}: filter2D takes pictures of any memory layout"
+
+
+def let_real_models_use_any_device(module: ModuleType) -> str | None:
+    """`.cuda()` is written into RealESRNetModel and RealESRGANModel, which fail on a CPU and with `num_gpu: 0`."""
+    name = next(name for name in ("RealESRNetModel", "RealESRGANModel") if name in vars(module))
+    model = vars(module)[name]
+    if ".cuda()" not in inspect.getsource(model):
+        return None
+    for part in ("DiffJPEG", "USMSharp"):
+        vars(module)[part] = type(part, (vars(module)[part],), {"cuda": lambda self, device=None: self})
+    initialise, exchange = model.__init__, model._dequeue_and_enqueue
+
+    @functools.wraps(initialise)
+    def __init__(self, opt: dict) -> None:
+        initialise(self, opt)
+        self.jpeger.to(self.device)
+        self.usm_sharpener.to(self.device)
+
+    @functools.wraps(exchange)
+    def _dequeue_and_enqueue(self) -> None:
+        if not hasattr(self, "queue_lr") and self.queue_size % len(self.lq) == 0:
+            self.queue_lr, self.queue_gt = (
+                each.new_zeros(self.queue_size, *each.shape[1:]) for each in (self.lq, self.gt)
+            )
+            self.queue_ptr = 0
+        exchange(self)
+
+    model.__init__, model._dequeue_and_enqueue = __init__, _dequeue_and_enqueue
+    return f"{module.__name__}: {name} works on the device of its network"
 
 
 def torchvision_extension_error() -> str | None:
@@ -135,6 +223,33 @@ class MovedModules(MetaPathFinder, Loader):
 
         module.__doc__ = f"Stand-in for a removed module; its functions come from {successor}."
         vars(module)["__getattr__"] = __getattr__
+
+
+MENDED: dict[str, Callable[[ModuleType], str | None]] = {
+    FILTER2D: let_filter2d_take_any_layout,
+    **dict.fromkeys(REAL_MODELS, let_real_models_use_any_device),
+}
+"""What is done to a module that has been imported; a function gives its sentence, or None where there is no need."""
+MARK = "__mended__"
+
+
+class MendedModules(MetaPathFinder):
+    """Stands first among the importers, and has a module of `MENDED` mended when its own loader has executed it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(fullname, path) if fullname in MENDED else None
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            mend(module)
+
+        vars(spec.loader)["exec_module"] = exec_module
+        return spec
 
 
 def _supply(name: str) -> str | None:

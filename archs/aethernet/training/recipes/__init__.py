@@ -1,13 +1,24 @@
 """Training recipes: one table of numbers, and the commented option files that are rendered from it."""
 
 from aethernet.training.recipes.render import all_files, file_name, options, render, write_all
-from aethernet.training.recipes.table import OTHER_TRAINERS, RECIPES, SCALES, STAGES, VARIANT_NAMES, Recipe
+from aethernet.training.recipes.table import (
+    OTHER_TRAINERS,
+    REAL,
+    RECIPES,
+    SCALES,
+    STAGES,
+    STEPS,
+    VARIANT_NAMES,
+    Recipe,
+)
 
 __all__ = [
     "OTHER_TRAINERS",
+    "REAL",
     "RECIPES",
     "SCALES",
     "STAGES",
+    "STEPS",
     "VARIANT_NAMES",
     "Recipe",
     "all_files",

@@ -11,18 +11,26 @@ from string import Template
 
 import yaml
 
+from aethernet.checkpoint import pretrained
 from aethernet.checks import is_one_of
+from aethernet.data.photo import BLUR, BLUR_SHARE, NOISE, QUALITY
 from aethernet.errors import OptionError
 from aethernet.files import atomic_path
 from aethernet.network.config import network_name
 from aethernet.network.variants import VARIANTS
 from aethernet.training.recipes.table import (
     FIXED,
+    KEPT,
+    LARGER,
     OTHER_TRAINERS,
+    PERCEPTUAL_MB,
+    REAL,
     RECIPES,
     SCALES,
     STAGES,
+    STEPS,
     VARIANT_NAMES,
+    VGG19,
     Choices,
     Recipe,
 )
@@ -34,6 +42,11 @@ PRINT_FREQ = 100
 """Iterations between two lines of the log, for BasicSR; short trainings have five of them, too."""
 
 GREY = "color: y  # the network is grey: the Y channel of each picture"
+
+DEGRADED = {"full": "as Real-ESRGAN degrades them", "photo": "as photographs are: slight blur, noise, JPEG"}
+
+QUEUE_SIZE = 180
+"""Pairs in Real-ESRGAN's pool, at least; it must be a multiple of the batch."""
 
 INCLUDE = re.compile(r"^\$\{(_\w+)\}$", re.MULTILINE)
 """A line such as `${_data}` in a template stands for the text of `_data.yml`, which several stages share."""
@@ -74,35 +87,82 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     choices = Choices(**{name: overrides.pop(name) for name in chosen})
     recipe = recipe_for(variant, stage, overrides)
     own_name = f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}"
-    fidelity_name = f"{'fidelity' if stage in OTHER_TRAINERS else 'train'}_{network_name(variant, scale)}"
+    fidelity = "fidelity" if stage in OTHER_TRAINERS else "real" if stage in REAL else "train"
+    fidelity_name = f"{fidelity}_{network_name(variant, scale)}"
+    recipe = recipe_without_vgg(recipe, choices, stage)
     values = {
         "path": path or file_name(variant, scale, stage),
         "command": "test" if stage == "test" else "train",
         "variant": variant,
         "scale": scale,
         "stage": stage,
+        "distill_opt": "",
         "fidelity_name": fidelity_name,
         **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
         **choices_values(choices, scale, stage, own_name, fidelity_name),
+        **(degradation_values(choices, recipe, scale, stage) if recipe and stage in REAL else {}),
     }
-    for name, part in parts_of(variant, stage, recipe).items():
+    parts = {**parts_of(variant, stage, recipe, choices), **perceptual_part(choices, stage)}
+    for name, part in parts.items():
         values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
+    if stage == "distill":
+        values["teacher"] = to_yaml(choices.teacher or teacher_of(variant, scale))
+        values["distill_opt"] = "\n" + Template(read_template("_distill.yml")).substitute(values).rstrip("\n")
     template = "neosr.toml" if stage == "neosr" else f"{stage.replace('/', '_')}.yml"
     return Template(read_template(template)).substitute(values)
 
 
-def parts_of(variant: str, stage: str, recipe: Recipe | None) -> dict[str, str]:
+def parts_of(variant: str, stage: str, recipe: Recipe | None, choices: Choices) -> dict[str, str]:
     """The templates of those parts of a file that depend on more than the stage."""
     if recipe is None:
         return {}
-    plain, step = VARIANTS[variant].get("block") == "plain", OTHER_TRAINERS.get(stage, stage)
+    plain, step = VARIANTS[variant].get("block") == "plain", STEPS.get(stage, stage)
     if stage == "neosr":
         return {"network": "_neosr_plain.toml" if plain else "_neosr_gated.toml"}
+    step = "train" if step == "distill" else step
     network = "_qat.yml" if step == "qat" else "_plain.yml" if plain else f"_gated_{step}.yml"
     if stage in OTHER_TRAINERS:
         return {"network": network, "start": f"_trainner_{'calibrated' if step == 'qat' else 'scratch'}.yml"}
     start = "_float.yml" if step == "qat" else "_scratch.yml"
-    return {"network": network, "optim_g": f"_{recipe.optimizer.lower()}.yml", "start": start}
+    parts = {"network": network, "optim_g": f"_{recipe.optimizer.lower()}.yml", "start": start}
+    if stage not in REAL:
+        return {**parts, "datasets": "_data.yml"}
+    degraded = {name: f"_{name}_{choices.degradation}.yml" for name in ("degradation", "kernels")}
+    return {**parts, **degraded, "datasets": "_real_data.yml"}
+
+
+def has_perceptual(stage: str) -> bool:
+    """Whether a stage's files have a perceptual loss, which `perceptual` switches: those of GAN training."""
+    return STEPS.get(stage, stage) == "gan"
+
+
+def perceptual_part(choices: Choices, stage: str) -> dict[str, str]:
+    """The template of the perceptual loss, with or without it."""
+    if not has_perceptual(stage):
+        return {}
+    trainer = "trainner_" if stage in OTHER_TRAINERS else ""
+    if trainer and isinstance(choices.perceptual, str):
+        raise OptionError(
+            f"traiNNer-redux takes VGG19 from torchvision's cache and no file: perceptual must be true or false, not "
+            f"{choices.perceptual!r}"
+        )
+    return {"perceptual_opt": f"_{trainer}{'perceptual' if choices.perceptual else 'no_perceptual'}.yml"}
+
+
+def recipe_without_vgg(recipe: Recipe | None, choices: Choices, stage: str) -> Recipe | None:
+    """The recipe with the memory of what it trains with."""
+    if recipe is None or choices.perceptual or not has_perceptual(stage):
+        return recipe
+    return dataclasses.replace(recipe, memory_mb=recipe.memory_mb - PERCEPTUAL_MB)
+
+
+def teacher_of(variant: str, scale: int) -> str:
+    """The next larger variant: packaged, or as its fidelity training leaves it; raises `OptionError` for the largest."""
+    larger = LARGER.get(variant)
+    if larger is None:
+        raise OptionError(f"{variant} is the largest variant: name who teaches it, as teacher=FILE")
+    name = network_name(larger, scale)
+    return name if name in pretrained.available() else f"experiments/train_{name}/models/net_g_latest.pth"
 
 
 def options(variant: str, scale: int, stage: str, **overrides) -> dict:
@@ -115,7 +175,7 @@ def all_files() -> list[tuple[str, int, str]]:
     return [
         (variant, scale, stage)
         for stage in (*STAGES, *OTHER_TRAINERS)
-        for variant in VARIANT_NAMES
+        for variant in KEPT.get(stage, VARIANT_NAMES)
         for scale in ((NEOSR_SCALE,) if stage == "neosr" else SCALES)
     ]
 
@@ -135,7 +195,7 @@ def write_all(directory: str | Path) -> list[Path]:
 
 def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
     """The table's recipe with some fields replaced; None for a stage that trains nothing."""
-    recipe = RECIPES.get(OTHER_TRAINERS.get(stage, stage), {}).get(variant)
+    recipe = RECIPES.get(STEPS.get(stage, stage), {}).get(variant)
     if recipe is not None and stage in OTHER_TRAINERS:
         recipe = recipe.without_muon()
     fixed = FIXED.get(stage, ())
@@ -158,13 +218,20 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
 def choices_of(stage: str) -> list[str]:
     """The fields of `Choices` that a stage's files have."""
     if stage in OTHER_TRAINERS:
-        return []
-    return [field.name for field in dataclasses.fields(Choices) if stage != "test" or field.name != "data"]
+        return ["perceptual"] if has_perceptual(stage) else []
+    absent = {
+        "perceptual": not has_perceptual(stage),
+        "teacher": stage != "distill",
+        "data": stage == "test",
+        "in_channels": stage in REAL,
+        "degradation": stage not in REAL,
+    }
+    return [field.name for field in dataclasses.fields(Choices) if not absent.get(field.name)]
 
 
 def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fidelity_name: str) -> dict[str, object]:
     """The choices as the templates have them."""
-    start = None if stage == "train" else f"experiments/{fidelity_name}/models/net_g_latest.pth"
+    start = None if stage in ("train", "real", "distill") else f"experiments/{fidelity_name}/models/net_g_latest.pth"
     grey = choices.in_channels == 1
     return {
         "name": to_yaml(choices.name or own_name),
@@ -172,11 +239,49 @@ def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fide
         "data": choices.data,
         "data_gt": to_yaml(f"{choices.data}/HR_sub"),
         "data_lq": to_yaml(f"{choices.data}/LR_bicubic_sub/X{scale}"),
+        "data_list": to_yaml(f"{choices.data}/meta_info_HR_sub.txt"),
         "data_name": to_yaml(PurePath(choices.data).name),
+        **model_class(stage),
         "in_channels": choices.in_channels,
+        "vgg19": to_yaml(VGG19 if choices.perceptual is True else choices.perceptual),
+        "losses": "pixel, perceptual and adversarial loss" if choices.perceptual else "pixel and adversarial loss",
         "channels": "\n  in_channels: 1  # grey" if grey else "",
         "color": f"\n    {GREY}" if grey else "",
         "color_aside": f"\n  #   {GREY}" if grey else "",
+    }
+
+
+def model_class(stage: str) -> dict[str, str]:
+    """The model class of a stage, and the one of BasicSR that it extends."""
+    is_gan = STEPS.get(stage, stage) == "gan"
+    if stage in REAL:
+        own, stock = ("AetherRealGANModel", "RealESRGANModel") if is_gan else ("AetherRealModel", "RealESRNetModel")
+    else:
+        own, stock = ("AetherGANModel", "SRGANModel") if is_gan else ("AetherModel", "SRModel")
+    return {"model_type": f"{own}  # BasicSR's {stock}, guarded; what it adds is marked (*)", "stock": stock}
+
+
+def degradation_values(choices: Choices, recipe: Recipe, scale: int, stage: str) -> dict[str, object]:
+    """What the templates of degraded inputs want beside the recipe."""
+    published = choices.degradation == "full"
+    if stage == "real_gan":
+        losses = {"l1": published, "percep": published, "gan": False}
+        lines = [f"{loss}_gt_usm: {to_yaml(sharp)}" for loss, sharp in losses.items()]
+        lines[0] += "  # whether a loss compares with the sharpened original"
+        made_of = "sharpened originals" if published else "the originals as they are"
+        lines.append(f"gt_usm: {to_yaml(published)}  # (*) inputs are made of {made_of}")
+    else:
+        lines = [f"gt_usm: {to_yaml(published)}  # sharpen the originals"]
+    return {
+        "degraded": DEGRADED[choices.degradation],
+        "usm": "\n".join(lines),
+        "blur": f"{BLUR * scale:g}",
+        "noise": f"{NOISE:g}",
+        "least_quality": QUALITY[0],
+        "most_quality": QUALITY[1],
+        "blur_share": BLUR_SHARE,
+        "queue_size": recipe.batch * math.ceil(QUEUE_SIZE / recipe.batch),
+        "use_rot": to_yaml(not published),
     }
 
 

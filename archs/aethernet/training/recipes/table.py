@@ -10,7 +10,8 @@ What all files share stands in the templates. The numbers start from published o
   500 000 iterations.
 - Real-ESRGAN (Wang et al., ICCVW 2021), BasicSR's option files for x2 and x4: from the fidelity network, 48 patches
   of 256x256 high-resolution pixels, Adam at a constant 1e-4 for both networks, 400 000 iterations, L1 + perceptual
-  (VGG19, five layers before their ReLU) + 0.1 GAN, U-Net discriminator with spectral normalisation, EMA 0.999.
+  (VGG19, five layers before their ReLU) + 0.1 GAN, U-Net discriminator with spectral normalisation, EMA 0.999. The
+  degradations of `real` are those of its option files.
 - RCAN-it (Lin et al., 2022): networks of this kind underfit, so longer training helps and regularisation harms.
   Hence no weight decay and no stochastic depth.
 
@@ -28,14 +29,29 @@ from aethernet.network.config import COLOR_ORDERS
 
 VARIANT_NAMES = ("tiny", "small", "medium", "large")
 SCALES = (2, 3, 4)
-STAGES = ("train", "gan", "qat", "test")
-"""The folders below `options/`: training for fidelity, GAN or quantisation-aware training from there, measuring."""
+REAL = {"real": "train", "real_gan": "gan", "real_qat": "qat"}
+"""Folders of trainings that degrade their inputs themselves, and the stage whose recipe they follow."""
+
+STAGES = ("train", "gan", "qat", "test", "distill", *REAL)
+"""The folders below `options/`: training for fidelity, GAN or quantisation-aware training from there, measuring, training for
+fidelity with a teacher, and `REAL`."""
+
+LARGER = {"tiny": "small", "small": "medium", "medium": "large"}
+"""Whose fidelity network teaches a variant by default."""
+
+KEPT = {"distill": ("tiny",)}
+"""Variants whose files are kept below `options/`; those of the other stages are kept for all."""
 
 OTHER_TRAINERS = {"trainner/fidelity": "train", "trainner/gan": "gan", "trainner/qat": "qat", "neosr": "train"}
 """Folders for traiNNer-redux and neosr, and the stage whose recipe they follow."""
 
+STEPS = {**REAL, **OTHER_TRAINERS}
+
+DEGRADATIONS = ("full", "photo")
+"""How inputs are degraded: as published with Real-ESRGAN, or slightly, as `aethernet.data.photo` does it."""
+
 FIXED = {
-    "gan": ("optimizer",),  # both networks follow AdamW
+    **dict.fromkeys(("gan", "real_gan"), ("optimizer",)),  # both networks follow AdamW
     **dict.fromkeys(OTHER_TRAINERS, ("optimizer",)),  # they have no Muon
     "neosr": ("optimizer", "grad_clip"),  # it clips at a norm of 1
 }
@@ -49,6 +65,13 @@ FREEZE_SHARE = 0.3
 
 WARMUP_SHARE = 0.004
 """Part of the training in which the rate of the fidelity stage rises from 0: 2000 of 500 000 iterations."""
+
+
+VGG19 = "experiments/pretrained_models/vgg19-dcbb9e9d.pth"
+"""Where the perceptual loss looks for its weights if no other file is named; BasicSR's own place."""
+
+PERCEPTUAL_MB = 133
+"""Part of a recipe's `memory_mb` that VGG19 keeps for the backward pass: the saved tensors of a patch of 256x256."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,24 +149,38 @@ class Choices:
         data: the folder that `aethernet data prepare` wrote, with the training pictures.
         weights: a file, or the name of packaged weights, to start from or to test; by default those that the stage before
             leaves, and none for `train`.
-        in_channels: of the network: 3 (RGB), or 1 (grey), for which all data sets give Y.
+        in_channels: of the network: 3 (RGB), or 1 (grey), for which all data sets give Y; not where inputs are degraded.
+        degradation: of the stages in `REAL`: one of `DEGRADATIONS`.
+        teacher: of distillation: a file, the name of packaged weights, or spandrel:FILE; by default the next larger variant,
+            packaged or as its fidelity training leaves it.
+        perceptual: of GAN training: with the perceptual loss, whose VGG19 lies in the usual place (true) or in this file, or
+            without it (false).
     """
 
     name: str | None = None
     data: str = "datasets/DIV2K"
     weights: str | None = None
     in_channels: int = 3
+    degradation: str = "full"
+    perceptual: bool | str = True
+    teacher: str | None = None
 
     def __post_init__(self) -> None:
         for name, meaning in (
             ("name", "a text"),
             ("data", "a folder"),
             ("weights", "a file or the name of packaged weights"),
+            ("teacher", "a file, the name of packaged weights or spandrel:FILE"),
         ):
             value = getattr(self, name)
             if not (isinstance(value, str) and value.strip()) and (value is not None or name == "data"):
                 raise OptionError(f"{name} must be {meaning}, not {value!r}")
         one_of("in_channels", self.in_channels, tuple(COLOR_ORDERS), OptionError)
+        one_of("degradation", self.degradation, DEGRADATIONS, OptionError)
+        if not isinstance(self.perceptual, bool) and not (isinstance(self.perceptual, str) and self.perceptual.strip()):
+            raise OptionError(
+                f"perceptual must be true, false or the file of VGG19's weights ({VGG19}), not {self.perceptual!r}"
+            )
 
 
 RECIPES: dict[str, dict[str, Recipe]] = {
@@ -169,4 +206,5 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "large": Recipe(batch=16, total_iter=5_000, lr=2e-5, memory_mb=3440),
     },
 }
+RECIPES["distill"] = RECIPES["train"]  # the same training; a teacher keeps nothing for the backward pass
 """By stage and variant; `test` trains nothing and has none."""

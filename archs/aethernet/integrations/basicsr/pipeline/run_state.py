@@ -2,9 +2,9 @@
 
 BasicSR resumes at the beginning of the epoch, with generators in their initial state. With this, a run that was
 interrupted and resumed goes through the same samples and the same random numbers as one that was not. It holds for
-any number of workers. It does not hold where the machine itself is not repeatable (many CUDA kernels), for models
-that keep a pool of pictures (RealESRGAN's), and with `prefetch_mode: cpu` without workers, where two threads draw
-from the same generators.
+any number of workers. It does not hold where the machine itself is not repeatable (many CUDA kernels), for BasicSR's
+own RealESRNetModel and RealESRGANModel, whose pool of pictures is not saved (AetherRealModel saves it), and with
+`prefetch_mode: cpu` without workers, where two threads draw from the same generators.
 
 Import this module after `aethernet.integrations.basicsr.compat.apply()`; it imports BasicSR.
 """

@@ -12,6 +12,7 @@ from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.preflight import (
     classes,
     datasets,
+    degradation,
     keys,
     networks,
     schedule,
@@ -58,6 +59,8 @@ TRAIN_CHECKS: tuple[Check, ...] = (
     values.train_numbers,
     values.numbers_as_text,
     values.aether_options,
+    degradation.inputs,
+    degradation.settings,
     datasets.validation,
     schedule.iterations,
     schedule.reporting,
@@ -65,6 +68,7 @@ TRAIN_CHECKS: tuple[Check, ...] = (
     schedule.warm_up,
     weights.resumed,
     weights.perceptual,
+    weights.teacher,
     surroundings.loggers,
     surroundings.former_run,
 )

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 import torch
 
 from aethernet.checks import did_you_mean
+from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context, phase
 from aethernet.integrations.basicsr.preflight.registries import argument_problems, find, is_basicsr, unknown
+from aethernet.integrations.basicsr.training.options import DistillOptions
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +64,28 @@ def ground_truth(context: Context) -> Iterator[str]:
 
 
 def losses(context: Context) -> Iterator[str]:
+    for place, section in loss_sections(context):
+        loss = find("loss", section["type"])
+        yield from argument_problems(place, loss, section) if loss else (unknown("loss", place, section["type"]),)
+
+
+def loss_sections(context: Context) -> Iterator[tuple[str, Mapping]]:
+    """The sections that name a loss, with their place in the file."""
     for name in LOSSES:
-        section = context.opt["train"].get(name)
-        if section:
-            loss = find("loss", section["type"])
-            place = f"train: {name}"
-            yield from argument_problems(place, loss, section) if loss else (unknown("loss", place, section["type"]),)
+        if section := context.opt["train"].get(name):
+            yield f"train: {name}", section
+    if (options := distillation(context)) is not None:
+        yield "train: distill_opt: loss", options.loss
+
+
+def distillation(context: Context) -> DistillOptions | None:
+    """The section `distill_opt` of an Aether model; None where there is none, or a wrong one, which `values` tells."""
+    if context.model_type not in schema.AETHER_MODELS:
+        return None
+    try:
+        return DistillOptions.read(context.opt["train"].get("distill_opt"))
+    except OptionError:
+        return None
 
 
 def optimizers(context: Context) -> Iterator[str]:

@@ -32,12 +32,13 @@ PATH_NOT_CREATED = ("strict_load", "pretrain_network", "resume", "param_key")
 _SR = _words("total_iter warmup_iter optim_g scheduler ema_decay pixel_opt perceptual_opt")
 _GAN = _SR | _words("optim_d gan_opt ldl_opt net_d_iters net_d_init_iters")
 _AETHER = frozenset(field.name for field in fields(TrainOptions))
-_DEGRADATION = _words(
+DEGRADATION = _words(
     "high_order_degradation queue_size gt_size gt_usm l1_gt_usm percep_gt_usm gan_gt_usm second_blur_prob "
     "resize_prob resize_range gaussian_noise_prob noise_range poisson_scale_range gray_noise_prob jpeg_range "
     "resize_prob2 resize_range2 gaussian_noise_prob2 noise_range2 poisson_scale_range2 gray_noise_prob2 "
     "jpeg_range2"
 )
+"""What the models read at the top level that degrade their inputs."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,26 @@ _GAN_NEEDED = ("total_iter", "optim_g", "optim_d", "scheduler", "gan_opt")
 MODELS = {
     "AetherModel": ModelKeys(_SR | _AETHER),
     "AetherGANModel": ModelKeys(_GAN | _AETHER, _BOTH, needed=_GAN_NEEDED),
+    "AetherRealModel": ModelKeys(_SR | _AETHER, top=DEGRADATION),
+    "AetherRealGANModel": ModelKeys((_GAN - {"ldl_opt"}) | _AETHER, _BOTH, DEGRADATION, _GAN_NEEDED),
     "SRModel": ModelKeys(_SR),
     "SwinIRModel": ModelKeys(_SR),
-    "RealESRNetModel": ModelKeys(_SR, top=_DEGRADATION),
+    "RealESRNetModel": ModelKeys(_SR, top=DEGRADATION),
     "SRGANModel": ModelKeys(_GAN, _BOTH, needed=_GAN_NEEDED),
     "ESRGANModel": ModelKeys(_GAN, _BOTH, needed=_GAN_NEEDED),
-    "RealESRGANModel": ModelKeys(_GAN, _BOTH, _DEGRADATION, _GAN_NEEDED),
+    "RealESRGANModel": ModelKeys(_GAN, _BOTH, DEGRADATION, _GAN_NEEDED),
 }
-AETHER_MODELS = ("AetherModel", "AetherGANModel")
+AETHER_MODELS = ("AetherModel", "AetherGANModel", "AetherRealModel", "AetherRealGANModel")
+DEGRADING_MODELS = tuple(name for name, keys in MODELS.items() if keys.top)
 
 # use_shuffle stands in many option files and is read by nobody: the sampler always shuffles.
 _ANY_SET = _words(
     "name type phase scale num_worker_per_gpu batch_size_per_gpu dataset_enlarge_ratio prefetch_mode "
     "num_prefetch_queue pin_memory persistent_workers use_shuffle max_damaged"
+)
+_OF_KERNELS = _words(
+    "final_sinc_prob blur_kernel_size kernel_list kernel_prob blur_sigma betag_range betap_range sinc_prob "
+    "blur_kernel_size2 kernel_list2 kernel_prob2 blur_sigma2 betag_range2 betap_range2 sinc_prob2"
 )
 _PAIRED = _ANY_SET | _words("dataroot_gt dataroot_lq io_backend filename_tmpl gt_size use_hflip use_rot mean std")
 
@@ -78,12 +86,7 @@ DATASETS = {
     "PairedImageDataset": _PAIRED | {"meta_info_file", "color"},
     "RealESRGANPairedDataset": _PAIRED | {"meta_info"},
     "SingleImageDataset": _ANY_SET | _words("dataroot_lq io_backend meta_info_file mean std color"),
-    "RealESRGANDataset": _ANY_SET
-    | _words(
-        "dataroot_gt io_backend meta_info gt_size use_hflip use_rot final_sinc_prob blur_kernel_size kernel_list "
-        "kernel_prob blur_sigma betag_range betap_range sinc_prob blur_kernel_size2 kernel_list2 kernel_prob2 "
-        "blur_sigma2 betag_range2 betap_range2 sinc_prob2"
-    ),
+    "RealESRGANDataset": _ANY_SET | _OF_KERNELS | _words("dataroot_gt io_backend meta_info gt_size use_hflip use_rot"),
 }
 
 DATASETS_NEED = {
@@ -98,5 +101,6 @@ TRAINING_SETS_NEED = {
     "AetherMemoryDataset": ("gt_size",),
     "PairedImageDataset": ("gt_size", "use_hflip", "use_rot"),
     "RealESRGANPairedDataset": ("gt_size", "use_hflip", "use_rot"),
+    "RealESRGANDataset": tuple(sorted(_OF_KERNELS | _words("use_hflip use_rot"))),
 }
 LOADERS_NEED = ("batch_size_per_gpu", "num_worker_per_gpu")

@@ -34,6 +34,7 @@ TRAIN_RULES = (
     Rule(("train", "perceptual_opt"), typed=True, optional=True),
     Rule(("train", "gan_opt"), typed=True, optional=True),
     Rule(("train", "ldl_opt"), typed=True, optional=True),
+    Rule(("train", "distill_opt"), optional=True),
     Rule(("logger",)),
     Rule(("logger", "wandb"), optional=True),
 )

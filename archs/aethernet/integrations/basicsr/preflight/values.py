@@ -21,7 +21,7 @@ FREQUENCIES = (
 
 NO_NUMBERS = ("type", "suffix", "wandb", "name")
 AETHER_NUMBER = re.compile(
-    rf"train: (optim_\w+: ({'|'.join(optimizers.NUMBERS)})|grad_clip|max_nonfinite|norm_freeze_iter)"
+    rf"train: (optim_\w+: ({'|'.join(optimizers.NUMBERS)})|grad_clip|max_nonfinite|norm_freeze_iter|distill_opt: weight)"
 )
 """What the Aether models turn from text into a number themselves, or report through `TrainOptions`."""
 

@@ -1,26 +1,35 @@
 """Files of weights that the options name: pretrained networks, a state to resume from, VGG for the perceptual loss."""
 
 import importlib
+import inspect
 import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import torch
-
 from aethernet.checkpoint import pretrained as pretrained_weights
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
-from aethernet.errors import CheckpointError, ConfigError
+from aethernet.checks import did_you_mean
+from aethernet.errors import CheckpointError, ConfigError, OptionError
 from aethernet.integrations.basicsr.preflight import schema
-from aethernet.integrations.basicsr.preflight.context import Context
-from aethernet.integrations.basicsr.preflight.networks import aether_config, is_aether
+from aethernet.integrations.basicsr.preflight.classes import distillation, loss_sections
+from aethernet.integrations.basicsr.preflight.context import Context, positive
+from aethernet.integrations.basicsr.preflight.networks import aether_config, is_aether, network_channels
+from aethernet.integrations.basicsr.training.distillation import teacher_problem
+from aethernet.integrations.basicsr.training.perceptual import (
+    AetherPerceptualLoss,
+    cache_file,
+    check_settings,
+    require_file,
+    smallest_side,
+)
 from aethernet.network.config import STAGES
 
 logger = logging.getLogger(__name__)
 
-VGG19 = "vgg19-dcbb9e9d.pth"
-VGG19_DOWNLOAD = "python -c \"import torchvision; torchvision.models.vgg19(weights='IMAGENET1K_V1')\""
-PERCEPTUAL_PLACE = "train: perceptual_opt"
+DOWNLOAD = "python -c \"import torchvision; torchvision.models.{}(weights='IMAGENET1K_V1')\""
+VGG_NETWORKS = ("VGGFeatureExtractor", "DFDNet")
+"""Architectures of BasicSR that load VGG19 as its `PerceptualLoss` does."""
 
 
 def pretrained(context: Context) -> Iterator[str]:
@@ -85,22 +94,87 @@ def resumed(context: Context) -> Iterator[str]:
 
 
 def perceptual(context: Context) -> Iterator[str]:
-    """BasicSR downloads VGG weights at the start of a training, or fails to."""
-    section = context.opt["train"].get("perceptual_opt")
-    if not section or section["type"] != "PerceptualLoss":
+    """A VGG19 that is missing or another one, and whatever would make BasicSR download weights."""
+    for place, section in loss_sections(context):
+        if section["type"] == AetherPerceptualLoss.__name__:
+            yield from _own_perceptual(context, place, section)
+        elif section["type"] == "PerceptualLoss":
+            vgg_type = section.get("vgg_type", "vgg19")
+            yield from _stock_vgg(place, vgg_type, "Set type: AetherPerceptualLoss and weights: FILE. ")
+    for place, section in context.networks.items():
+        if section["type"] in VGG_NETWORKS:
+            yield from _stock_vgg(place, section.get("vgg_type", "vgg19"), "")
+
+
+def teacher(context: Context) -> Iterator[str]:
+    """A teacher that is missing, of another scale, or of other colours."""
+    options = distillation(context)
+    if options is None:
         return
-    vgg_type = section.get("vgg_type", "vgg19")
-    local = Path(importlib.import_module("basicsr.archs.vgg_arch").VGG_PRETRAIN_PATH)
-    if vgg_type != "vgg19":
-        logger.warning("%s: vgg_type: torchvision downloads the weights of %s if needed", PERCEPTUAL_PLACE, vgg_type)
+    channels = network_channels(context.opt["network_g"])
+    if problem := teacher_problem(options.teacher, context.scale, channels[1] if channels else None):
+        yield problem
+
+
+def _own_perceptual(context: Context, place: str, section: Mapping) -> Iterator[str]:
+    """What an `AetherPerceptualLoss` could not begin with; wrong arguments are told with the other losses'."""
+    given = {name: value for name, value in section.items() if name != "type"}
+    try:
+        arguments = inspect.signature(AetherPerceptualLoss).bind(**given)
+    except TypeError:
         return
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / VGG19
-    if not local.is_file() and not cached.is_file():
+    arguments.apply_defaults()
+    weights = arguments.arguments.pop("weights")
+    try:
+        check_settings(**arguments.arguments)
+        require_file(weights, arguments.arguments["sha256"])
+    except (OptionError, CheckpointError) as error:
+        yield f"{place}: {error}"
+        return
+    least = smallest_side(section["layer_weights"])
+    side = positive((context.opt["datasets"].get("train") or {}).get("gt_size"))
+    if side is not None and side < least:
         yield (
-            f"{PERCEPTUAL_PLACE}: the weights of VGG19 ({VGG19}) are neither at {local.absolute()} nor at {cached}. "
-            f"Copy the file to one of them; a machine that is online gets it with {VGG19_DOWNLOAD}. Or train without: "
-            "perceptual_opt: ~"
+            f"{place}: patches of gt_size: {side} are too small for the deepest of layer_weights, which needs {least}: "
+            f"set gt_size to at least {least}, or take layers from further up"
         )
+
+
+def _stock_vgg(place: str, vgg_type: object, other: str) -> Iterator[str]:
+    """BasicSR takes a file in a fixed place, else what torchvision has downloaded, else it downloads."""
+    local = Path(importlib.import_module("basicsr.archs.vgg_arch").VGG_PRETRAIN_PATH)
+    if local.is_file() and vgg_type != "vgg19":
+        yield (
+            f"{place}: vgg_type: BasicSR loads {local}, which is VGG19's, for {vgg_type} too: write vgg19, or move the file"
+        )
+        return
+    files = torchvision_files()
+    if vgg_type not in files:
+        yield f"{place}: vgg_type: {vgg_type!r} is none that BasicSR knows; {did_you_mean(vgg_type, files)}"
+        return
+    name = files[str(vgg_type)]
+    cached = cache_file(name)
+    file = local if local.is_file() else cached
+    if not file.is_file():
+        places = f"neither at {local.absolute()} nor" if vgg_type == "vgg19" else "not"
+        without = ". Or train without: perceptual_opt: ~" if other else ""
+        fetched = f"a machine that is online gets it with {DOWNLOAD.format(vgg_type)}"
+        yield (
+            f"{place}: the weights of {vgg_type} ({name}) are {places} at {cached}, and BasicSR would download them during "
+            f"the start, which is refused. {other}Copy the file there: {fetched}{without}"
+        )
+        return
+    try:
+        require_file(file, Path(name).stem.rpartition("-")[2])
+    except CheckpointError as error:
+        yield f"{place}: {error}"
+
+
+def torchvision_files() -> dict[str, str]:
+    """The names of torchvision's files of weights for what `vgg_type` may be, by it."""
+    models = importlib.import_module("torchvision.models")
+    kinds = [f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")]
+    return {kind: Path(models.get_model_weights(kind).IMAGENET1K_V1.url).name for kind in kinds}
 
 
 def _missing(given: object, ours: bool) -> str:

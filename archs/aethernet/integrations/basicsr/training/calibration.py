@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from basicsr.data import build_dataset
@@ -21,19 +21,21 @@ PATCHES = 256
 """Training patches that are looked at; whole pictures would be fewer and larger."""
 
 
-def ensure_calibrated(net_g: nn.Module, net_g_ema: nn.Module | None, opt: Mapping) -> None:
+def ensure_calibrated(
+    net_g: nn.Module, net_g_ema: nn.Module | None, opt: Mapping, input_of: Callable[[dict], Tensor]
+) -> None:
     """Calibrates a network of stage qat whose ranges are unknown, and gives its average the same ranges.
 
     All ranks end up with those of rank 0. The training's random numbers go on as if nothing had been drawn.
 
-    Raises:
-        OptionError: the data set makes its inputs during training, so that there are none to look at.
+    Args:
+        input_of: (1, C, H, W), what the network gets of a sample.
     """
     if not isinstance(net_g, AetherNet) or net_g.config.stage != "qat":
         return
     if all(quantizer.known for _, quantizer in quantizers(net_g)):
         return
-    count = set_ranges(net_g, training_inputs(opt), percentile=PERCENTILE)
+    count = set_ranges(net_g, training_inputs(opt, input_of), percentile=PERCENTILE)
     ranges = {name: quantizer.range for name, quantizer in quantizers(net_g)}
     if opt["dist"]:
         for value in ranges.values():
@@ -44,17 +46,26 @@ def ensure_calibrated(net_g: nn.Module, net_g_ema: nn.Module | None, opt: Mappin
     logger.info("The weights have no ranges of activations: calibrated on %d training patches.", count)
 
 
-def training_inputs(opt: Mapping) -> Iterator[Tensor]:
+def training_inputs(opt: Mapping, input_of: Callable[[dict], Tensor]) -> Iterator[Tensor]:
     """(1, C, H, W) inputs of the training set, spread evenly over it; the same in every run."""
     dataset = build_dataset(copy.deepcopy(opt["datasets"]["train"]))
     chosen = np.linspace(0, len(dataset) - 1, min(PATCHES, len(dataset))).round().astype(int)
     for place, index in enumerate(chosen):
         with seeded(opt["manual_seed"] or 0, place):
-            sample = dataset[int(index)]
-        if "lq" not in sample:
-            raise OptionError(
-                f"datasets: train: {opt['datasets']['train']['type']} makes its inputs during training, so a network of "
-                "stage qat cannot take its ranges from it: start from a file that `aethernet calibrate WEIGHTS --data DIR "
-                "-o FILE` wrote"
-            )
-        yield sample["lq"][None]
+            x = input_of(dataset[int(index)])
+        yield x
+
+
+def given_input(sample: Mapping, opt: Mapping) -> Tensor:
+    """The input that a data set has in a sample.
+
+    Raises:
+        OptionError: it has none, as it is made of the sample during training.
+    """
+    if "lq" not in sample:
+        raise OptionError(
+            f"datasets: train: {opt['datasets']['train']['type']} gives no low-resolution pictures, which {opt['model_type']} "
+            "needs for the ranges of stage qat: set model_type: AetherRealModel, or start from a file that `aethernet "
+            "calibrate WEIGHTS --data DIR -o FILE` wrote"
+        )
+    return sample["lq"][None]

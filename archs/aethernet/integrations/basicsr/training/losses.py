@@ -1,4 +1,4 @@
-"""A loss for BasicSR's LOSS_REGISTRY that also compares spectra: `pixel_opt: {type: AetherFrequencyLoss}`."""
+"""Losses for BasicSR's LOSS_REGISTRY, and one of them that also compares spectra: `pixel_opt: {type: AetherFrequencyLoss}`."""
 
 import torch
 from torch import Tensor, nn
@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from aethernet.errors import OptionError
 from aethernet.integrations import registry
 from aethernet.integrations.basicsr import compat
+from aethernet.integrations.basicsr.training.perceptual import AetherPerceptualLoss
 
 
 class AetherFrequencyLoss(nn.Module):
@@ -36,9 +37,13 @@ class AetherFrequencyLoss(nn.Module):
         return self.loss_weight * (pixels + self.frequency_weight * spectra)
 
 
+LOSSES = (AetherFrequencyLoss, AetherPerceptualLoss)
+
+
 def register() -> None:
-    """Adds the loss to BasicSR's LOSS_REGISTRY; repeating it is harmless."""
+    """Adds the losses to BasicSR's LOSS_REGISTRY; repeating it is harmless."""
     compat.apply()
     from basicsr.utils.registry import LOSS_REGISTRY
 
-    registry.register(LOSS_REGISTRY, AetherFrequencyLoss)
+    for loss in LOSSES:
+        registry.register(LOSS_REGISTRY, loss)

@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from aethernet.errors import OptionError
 from aethernet.integrations import registry
 from aethernet.integrations.basicsr.training import calibration, losses
+from aethernet.integrations.basicsr.training.distillation import Distillation
 from aethernet.integrations.basicsr.training.guard import StepGuard
 from aethernet.integrations.basicsr.training.norm_freezing import FreezeWatch, set_freeze_iter
 from aethernet.integrations.basicsr.training.optimizers import build_optimizer
 from aethernet.integrations.basicsr.training.options import TrainOptions
+from aethernet.integrations.basicsr.training.real import DegradedInputs
 from aethernet.integrations.basicsr.training.weights import WholeCheckpoints
+from aethernet.network.network import AetherNet
 
 
 class AetherModel(WholeCheckpoints, SRModel):
@@ -38,9 +41,13 @@ class AetherModel(WholeCheckpoints, SRModel):
           ema_decay: 0.999       # as in SRModel: 0 is off and the default
           ema_warmup: true       # decay min(ema_decay, (1 + n) / (10 + n)) in iteration n; default true
           norm_freeze_iter: ~    # replaces network_g's norm_freeze_iter; default ~ (leave it)
+          distill_opt:           # a teacher's outputs are learnt beside the true pictures; default ~ (none)
+            teacher: aether_small_x4   # packaged weights, a file, or spandrel:FILE
+            weight: 1.0
+            loss: L1Loss         # or a section such as {type: CharbonnierLoss, eps: !!float 1e-6}
 
     A step whose loss or gradient is not finite is skipped, and the weight average with it. The log has
-    `grad_norm` (before clipping) and, after the first skipped step, their count `skipped`.
+    `grad_norm` (before clipping) and, after the first skipped step, their count `skipped`; with a teacher `l_distill`.
     """
 
     def init_training_settings(self) -> None:
@@ -55,8 +62,27 @@ class AetherModel(WholeCheckpoints, SRModel):
         if self.train_options.norm_freeze_iter is not None:
             for net in (net_g, self.net_g_ema) if self.ema_decay > 0 else (net_g,):
                 set_freeze_iter(net, self.train_options.norm_freeze_iter)
-        calibration.ensure_calibrated(net_g, self.net_g_ema if self.ema_decay > 0 else None, self.opt)
+        net_g_ema = self.net_g_ema if self.ema_decay > 0 else None
+        calibration.ensure_calibrated(net_g, net_g_ema, self.opt, self.input_of)
+        self.distillation = self.build_distillation()
         self.freeze_watch = FreezeWatch(net_g, total_iter=int(self.opt["train"]["total_iter"]))
+
+    def build_distillation(self) -> Distillation | None:
+        """The teacher of `train: distill_opt:`, if there is one."""
+        options = self.train_options.distill_opt
+        if options is None:
+            return None
+        network = self.get_bare_model(self.net_g)
+        channels = network.config.in_channels if isinstance(network, AetherNet) else None
+        return Distillation(options, scale=self.opt["scale"], channels=channels, device=self.device)
+
+    def input_of(self, sample: dict) -> Tensor:
+        """(1, C, H, W), what the network gets of one sample of the training set."""
+        return calibration.given_input(sample, self.opt)
+
+    def target(self, loss: str) -> Tensor:
+        """The true picture that a loss compares with: `l1` (pixels), `percep` or `gan`."""
+        return self.gt
 
     def setup_optimizers(self) -> None:
         self.optimizer_g, self.guard_g = self.guarded_optimizer(self.net_g, "g")
@@ -86,16 +112,18 @@ class AetherModel(WholeCheckpoints, SRModel):
         self.close_iteration(losses, current_iter, average=taken)
 
     def reference_losses(self, prefix: str) -> "OrderedDict[str, Tensor]":
-        """The losses between the output and the true picture, by their names in the log."""
+        """The losses between the output and the true picture or the teacher's, by their names in the log."""
         losses = OrderedDict()
         if self.cri_pix:
-            losses[f"{prefix}pix"] = self.cri_pix(self.output, self.gt)
+            losses[f"{prefix}pix"] = self.cri_pix(self.output, self.target("l1"))
         if self.cri_perceptual:
-            perceptual, style = self.cri_perceptual(self.output, self.gt)
+            perceptual, style = self.cri_perceptual(self.output, self.target("percep"))
             if perceptual is not None:
                 losses[f"{prefix}percep"] = perceptual
             if style is not None:
                 losses[f"{prefix}style"] = style
+        if self.distillation is not None:
+            losses[f"{prefix}distill"] = self.distillation.loss(self.lq, self.output)
         return losses
 
     def run_mixed(self, net: nn.Module, x: Tensor) -> Tensor:
@@ -190,7 +218,7 @@ class AetherGANModel(AetherModel, SRGANModel):
         and gradients that still needed the former ones would fail.
         """
         self.optimizer_d.zero_grad()
-        for name, picture, is_real in (("real", self.gt, True), ("fake", self.output.detach(), False)):
+        for name, picture, is_real in (("real", self.target("gan"), True), ("fake", self.output.detach(), False)):
             prediction = self.run_mixed(self.net_d, picture)
             losses[f"l_d_{name}"] = self.cri_gan(prediction, is_real, is_disc=True)
             losses[f"out_d_{name}"] = prediction.detach().mean()
@@ -198,11 +226,32 @@ class AetherGANModel(AetherModel, SRGANModel):
         self.guard_d.step(losses["l_d_real"].detach() + losses["l_d_fake"].detach(), current_iter)
 
 
-MODELS = (AetherModel, AetherGANModel)
+class AetherRealModel(DegradedInputs, AetherModel):
+    """Training for fidelity on inputs that are degraded during training. `model_type: AetherRealModel`.
+
+    Every option of `RealESRNetModel` holds, and those of `AetherModel`. The pool of pairs is saved in the training state,
+    so that a resumed run goes on with the same pictures. Pairs of a data set that gives them are taken as they are.
+    """
+
+
+class AetherRealGANModel(DegradedInputs, AetherGANModel):
+    """The same against a discriminator. `model_type: AetherRealGANModel`.
+
+    Every option of `RealESRGANModel` holds, but for `ldl_opt`, and those of `AetherGANModel`. With `gt_usm: false` inputs are
+    made of the pictures as they are, not of their sharpened form.
+    """
+
+    is_gan = True
+
+    def target(self, loss: str) -> Tensor:
+        return self.sharpened() if self.opt.get(f"{loss}_gt_usm", True) else self.gt
+
+
+MODELS = (AetherModel, AetherGANModel, AetherRealModel, AetherRealGANModel)
 
 
 def register() -> None:
-    """Adds the classes to BasicSR's MODEL_REGISTRY, and the loss that they may use; repeating it is harmless."""
+    """Adds the classes to BasicSR's MODEL_REGISTRY, and the losses that they may use; repeating it is harmless."""
     losses.register()
     for model in MODELS:
         registry.register(MODEL_REGISTRY, model)

@@ -1,10 +1,53 @@
 """What an option file may say below `train:` beyond BasicSR's own keys, checked once when the model is built."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aethernet.checks import is_number
 from aethernet.errors import OptionError
+
+COMPARE_NOTHING = ("GANLoss", "MultiScaleGANLoss", "WeightedTVLoss")
+"""Losses of BasicSR that do not compare two pictures, so that none can follow a teacher."""
+
+
+@dataclass(frozen=True)
+class DistillOptions:
+    """The section `train: distill_opt:`.
+
+    Args:
+        teacher: a file of weights, the name of packaged ones, or `spandrel:FILE` for a network of others.
+        weight: of the loss between the network's output and the teacher's, beside the losses to the true pictures.
+        loss: that loss as a section of its own, `{type: L1Loss, ...}`.
+    """
+
+    teacher: str
+    weight: float
+    loss: Mapping[str, object]
+
+    @classmethod
+    def read(cls, section: object) -> "DistillOptions | None":
+        """Reads the section; `~` is None. A wrong value raises `OptionError`."""
+        place = "distill_opt"
+        if section is None or section is False:
+            return None
+        if not isinstance(section, Mapping):
+            raise OptionError(
+                f"train: {place} must be a section such as {{teacher: aether_small_x4, weight: 1.0, loss: L1Loss}}, or ~ for "
+                f"none, not {section!r}"
+            )
+        if unknown := [key for key in section if key not in ("teacher", "weight", "loss")]:
+            raise OptionError(f"train: {place}: {unknown[0]}: there is no such entry; it has: teacher, weight, loss")
+        teacher = section.get("teacher")
+        if not isinstance(teacher, str) or not teacher.strip():
+            raise OptionError(
+                f"train: {place}: teacher must be a file of weights, the name of packaged ones such as aether_small_x4, or "
+                f"spandrel:FILE, not {teacher!r}"
+            )
+        weight = as_number(f"{place}: weight", section.get("weight", 1.0))
+        if not 0 <= weight < math.inf:
+            raise OptionError(f"train: {place}: weight must be a number of at least 0, not {section['weight']!r}")
+        return cls(teacher, weight, _loss(f"{place}: loss", section.get("loss", "L1Loss")))
 
 
 @dataclass(frozen=True)
@@ -19,6 +62,7 @@ class TrainOptions:
             with the stock model classes too. It counts training iterations over the network's whole life, those
             of a pretrained file included.
         ema_warmup: let the weight average begin with a short memory that grows up to `ema_decay`.
+        distill_opt: a teacher whose outputs are learnt beside the true pictures; None has none.
     """
 
     amp: str | None = None
@@ -26,6 +70,7 @@ class TrainOptions:
     max_nonfinite: int = 10
     norm_freeze_iter: int | None = None
     ema_warmup: bool = True
+    distill_opt: DistillOptions | None = None
 
     @classmethod
     def read(cls, train: Mapping[str, object]) -> "TrainOptions":
@@ -38,6 +83,7 @@ class TrainOptions:
             if train.get("norm_freeze_iter") is None
             else _count("norm_freeze_iter", train["norm_freeze_iter"], least=0),
             ema_warmup=_switch("ema_warmup", train.get("ema_warmup", cls.ema_warmup)),
+            distill_opt=DistillOptions.read(train.get("distill_opt")),
         )
 
 
@@ -78,6 +124,21 @@ def _count(name: str, value: object, *, least: int) -> int:
     if not number.is_integer() or number < least:
         raise OptionError(f"train: {name} must be a whole number of at least {least}, not {value!r}")
     return int(number)
+
+
+def _loss(name: str, value: object) -> Mapping[str, object]:
+    """The section of a loss, of which the type alone may be given."""
+    section = {"type": value} if isinstance(value, str) else value
+    if not isinstance(section, Mapping) or not isinstance(section.get("type"), str):
+        raise OptionError(
+            f"train: {name} must be the type of a loss, such as L1Loss, or a section such as {{type: L1Loss}}, not {value!r}"
+        )
+    if section["type"] in COMPARE_NOTHING:
+        raise OptionError(
+            f"train: {name}: {section['type']} does not compare two pictures: use L1Loss, MSELoss, CharbonnierLoss, "
+            "AetherFrequencyLoss or AetherPerceptualLoss"
+        )
+    return dict(section)
 
 
 def _switch(name: str, value: object) -> bool:

@@ -69,7 +69,10 @@ class WholeCheckpoints(BaseModel):
 
     @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Writes `training_states/{current_iter}.state`, from which training resumes; nothing at the end (-1)."""
+        """Writes `training_states/{current_iter}.state`, from which training resumes; nothing at the end (-1).
+
+        A model's `further_state` goes with it, if it has such a mapping.
+        """
         if current_iter == -1:
             return
         state = {
@@ -77,6 +80,7 @@ class WholeCheckpoints(BaseModel):
             "iter": current_iter,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            **getattr(self, "further_state", {}),
         }
         write_whole(state, Path(self.opt["path"]["training_states"]) / f"{current_iter}.state")
 

@@ -1,0 +1,223 @@
+"""Segments of a film computed: the next frames are decoded and the last ones encoded while one is enlarged."""
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aethernet.files import atomic_path
+from aethernet.upscale.claims import Claims
+from aethernet.upscale.upscaler import Upscaler
+from aethernet.upscale.video.decode import FrameReader, Sampled
+from aethernet.upscale.video.encode import Encoding, SegmentWriter
+from aethernet.upscale.video.film import Film
+from aethernet.upscale.video.plan import Parts
+from aethernet.upscale.video.resize import resized
+from aethernet.upscale.video.timeline import Segment, Timeline
+
+AHEAD = 1
+"""Frames that wait between two threads, beside the one that each is at."""
+POLL = 0.1
+
+
+class Stopped(Exception):
+    """Another thread has failed, or the caller breaks off."""
+
+
+class Channel:
+    """From one thread to the next; both leave it when work is stopped."""
+
+    def __init__(self, stop: threading.Event, size: int = AHEAD) -> None:
+        self._items: queue.Queue[Any] = queue.Queue(size)
+        self._stop = stop
+
+    def put(self, item: Any) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(queue.Full):
+                return self._items.put(item, timeout=POLL)
+        raise Stopped
+
+    def __iter__(self) -> Iterator[Any]:
+        while not self._stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                if (item := self._items.get(timeout=POLL)) is None:
+                    return
+                yield item
+                del item
+        raise Stopped
+
+
+@dataclass(frozen=True)
+class Begin:
+    segment: Segment
+
+
+@dataclass(frozen=True)
+class End:
+    segment: Segment
+
+
+@dataclass
+class Tally:
+    """What was done so far.
+
+    Attributes:
+        frames: encoded in whole or begun segments.
+        duplicates: of these, those that were equal to the frame before them and not computed again.
+        damaged: packets that could not be decoded.
+        seconds: that the network took.
+    """
+
+    frames: int = 0
+    duplicates: int = 0
+    damaged: int = 0
+    seconds: float = 0.0
+
+
+class Enlarger:
+    """Frames through the network, to the size of the result; a frame that equals the one before it gets the same result."""
+
+    def __init__(self, upscaler: Upscaler, size: tuple[int, int], tally: Tally) -> None:
+        self._upscaler, self._size, self._tally = upscaler, size, tally
+        self._former: Sampled | None = None
+        self._result: np.ndarray | None = None
+
+    def __call__(self, frame: Sampled, rgb: np.ndarray | None = None) -> np.ndarray:
+        """(C, H, W) float32 RGB or grey, of the result's size; not to be changed."""
+        if self._result is not None and frame.equals(self._former):
+            self._tally.duplicates += 1
+            return self._result
+        start = time.perf_counter()
+        enlarged = self._upscaler.planes(frame.rgb() if rgb is None else rgb)
+        self._tally.seconds += time.perf_counter() - start
+        self._result = resized(enlarged, self._size)
+        self._former = frame
+        return self._result
+
+
+class FilmPipeline:
+    """Computes segments that are not there yet, each held by a claim meanwhile.
+
+    Args:
+        size: width and height of the result, before rows are added for a codec.
+        threads: of decoder and converter.
+        progress: called after each frame with the frames encoded so far by this process.
+    """
+
+    def __init__(
+        self,
+        film: Film,
+        timeline: Timeline,
+        parts: Parts,
+        encoding: Encoding,
+        upscaler: Upscaler,
+        size: tuple[int, int],
+        *,
+        threads: int = 1,
+        progress: Callable[[Tally], None] | None = None,
+    ) -> None:
+        self._film, self._timeline, self._parts, self._encoding = film, timeline, parts, encoding
+        self._upscaler, self._size, self._threads = upscaler, size, threads
+        self._progress = progress or (lambda tally: None)
+        self.tally = Tally()
+
+    def run(self, segments: Sequence[Segment], claims: Claims) -> None:
+        """Those that others hold are left. Raises what any of the threads raises, after all have ended."""
+        stop = threading.Event()
+        decoded, enlarged = Channel(stop), Channel(stop)
+        errors: list[BaseException] = []
+
+        def guarded(work: Callable[[], None]) -> Callable[[], None]:
+            def run() -> None:
+                try:
+                    work()
+                except Stopped:
+                    pass
+                except BaseException as error:
+                    errors.append(error)
+                    stop.set()
+
+            return run
+
+        threads = [
+            threading.Thread(target=guarded(lambda: self._decode(segments, claims, decoded)), name="decode"),
+            threading.Thread(target=guarded(lambda: self._encode(enlarged, claims)), name="encode"),
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            with contextlib.suppress(Stopped):
+                enlarge = Enlarger(self._upscaler, self._size, self.tally)
+                for item in decoded:
+                    enlarged.put((item[0].time, enlarge(*item)) if isinstance(item, tuple) else item)
+                    del item
+                enlarged.put(None)
+        except BaseException:
+            stop.set()
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+        if errors:
+            raise errors[0]
+
+    def _decode(self, segments: Sequence[Segment], claims: Claims, out: Channel) -> None:
+        reader = FrameReader(self._film, self._timeline, self._threads)
+        held: Segment | None = None
+        try:
+            for segment in segments:
+                path = self._parts.path(segment)
+                if self._parts.is_done(segment) or claims.others_hold(path) or not claims.take(path):
+                    continue
+                held = segment
+                if self._parts.is_done(segment):  # by who had the claim before
+                    claims.release(path)
+                    continue
+                out.put(Begin(segment))
+                before = len(reader.damaged)
+                for frame in reader.frames(segment):
+                    out.put((frame, frame.rgb()))
+                self.tally.damaged += len(reader.damaged) - before
+                out.put(End(segment))
+                held = None
+            out.put(None)
+        finally:
+            reader.close()
+            if held is not None:
+                claims.release(self._parts.path(held))
+
+    def _encode(self, items: Channel, claims: Claims) -> None:
+        workers = ThreadPoolExecutor(self._threads, "convert") if self._threads > 1 else contextlib.nullcontext()
+        with workers as pool:
+            stream = iter(items)
+            for item in stream:
+                assert isinstance(item, Begin)
+                path = self._parts.path(item.segment)
+                try:
+                    self._write(item.segment, stream, pool)
+                finally:
+                    claims.release(path)
+
+    def _write(self, segment: Segment, items: Iterator[Any], pool: ThreadPoolExecutor | None) -> None:
+        inverse = self._size == self._film.size
+        with (
+            atomic_path(self._parts.path(segment)) as temporary,
+            SegmentWriter(temporary, self._encoding, inverse=inverse, pool=pool) as writer,
+        ):
+            for item in items:
+                if isinstance(item, End):
+                    break
+                writer.write(item[1], item[0])
+                self.tally.frames += 1
+                self._progress(self.tally)
+                del item
+            writer.finish()
+            self._parts.write_record(
+                segment, {"times": writer.times, "order": writer.order, "damaged": self.tally.damaged}
+            )
