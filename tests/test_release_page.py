@@ -193,6 +193,19 @@ def test_the_guide_for_programs_on_ncnn():
     assert ncnn_guide(sample_report(files=[])) is None
 
 
+def test_the_page_has_the_guide():
+    """With code in place of backticks, and nothing else let through."""
+    text = page_html(sample_report(name="n_x2", ncnn_layers=PLAIN_LAYERS), [])
+    section = text.split('id="ncnn-title"')[1].split("</section>")[0]
+    assert (
+        "<code>n_x2_fp16.param</code> with <code>n_x2_fp16.bin</code>" in section and "<code>models</code>" in section
+    )
+    assert "`" not in section and "\\1" not in section
+    assert "has no &lt;b&gt;." in page_html(sample_report(ncnn_layers=("<b>",)), [])
+    without = page_html(sample_report(files=[]), [])
+    assert 'id="ncnn"' not in without and "#ncnn" not in without
+
+
 def test_texts_are_escaped():
     text = page_html(sample_report(name="a<b>&c"), sample_crops())
     assert "<b>" not in text and "a&lt;b&gt;&amp;c" in text

@@ -19,6 +19,7 @@ from PIL import Image
 
 from aethernet import cli
 from aethernet.cli.serve import address_of, listen, settings_of
+from aethernet.data.picture.header import Header
 from aethernet.errors import UsageError
 from aethernet.upscale import Upscaler
 from aethernet.upscale.serve import process, worker
@@ -230,6 +231,13 @@ def test_sizes_are_limited():
         assert send(client, picture((40, 25))).status_code == 201
 
 
+def test_a_header_that_lies_is_found_out_before_anything_is_enlarged(model, monkeypatch):
+    monkeypatch.setattr("aethernet.upscale.serve.app.read_admitted", lambda path, most: Header("PNG", (1, 1)))
+    with serving(worker.work, models=[str(model)], engine="torch", max_pixels=100) as client:
+        answer = send(client, None, "/api/upscale")
+        assert answer.status_code == 422 and "19 x 13 pixels, more than the 100" in answer.json()["error"]
+
+
 def test_frames_of_an_animation_count_together():
     turns = [Image.new("RGB", (20, 20), color) for color in ("red", "blue", "green")]
     file = io.BytesIO()
@@ -314,6 +322,17 @@ def test_what_is_ahead_is_what_is_taken_before(seed):
     told = {item: turns.ahead(item[0], item) for item in items}
     taken = [turns.take() for _ in items]
     assert [told[item] for item in taken] == list(range(len(items)))
+
+
+def test_who_has_many_pictures_waits_for_who_has_one(client):
+    first = send(client, quality=WAITS, format="jpg").json()["id"]
+    order = []
+    for session, count in (("a", 3), ("b", 1), ("c", 2)):
+        client.cookies.set("aethernet_session", session * 32)
+        order += [(f"{session}{number}", send(client).json()["id"]) for number in range(count)]
+    client.delete(f"/api/jobs/{first}")
+    over = {name: wait(client, id) and client.service.jobs[id].over for name, id in order}
+    assert sorted(over, key=over.get) == ["a0", "b0", "c0", "a1", "c1", "a2"]
 
 
 # cancelling, crashes, the end

@@ -3,13 +3,14 @@
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from helpers.training import environment
+from helpers.training import environment, run_aethernet
 from helpers.upscaling import write_network
 
 pytest.importorskip("uvicorn", reason="the extra web is not installed")
@@ -102,6 +103,9 @@ def test_who_hangs_up_cancels(served):
     threading.Thread(target=impatient, daemon=True).start()
     assert waiting.wait(PATIENCE)
     until(lambda: not list(folder.glob("*/*")), "nothing is left of it")
+    with httpx.stream("POST", f"{address}/api/upscale", content=picture((800, 800)), headers={"content-type": "image/png"}, timeout=PATIENCE) as answer:  # fmt: skip
+        assert answer.status_code == 200 and next(answer.iter_raw(1000))
+    until(lambda: not list(folder.glob("*/*")), "nor of who hung up while the result came")
     assert httpx.post(f"{address}/api/upscale", content=picture(), headers={"content-type": "image/png"}, timeout=PATIENCE).status_code == 200  # fmt: skip
 
 
@@ -126,3 +130,27 @@ def test_the_page_is_there_at_once(served, script):
 def test_the_page_is_small(served, script):
     sizes = [len(httpx.get(served[0] + path).content) for path in script["PAGE"]]
     assert sum(sizes) < 60_000
+
+
+def test_a_start_that_fails_is_told(tmp_path):
+    for model, text in (("nosuch.pth", "nosuch.pth"), ("aether_medium_x4", "has random weights")):
+        done = run_aethernet("serve", "--port", "0", "--models", model, cwd=tmp_path, check=False, env=environment())
+        assert done.returncode == 1 and done.stderr.startswith("aethernet serve: error: ") and text in done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_ctrl_c_is_no_failure(tmp_path, early):
+    """A terminal sends it to all processes, also to one that is just being started."""
+    command = [sys.executable, "-m", "aethernet", "serve", "--port", "0"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )  # fmt: skip
+    assert process.stderr is not None
+    if early:
+        until(lambda: len(runpy.run_path(str(SERVING))["children"](process.pid)) == 2, "both are there")
+    else:
+        assert "open http://127.0.0.1:" in process.stderr.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(PATIENCE) == 0
+    assert "Traceback" not in process.stderr.read()

@@ -62,7 +62,11 @@ def serve(settings: Settings, listening: socket.socket) -> int:
     )  # fmt: skip
     logger = logging.getLogger("uvicorn")
     logger.setLevel(logging.CRITICAL)  # it would print where the service could not start; why is told below
-    Server(config).run(sockets=[listening])
+    try:
+        Server(config).run(sockets=[listening])
+    except SystemExit:  # of a start that failed
+        if service.problem is None:
+            raise
     if service.problem is not None:
         raise service.problem
     return 0

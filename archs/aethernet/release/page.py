@@ -55,7 +55,7 @@ def _templates() -> jinja2.Environment:
     environment.filters |= {
         "agreement": agreement,
         "breakable": lambda name: Markup(str(escape(name)).replace("_", "_<wbr>")),
-        "code_spans": lambda text: Markup(re.sub("`([^`]+)`", r"<code>\\1</code>", str(escape(text)))),
+        "code_spans": lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text)))),
         "data_uri": data_uri,
         "megabytes": megabytes,
         "signed": signed,

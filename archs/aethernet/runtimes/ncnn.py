@@ -35,7 +35,13 @@ class NcnnSession(Session):
         self.clipped = self.graph.layers[-1].kind == "ReLU"
         self._ncnn = optional_package("ncnn", "running an ncnn file")
         self.net = self._ncnn.Net()
-        for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
+        for option in (
+            "use_fp16_packed",
+            "use_fp16_storage",
+            "use_fp16_arithmetic",
+            "use_bf16_storage",
+            "use_vulkan_compute",
+        ):
             setattr(self.net.opt, option, False)
         if threads is not None:
             self.net.opt.num_threads = threads

@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
 from starlette.applications import Starlette
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from aethernet.errors import AetherError
 from aethernet.upscale.serve.admission import FORMAT_NAMES, read_admitted, wish_of
@@ -71,8 +71,22 @@ def build_app(service: Service) -> Guard:
         Route("/api/jobs/{id}/result", web.result, methods=["GET"]),
         Route("/api/zip", web.archive, methods=["GET"]),
     ]
-    handlers = {Refusal: _refusal, HTTPException: _http_error, Exception: _fault}
+    handlers = {Refusal: _refusal, HTTPException: _http_error, ClientDisconnect: _gone, Exception: _fault}
     return Guard(Starlette(routes=routes, lifespan=life, exception_handlers=handlers), service.settings, tokens)
+
+
+class Once(Response):
+    """An answer after which something is done, also where who asked hangs up in its middle."""
+
+    def __init__(self, answer: Response, then: Callable[[], None]) -> None:
+        self.answer, self.then = answer, then
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.answer(scope, receive, send)
+        finally:
+            self.then()
 
 
 class Web:
@@ -117,7 +131,7 @@ class Web:
                     await asyncio.wait_for(job.ended.wait(), POLL)
                 if not job.ended.is_set() and await request.is_disconnected():
                     raise ClientDisconnect
-            return self._file(job, BackgroundTask(self._remove, job))
+            return Once(self._file(job), lambda: self.service.remove(job))
         except BaseException:
             self.service.remove(job)
             raise
@@ -159,19 +173,14 @@ class Web:
     def _job(self, request: Request) -> Job:
         return self.service.find(request.path_params["id"])
 
-    async def _remove(self, job: Job) -> None:
-        self.service.remove(job)
-
-    def _file(self, job: Job, then: BackgroundTask | None = None) -> Response:
+    def _file(self, job: Job) -> Response:
         if job.state in ("waiting", "running"):
             raise Refusal(409, f"it is not done: {job.state}", retry=1)
         if job.state != "done" or job.outcome is None:
             status, text = (job.outcome.status, job.outcome.text) if job.state == "failed" and job.outcome else (410, "it was cancelled")  # fmt: skip
             raise Refusal(status, text)
         headers = {"x-network": quote(job.outcome.network), "content-security-policy": "default-src 'none'; sandbox"}
-        return FileResponse(
-            job.target, headers=headers, media_type=job.media_type, filename=job.result_name, background=then
-        )
+        return FileResponse(job.target, headers=headers, media_type=job.media_type, filename=job.result_name)
 
     async def _accepted(self, request: Request) -> Job:
         """The job of a picture that was uploaded; what is refused leaves nothing behind."""
@@ -219,6 +228,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     texts = {404: "there is nothing at this address", 405: f"{request.method} is not for this address"}
     return JSONResponse({"error": texts.get(error.status_code, error.detail)}, error.status_code, error.headers)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return refused(Refusal(400, "the client hung up"))  # which nobody hears
 
 
 async def _fault(request: Request, error: Exception) -> Response:

@@ -1,9 +1,12 @@
 """The one process that computes, as the one that serves sees it: started, given work, stopped, started anew."""
 
 import asyncio
+import contextlib
 import multiprocessing
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -39,9 +42,24 @@ def launch(settings: Settings, folder: str) -> tuple[Connection, Handle]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=worker.main, args=(theirs, settings, folder), name="aethernet-worker", daemon=True)
-    process.start()
+    with without_interrupts():
+        process.start()
     theirs.close()
     return ours, process
+
+
+@contextlib.contextmanager
+def without_interrupts() -> Iterator[None]:
+    """What is started in here gets no Ctrl-C of the terminal, from its first moment on: who started it decides."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # multiprocessing's own helper, whose start would let the signal through again
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 class Died(Exception):

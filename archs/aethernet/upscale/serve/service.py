@@ -181,7 +181,7 @@ class Service:
         wish = job.wish
         work = Work(
             job.id, str(job.source), str(job.target), wish.network, wish.scale, wish.format, wish.quality, wish.depth,
-            float(self.settings.max_seconds),
+            float(self.settings.max_seconds), self.settings.max_pixels,
         )  # fmt: skip
 
         def step(step: Step) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -113,8 +114,8 @@ async def _form(body: Body, path: Path, fields: dict[str, str]) -> Upload:
         form = await Form(
             body.request.headers, body.stream(AROUND), max_files=1, max_fields=8, max_part_size=1024
         ).parse()  # fmt: skip
-    except MultiPartException as error:
-        raise Refusal(400, f"the form cannot be read: {error.message}") from error
+    except (MultiPartException, FormParserError) as error:  # of which later versions of Starlette make the first
+        raise Refusal(400, f"the form cannot be read: {getattr(error, 'message', error)}") from error
     try:
         name = None
         size = 0

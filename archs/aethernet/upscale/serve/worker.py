@@ -83,6 +83,7 @@ def outcome_of(task: Work, networks: "Networks", connection: Connection) -> Outc
 
 
 def _enlarged(task: Work, networks: "Networks", connection: Connection) -> Outcome:
+    from aethernet.data.picture.decoding import check_size
     from aethernet.data.picture.formats import unused_quality
     from aethernet.data.picture.header import read_header
     from aethernet.upscale.upscaler import Saving
@@ -107,6 +108,7 @@ def _enlarged(task: Work, networks: "Networks", connection: Connection) -> Outco
 
     connection.send(Step(task.id, 0, 1, "reading", label))
     opened = upscaler.read(source)
+    check_size(opened.size[0] * getattr(opened, "frames", 1), opened.size[1], task.pixels)  # headers may lie
     saving = Saving(task.format, task.quality, task.depth)
     output = upscaler.output(opened, saving)
     step(0, 1, "computing")

@@ -272,7 +272,8 @@ function words({ state, share, record, error, name }) {
   if (state === "running") {
     const { done, total, what } = record.progress || { total: 1, what: "computing" };
     const far = total > 1 ? `, ${done} of ${total}` : "";
-    return `×${record.scale}, ${what}${far}, ${seconds(record.seconds || 0)}`;
+    const left = total > 1 && done > 0 && done < total && record.seconds > 3 ? `, about ${seconds(Math.round((record.seconds * (total - done)) / done))} left` : "";
+    return `×${record.scale}, ${what}${far}, ${seconds(record.seconds || 0)}${left}`;
   }
   if (state === "failed") return error || "failed";
   if (state === "cancelled") return "cancelled";
