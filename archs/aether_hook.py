@@ -7,7 +7,7 @@ As a script it is five commands of `aethernet`, for a tree whose Python has no s
     python archs/aether_hook.py convert TRAINED.pth -o INT8.safetensors      # qat -> int8
     python archs/aether_hook.py export TRAINED.pth -o files                  # ONNX; `fuse` writes the plain float network
 
-As an import it is what the files of `install` call: `register`.
+As an import it is what the files of `install` call: `register` and `give_way`.
 
 Unmodified trainers need nothing else, since a network's stage is an argument, `network_g: stage`:
 
@@ -29,7 +29,7 @@ def register(framework: str, kind: str = "archs") -> None:
 
     Args:
         framework: the package's name: `basicsr`, `traiNNer` or `neosr`.
-        kind: `archs`; for BasicSR also `models` and `datasets`.
+        kind: `archs`; for BasicSR also `models`, `datasets` and `resuming`.
 
     Raises:
         RegistrationError: somebody else's class has one of the names.
@@ -38,6 +38,16 @@ def register(framework: str, kind: str = "archs") -> None:
         importlib.import_module("aethernet.integrations.basicsr.dropin").register(kind)
     else:
         importlib.import_module("aethernet.integrations.registry").register_architectures(framework)
+
+
+def give_way(name: str, file: str) -> None:
+    """Has an installed package imported, mended, where a file of its name stands first on the path: BasicSR beside Real-ESRGAN.
+
+    Args:
+        name: of the package.
+        file: that stands in its way, and calls this.
+    """
+    importlib.import_module("aethernet.integrations.basicsr.dropin").give_way(name, file)
 
 
 def main(argv: list[str] | None = None) -> int:

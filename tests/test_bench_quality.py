@@ -188,6 +188,16 @@ def test_training_and_fused_checkpoints_score_alike(tmp_path, folder):
     assert first.mean.psnr == pytest.approx(mean_quality(direct).psnr, abs=1e-3)
 
 
+def test_files_of_one_name_have_a_row_each(tmp_path, folder, command):
+    """As the trainings of an afternoon leave them: experiments/NAME/models/net_g_latest.pth."""
+    files = [tmp_path / name / "net_g_latest.pth" for name in ("first", "second")]
+    for file in files:
+        write_checkpoint(file, network())
+    code, out, _ = command(*files, "--sets", folder, "--summary")
+    assert code == 0
+    assert all(f"| {file} " in out for file in files), out
+
+
 def test_an_onnx_file_scores_like_its_network(tmp_path, folder):
     pytest.importorskip("onnxruntime", reason="the extra `bench` is not installed")
     pytest.importorskip("onnxscript", reason="the extra `bench` is not installed")

@@ -8,6 +8,7 @@ import torch
 from helpers.models import PICTURES, build_model, copy_of, gan_options, options, train
 from helpers.networks import randomise
 from helpers.training import preflight_problems, run_aethernet, tiny_options, write_options, write_pairs
+from test_real import real_options, steps
 from torch.nn import functional as F
 
 from aethernet import AetherNet, aether_custom, calibrate, load_network, write_checkpoint
@@ -117,6 +118,20 @@ def test_a_gan_learns_from_a_teacher(folder):
     model = build_model(gan_options(**distill(folder / "teacher.safetensors")))
     train(model, 1, 1)
     assert model.get_current_log()["l_g_distill"] > 0
+
+
+@pytest.mark.parametrize(
+    ("model_type", "entry"), [("AetherRealModel", "l_distill"), ("AetherRealGANModel", "l_g_distill")]
+)
+def test_degraded_inputs_are_taught_as_well(folder, model_type, entry):
+    opt = real_options(model_type)
+    opt["train"] |= distill(folder / "teacher.safetensors")
+    model = build_model(opt)
+    steps(model, 1, 1)
+    taught = load_network(folder / "teacher.safetensors", "fused")
+    with torch.no_grad():
+        expected = 0.5 * F.l1_loss(model.output, taught(model.lq))
+    assert model.get_current_log()[entry] == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_packaged_weights_teach_by_name():

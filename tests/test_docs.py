@@ -27,7 +27,7 @@ BLOCK = re.compile(r"^```[^\n]*\n(.*?)^```$|((?:^ {4}[^\n]+\n)+)", re.MULTILINE 
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 SPAN = re.compile(r"`([^`\n]+)`")
 FILE = re.compile(r"(?:archs|docs|options|tests)/[\w./-]+")
-ELSEWHERE = {"options/train_aether_small.toml"}
+ELSEWHERE = {"options/train_aether_small.toml", "options/qat_aether_small.toml"}
 """Files that a document says to write."""
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.networks import randomise
+from helpers.real import real_run
 from helpers.training import ARCHS, needs_basicsr, tiny_options, write_options, write_pairs
-from helpers.trees import copy_basicsr, run_basicsr
+from helpers.trees import copy_basicsr, run_basicsr, run_in, run_real_esrgan, write_real_esrgan
 
-from aethernet import AetherNet, aether_custom, calibrate, cli, write_checkpoint
+from aethernet import AetherNet, aether_custom, calibrate, cli, load_network, write_checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import OutputError
 from aethernet.files import sha256
@@ -22,7 +23,7 @@ FILES = ("basicsr/archs/aethernet_arch.py", "basicsr/models/aethernet_model.py",
 @pytest.fixture
 def tree(tmp_path) -> Path:
     """What a BasicSR tree is recognised by, without its contents."""
-    for name in install.FRAMEWORKS[0].landmarks:
+    for name in install.TREES[0].landmarks:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     return tmp_path
@@ -89,10 +90,16 @@ def test_a_foreign_file_is_refused_and_left_alone(tree):
 
 
 @pytest.mark.parametrize(
-    ("package", "name"), [("basicsr", "BasicSR"), ("traiNNer", "traiNNer-redux"), ("neosr", "neosr")]
+    ("package", "name", "count"),
+    [
+        ("basicsr", "BasicSR", 3),
+        ("traiNNer", "traiNNer-redux", 1),
+        ("neosr", "neosr", 1),
+        ("realesrgan", "Real-ESRGAN", 4),
+    ],
 )
-def test_every_tree_gets_files_of_its_own(package, name, tmp_path, capsys, not_installed):
-    for framework in install.FRAMEWORKS:
+def test_every_tree_gets_files_of_its_own(package, name, count, tmp_path, capsys, not_installed):
+    for framework in install.TREES:
         if framework.name == name:
             for landmark in framework.landmarks:
                 (tmp_path / landmark).parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +108,7 @@ def test_every_tree_gets_files_of_its_own(package, name, tmp_path, capsys, not_i
     assert install.recognise(tmp_path).name == name
     assert cli.main(["install", "--into", str(tmp_path)]) == 0
     new = files(tmp_path) - before
-    assert f"{package}/archs/aethernet_arch.py" in new and len(new) == (3 if name == "BasicSR" else 1)
+    assert f"{package}/archs/aethernet_arch.py" in new and len(new) == count
     for file in new:
         first, *rest = (tmp_path / file).read_text().splitlines()
         assert first == install.MARKER and len(rest) <= 3
@@ -118,6 +125,7 @@ def test_another_folder_is_refused_with_what_it_lacks(tmp_path, capsys):
     assert "BasicSR (it has no basicsr/archs/__init__.py)" in error
     assert "traiNNer-redux (it has no traiNNer/utils/registry.py)" in error
     assert "neosr (it has no neosr/archs/__init__.py)" in error
+    assert "Real-ESRGAN (it has no realesrgan/train.py)" in error
     assert len(files(tmp_path)) == 1
 
 
@@ -223,3 +231,80 @@ models.register()
 assert MODEL_REGISTRY.get("AetherModel") is models.AetherModel
 """
     run_basicsr(real_tree, "-c", code)
+
+
+# In Real-ESRGAN's tree
+
+
+@pytest.fixture(scope="module")
+def real_esrgan(tmp_path_factory) -> Path:
+    """With the files installed."""
+    root = write_real_esrgan(tmp_path_factory.mktemp("Real-ESRGAN"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(install, "source_to_add", lambda: ARCHS)
+        install.install(root)
+    return root
+
+
+@needs_basicsr
+def test_real_esrgan_knows_everything_when_its_trainer_begins(real_esrgan):
+    """As `python realesrgan/train.py` imports: its own folder comes first on the path, and BasicSR before all else."""
+    code = """
+import os, sys
+sys.path.insert(0, os.path.abspath("realesrgan"))
+from basicsr.train import train_pipeline
+import realesrgan.archs, realesrgan.data, realesrgan.models
+import basicsr, basicsr.train, realesrgan
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
+assert "site-packages" in basicsr.__file__ or not basicsr.__file__.startswith(os.getcwd()), basicsr.__file__
+assert os.path.abspath("realesrgan") in sys.path
+assert sys.modules["realesrgan.version"].__version__ == "0.3.0"
+assert "aether_small" in ARCH_REGISTRY and "AetherMemoryDataset" in DATASET_REGISTRY
+assert "AetherRealGANModel" in MODEL_REGISTRY
+assert MODEL_REGISTRY.get("RealESRNetModel").__module__ == "realesrgan.models.realesrnet_model"
+assert basicsr.train.load_resume_state.__module__.startswith("aethernet.")
+from realesrgan.models.realesrnet_model import filter2D
+import torch
+filter2D(torch.zeros(2, 3, 8, 8).to(memory_format=torch.channels_last), torch.zeros(2, 3, 3))
+"""
+    run_in(real_esrgan, code)
+
+
+@needs_basicsr
+@pytest.mark.slow
+def test_real_esrgan_trains_resumes_and_fine_tunes_for_int8(real_esrgan, tmp_path):
+    """By its own `train.py`, on a CPU, with its own model class and with ours."""
+    write_pairs(tmp_path, size=96)
+    changes = {"train:total_iter": 4, "logger:save_checkpoint_freq": 2, "train:scheduler:milestones": [1, 3]}
+    models = real_esrgan / "experiments/{}/models"
+    run = (real_esrgan / "realesrgan/train.py", "-opt")
+
+    def write(name: str, model_type: str, **others) -> Path:
+        return write_options(
+            real_run(tmp_path, model_type, **{"name": name, **changes, **others}), tmp_path / f"{name}.yml"
+        )
+
+    for name, model_type in (("theirs", "RealESRNetModel"), ("ours", "AetherRealModel")):
+        file = write(name, model_type)
+        run_real_esrgan(real_esrgan, *run, file)
+        folder = Path(str(models).format(name))
+        whole = torch.load(folder / "net_g_latest.pth", weights_only=True)
+        assert whole["params"]["fusion.norm.iterations"] == 4
+        (folder.parent / "training_states/4.state").unlink()
+        printed = run_real_esrgan(real_esrgan, *run, file, "--auto_resume")
+        assert "Resuming training from epoch: 0, iter: 2" in printed
+        assert torch.load(folder / "net_g_latest.pth", weights_only=True)["params"]["fusion.norm.iterations"] == 4
+    assert len(torch.load(folder.parent / "training_states/4.state", weights_only=True)["pools"]) == 1
+
+    trained, calibrated = folder / "net_g_latest.pth", tmp_path / "calibrated.pth"
+    assert cli.main(["calibrate", str(trained), "--data", str(tmp_path / "gt"), "-n", "3", "-o", str(calibrated)]) == 0
+    for name, model_type, weights in (("stock", "RealESRNetModel", calibrated), ("own", "AetherRealModel", trained)):
+        file = write(
+            f"qat_{name}", model_type, **{
+                "network_g:stage": "qat", "path:pretrain_network_g": str(weights), "path:param_key_g": "params",
+            },
+        )  # fmt: skip
+        run_real_esrgan(real_esrgan, *run, file)
+        network = load_network(Path(str(models).format(f"qat_{name}")) / "net_g_latest.pth")
+        assert network.config.stage == "qat"
+        network.convert_to_quantized()

@@ -173,7 +173,10 @@ def test_patches_too_small_for_the_deepest_layer_are_told(vgg, tmp_path):
     assert [smallest_side({name: 1}) for name in ("conv1_1", "conv2_1", "conv5_4", "pool5")] == [1, 2, 16, 32]
     # what deeper layers the made-up file lacks is told when the loss is built
     changes = {"train:perceptual_opt": section(vgg, layer_weights={"pool5": 1}), "datasets:train:gt_size": 16}
-    assert_told(tmp_path, changes, "gt_size: 16 are too small for the deepest of layer_weights, which needs 32")
+    message = "gt_size: 16 are too small for the deepest of layer_weights, which needs 32"
+    assert_told(tmp_path, changes, message)
+    changes |= {"datasets:train:gt_size": 32, "gt_size": 16, "model_type": "RealESRNetModel"}
+    assert_told(tmp_path, changes, message)
 
 
 @pytest.mark.parametrize("kind", ["vgg19", "vgg16", "vgg19_bn"])

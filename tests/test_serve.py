@@ -1,5 +1,7 @@
 """`aethernet serve`: a picture in, a picture out; limits, turns, crashes and cancelling; nobody else is let in, nothing is left."""
 
+import asyncio
+import contextlib
 import io
 import re
 import socket
@@ -14,7 +16,7 @@ from helpers.upscaling import SCALE, write_network
 pytest.importorskip("starlette", reason="the extra web is not installed")
 pytest.importorskip("httpx", reason="the client of the tests is not installed")
 
-from helpers.serving import ADDRESS, DIES, HANGS, WAITS, picture, scripted, serving, wait
+from helpers.serving import ADDRESS, DIES, HANGS, WAITS, picture, scripted, serving, threaded, wait
 from PIL import Image
 
 from aethernet import cli
@@ -26,6 +28,7 @@ from aethernet.upscale.serve import process, worker
 from aethernet.upscale.serve.archive import distinct
 from aethernet.upscale.serve.jobs import download_name
 from aethernet.upscale.serve.messages import Ready
+from aethernet.upscale.serve.service import Service
 from aethernet.upscale.serve.settings import Settings
 from aethernet.upscale.serve.turns import Turns
 
@@ -411,6 +414,25 @@ def test_nothing_is_left_at_the_end():
             send(client, **fields)
         assert len(files(client)) >= 2
     assert not folder.exists()
+
+
+def test_the_end_comes_though_a_cancelling_is_lost():
+    """As `asyncio.wait_for` loses one now and then before Python 3.12."""
+
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(600)
+        await asyncio.sleep(600)
+
+    async def life() -> None:
+        service = Service(Settings(), threaded(scripted))
+        await service.start()
+        service._tasks.append(asyncio.create_task(stubborn()))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(service.stop(), 60)
+        assert not service.folder.exists()
+
+    asyncio.run(life())
 
 
 def test_who_cannot_compute_says_why(tmp_path):

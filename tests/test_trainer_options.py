@@ -15,10 +15,14 @@ import yaml
 
 from aethernet import calibrate
 from aethernet.cli import options as options_command
+from aethernet.data import photo
 from aethernet.errors import OptionError
 from aethernet.integrations import trainner
+from aethernet.integrations.basicsr.preflight.schema import DEGRADATION
 from aethernet.network.variants import variant_config
 from aethernet.training.recipes import (
+    KEPT_OF_OTHERS,
+    OTF,
     OTHER_TRAINERS,
     SCALES,
     VARIANT_NAMES,
@@ -32,8 +36,8 @@ from aethernet.training.recipes.render import to_toml
 
 ROOT = Path(__file__).parents[1]
 FILES = [each for each in all_files() if each[2] in OTHER_TRAINERS]
-TRAINNER = [each for each in FILES if each[2] != "neosr"]
-NEOSR = [each for each in FILES if each[2] == "neosr"]
+TRAINNER = [each for each in FILES if each[2].startswith("trainner")]
+NEOSR = [each for each in FILES if each[2].startswith("neosr")]
 NETWORKS = {factory.__name__: factory for factory in trainner.NETWORKS}
 
 every_file = pytest.mark.parametrize(("variant", "scale", "stage"), FILES)
@@ -47,7 +51,7 @@ def text_of(variant: str, scale: int, stage: str) -> str:
 
 def load(variant: str, scale: int, stage: str) -> dict:
     text = text_of(variant, scale, stage)
-    if stage != "neosr":
+    if stage.startswith("trainner"):
         return yaml.safe_load(text)
     return pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML").loads(text)
 
@@ -58,11 +62,11 @@ def scalars(section: object) -> list:
 
 
 def test_there_is_a_file_for_each():
-    assert len(TRAINNER) == 3 * len(VARIANT_NAMES) * len(SCALES)
-    assert len(NEOSR) == len(VARIANT_NAMES)
+    assert len(TRAINNER) == len(VARIANT_NAMES) * (3 * len(SCALES) + len(OTF) * 2)
+    assert len(NEOSR) == 3 * len(VARIANT_NAMES)
 
 
-@every_neosr_file
+@pytest.mark.parametrize(("variant", "scale", "stage"), [each for each in FILES if each[2] in KEPT_OF_OTHERS])
 def test_the_files_of_the_checkout_are_the_recipes(variant, scale, stage):
     file = ROOT / file_name(variant, scale, stage)
     assert file.read_bytes().decode() == render(variant, scale, stage), "run `make options`"
@@ -107,17 +111,21 @@ def test_neosr_builds_the_network(variant, scale, stage):
     fields = dict(opt["network_g"])
     assert fields.pop("type") == f"aether_{variant}"
     assert "scale" not in fields
-    network = NETWORKS[f"aether_{variant}"](**fields, scale=opt["scale"])
-    assert network.config.scale == scale == 4
-    assert network.config.stage == "train"
+    config = variant_config(variant, **fields, scale=opt["scale"])
+    assert config.scale == scale == 4
+    assert config.stage == ("qat" if stage == "neosr/qat" else "train")
+    if variant == "tiny":
+        NETWORKS[f"aether_{variant}"](**fields, scale=opt["scale"])
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("variant", VARIANT_NAMES)
 @pytest.mark.parametrize(
-    ("stage", "step"), [(stage, step) for stage, step in OTHER_TRAINERS.items() if stage != "neosr"]
+    ("stage", "step"), [(stage, step) for stage, step in OTHER_TRAINERS.items() if stage.startswith("trainner")]
 )
 def test_trainner_trains_what_basicsr_trains(variant, scale, stage, step):
+    if stage in OTF and scale == 3:
+        pytest.skip("it cannot")
     opt, ours = load(variant, scale, stage), options(variant, scale, step)
     train, own_train = opt["train"], ours["train"]
     assert opt["network_g"] == {name: value for name, value in ours["network_g"].items() if name != "scale"}
@@ -135,23 +143,78 @@ def test_trainner_trains_what_basicsr_trains(variant, scale, stage, step):
     losses = {loss["type"]: loss for loss in train["losses"]}
     own_types = {value["type"] for name, value in own_train.items() if name.endswith("_opt")}
     assert set(losses) == {kind.replace("AetherPerceptualLoss", "PerceptualLoss") for kind in own_types}
-    if stage == "trainner/gan":
+    if step == "gan":
         assert losses["PerceptualLoss"]["layer_weights"] == own_train["perceptual_opt"]["layer_weights"]
         assert losses["GANLoss"]["loss_weight"] == own_train["gan_opt"]["loss_weight"]
 
 
 @every_neosr_file
 def test_neosr_trains_what_basicsr_trains(variant, scale, stage):
-    opt, ours = load(variant, scale, stage), options(variant, scale, "train")
+    step = OTHER_TRAINERS[stage]
+    opt, ours = load(variant, scale, stage), options(variant, scale, step)
+    own_train = ours["train"]
     assert opt["network_g"] == {name: value for name, value in ours["network_g"].items() if name != "scale"}
-    assert opt["logger"]["total_iter"] == opt["train"]["scheduler"]["T_max"] == ours["train"]["total_iter"]
-    assert opt["train"]["warmup_iter"] == ours["train"]["warmup_iter"]
-    assert opt["train"]["ema"] == ours["train"]["ema_decay"]
-    assert opt["train"]["grad_clip"] is True and ours["train"]["grad_clip"] == 1.0
+    total = opt["train"]["scheduler"]["milestones"][0] if step == "gan" else opt["train"]["scheduler"]["T_max"]
+    assert opt["logger"]["total_iter"] == total == own_train["total_iter"]
+    assert opt["train"]["warmup_iter"] == own_train["warmup_iter"]
+    assert opt["train"]["ema"] == own_train["ema_decay"]
+    assert opt["train"]["grad_clip"] is (own_train["grad_clip"] == 1.0)
     assert opt["datasets"]["train"]["patch_size"] * scale == ours["datasets"]["train"]["gt_size"]
     assert opt["datasets"]["train"]["batch_size"] == ours["datasets"]["train"]["batch_size_per_gpu"]
-    expected = ours["train"]["optim_g"]
+    expected = own_train["optim_g"]
     assert opt["train"]["optim_g"]["lr"] == expected["adamw_lr" if expected["type"] == "Muon" else "lr"]
+    losses = {name for name in opt["train"] if name.endswith("_opt")}
+    assert losses == {name for name in own_train if name.endswith("_opt")}
+    if step == "gan":
+        assert opt["train"]["optim_d"]["lr"] == own_train["optim_d"]["lr"]
+        assert opt["network_d"].items() - {("type", "unet")} == ours["network_d"].items() - {
+            ("type", "UNetDiscriminatorSN")
+        }
+        assert opt["train"]["gan_opt"]["loss_weight"] == own_train["gan_opt"]["loss_weight"]
+        # neosr divides the features by 10
+        assert opt["train"]["perceptual_opt"]["loss_weight"] == 10 * own_train["perceptual_opt"]["perceptual_weight"]
+
+
+@pytest.mark.parametrize("variant", VARIANT_NAMES)
+def test_later_stages_of_neosr_start_from_the_fidelity_network(variant):
+    models = f"experiments/{load(variant, 4, 'neosr')['name']}/models"
+    assert load(variant, 4, "neosr/gan")["path"]["pretrain_network_g"] == f"{models}/net_g_latest.pth"
+    calibrated = load(variant, 4, "neosr/qat")["path"]["pretrain_network_g"]
+    command = re.search(r"aethernet calibrate (\S+) \\\n#\s+--data \S+ -o (\S+)\n", text_of(variant, 4, "neosr/qat"))
+    assert command and command.groups() == (f"{models}/net_g_latest.pth", calibrated)
+
+
+# Inputs degraded on the fly.
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("stage", OTF)
+def test_trainner_degrades_as_basicsr_does(stage, scale):
+    """Every number that both have; what stands for nothing in one has a switch in the other."""
+    step = "real" if stage.endswith("fidelity") else "real_gan"
+    opt, ours = load("small", scale, stage), options("small", scale, step)
+    both = (opt.keys() & ours.keys()) & DEGRADATION
+    assert {"resize_prob", "noise_range", "jpeg_range", "resize_range2", "gray_noise_prob2", "queue_size"} <= both
+    assert all(opt[name] == ours[name] for name in both)
+    assert (opt["blur_prob"], opt["blur_prob2"]) == (1, ours["second_blur_prob"])
+    train, own_train = opt["datasets"]["train"], ours["datasets"]["train"]
+    kernels = {name for name in own_train if "kernel" in name or "sinc" in name or name.startswith(("blur", "beta"))}
+    assert len(kernels) == 15 and all(train[name] == own_train[name] for name in kernels)
+    assert train["lq_size"] * scale == own_train["gt_size"]
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("stage", OTF)
+def test_trainner_degrades_as_photographs_are(stage, scale):
+    opt = yaml.safe_load(render("small", scale, stage, degradation="photo"))
+    assert opt["blur_prob"] == opt["jpeg_prob"] == 0 and opt["noise_range"] == [0, 0]
+    assert opt["resize_prob"] == [0, 0, 1], "no resize the first time"
+    assert opt["noise_range2"] == [0, photo.NOISE] and opt["jpeg_range2"] == list(photo.QUALITY)
+    assert (opt["blur_prob2"], opt["jpeg_prob2"]) == (photo.BLUR_SHARE, photo.QUALITY_SHARE)
+    assert opt["datasets"]["train"]["blur_sigma2"] == [0.1, photo.BLUR * scale]
+    # It resizes the second time, as it does only for a factor other than 1, to the very size of the input.
+    side = opt["datasets"]["train"]["lq_size"] + 32 // scale
+    assert opt["resize_prob2"] == [1, 0, 0] and int(side * opt["resize_range2"][1]) == side
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -180,6 +243,11 @@ def test_overrides_carry_along_what_follows_from_them():
     ("stage", "override", "message"),
     [
         ("trainner/fidelity", {"optimizer": "Muon"}, r"trainner/fidelity recipe has no field 'optimizer'"),
+        ("trainner/otf_gan", {"scale": 3}, r"degrades 32 pixels more than a patch has, which 3 does not divide"),
+        ("trainner/otf_gan", {"degradation": "mild"}, r"degradation must be one of full, photo, not 'mild'"),
+        ("trainner/gan", {"degradation": "photo"}, r"a trainner/gan recipe has no field 'degradation'"),
+        ("neosr/gan", {"perceptual": "vgg.pth"}, r"neosr takes VGG19 from torchvision's cache and no file"),
+        ("neosr/qat", {"perceptual": False}, r"a neosr/qat recipe has no field 'perceptual'"),
         ("neosr", {"grad_clip": 0.5}, r"neosr recipe has no field 'grad_clip': known are batch, total_iter, lr"),
         (
             "trainner/test",
@@ -190,7 +258,7 @@ def test_overrides_carry_along_what_follows_from_them():
 )
 def test_what_a_trainer_cannot_do_is_refused(stage, override, message):
     with pytest.raises(OptionError, match=message):
-        render("tiny", 4, stage, **override)
+        render("tiny", **{"scale": 4, "stage": stage, **override})
 
 
 @pytest.mark.parametrize("value", [True, False, 0, 1.0, 2e-3, 1.5e-4, 64])

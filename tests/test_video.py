@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +22,7 @@ films = pytest.importorskip("helpers.films")
 from aethernet.upscale.video import Coding, upscale_film  # noqa: E402
 from aethernet.upscale.video.colours import Layout, from_rgb, layout_of, to_rgb  # noqa: E402
 from aethernet.upscale.video.join import decode_times  # noqa: E402
+from aethernet.upscale.video.matroska import CRC, SEEK, SEEK_HEAD, SEEK_POSITION, SEGMENT, VOID, elements  # noqa: E402
 
 MATRICES = {"601": 6, "709": 1, "2020": 9}
 BARS = {
@@ -140,6 +142,16 @@ def test_an_identity_network_changes_no_bar(matrix, full, depth, scale, tmp_path
         assert not off.any()
 
 
+def test_windows_change_no_frame(model, upscaler):
+    """Nor do frames of one channel need another network; and nothing is clipped in either way."""
+    picture = np.random.default_rng(0).uniform(-0.2, 1.2, (3, 40, 50)).astype(np.float32)
+    whole = upscaler.planes(picture)
+    assert whole.min() < 0 and whole.max() > 1
+    parts = Upscaler(model, "torch", tile=24)
+    assert np.array_equal(parts.planes(picture), whole) and parts.report.plan.count > 1
+    assert upscaler.planes(picture[:1]).shape == (1, 80, 100)
+
+
 # what is kept
 
 KINDS = {
@@ -153,6 +165,56 @@ KINDS = {
     "grey": (".mkv", {"format": "gray"}),
     "RGB": (".mkv", {"codec": "libx265", "format": "gbrp", "tags": (0, 1, 13, 2)}),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("codec", "ending", "aspect"),
+    [("ffv1", ".mkv", Fraction(16, 15)), ("av1", ".mkv", Fraction(3, 2)), ("vp9", ".webm", Fraction(40, 33)),
+     ("av1", ".mp4", Fraction(16, 15)), ("prores", ".mov", Fraction(4, 3)), ("hevc", ".mp4", Fraction(64, 45))],
+)  # fmt: skip
+def test_samples_keep_their_aspect_in_every_codec(codec, ending, aspect, upscaler, tmp_path):
+    """Of which FFmpeg writes some into Matroska only, and the file stays as FFmpeg reads it."""
+    films.write_film(tmp_path / "in.mkv", 3, aspect=aspect, chapters=True, attachment=b"x" if ending == ".mkv" else b"")
+    upscale_film(upscaler, tmp_path / "in.mkv", tmp_path / f"out{ending}", coding=Coding(codec))
+    out = films.read_film(tmp_path / f"out{ending}")
+    assert out["aspect"] == aspect and len(out["times"]) == 3 and len(out["chapters"]) == 2
+    assert out["metadata"]["title"] == "A film"
+    if ending == ".mkv":
+        data = (tmp_path / "out.mkv").read_bytes()
+        (segment,) = (each for each in elements(data, 0, len(data)) if each.id == SEGMENT)
+        masters = [each for each in elements(data, segment.content, segment.end) if each.id != VOID]
+        for master in masters:  # the checksum of each holds
+            first = next(elements(data, master.content, master.end))
+            assert first.id == CRC and zlib.crc32(data[first.end : master.end]) == int.from_bytes(
+                data[first.content : first.end], "little"
+            )
+        starts = {each.start - segment.content for each in masters}
+        (head,) = (each for each in masters if each.id == SEEK_HEAD)
+        for seek in (each for each in elements(data, head.content, head.end) if each.id == SEEK):
+            (place,) = (each for each in elements(data, seek.content, seek.end) if each.id == SEEK_POSITION)
+            assert int.from_bytes(data[place.content : place.end], "big") in starts
+
+
+def test_light_levels_of_hdr10_are_kept(upscaler, tmp_path):
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+    light = {"x265-params": f"log-level=none:hdr10=1:repeat-headers=1:master-display={display}:max-cll=1000,400"}
+    options = {"codec": "libx265", "format": "yuv420p10le", "tags": (9, 9, 16, 1), "options": light}
+    films.write_film(tmp_path / "in.mkv", 3, **options)
+    upscale_film(upscaler, tmp_path / "in.mkv", tmp_path / "out.mkv")
+    source, out = films.read_film(tmp_path / "in.mkv")["side data"], films.read_film(tmp_path / "out.mkv")["side data"]
+    for key in ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"):
+        assert source[key] == out[key]
+    result = upscale_film(upscaler, tmp_path / "in.mkv", tmp_path / "a.mkv", coding=Coding("ffv1"))
+    assert any("light levels" in note for note in result.notes)
+
+
+def test_what_would_stop_the_work_later_is_seen_before(upscaler, tmp_path, monkeypatch):
+    films.write_film(tmp_path / "a.ts", 20, (32, 24), options={"g": "2"})
+    films.write_film(tmp_path / "b.ts", 20, (16, 16), options={"g": "2"})
+    (tmp_path / "in.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+    monkeypatch.setattr(upscaler, "planes", lambda picture: pytest.fail("it was begun"))
+    with pytest.raises(DataError, match="change from 32x24 to 16x16"):
+        upscale_film(upscaler, tmp_path / "in.ts", tmp_path / "out.mkv")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -351,6 +413,8 @@ def test_one_of_several_films_is_chosen(upscale):
         (["--codec", "aac"], "encodes audio"),
         (["--crf", "60"], "from 0 (best) to 51 for h264"),
         (["--codec", "ffv1", "--crf", "3"], "no such quality"),
+        (["--codec", "mpeg4", "--crf", "3"], "mpeg4 has no such quality"),
+        (["--codec", "mpeg4", "--preset", "slow"], "mpeg4 has none"),
         (["--preset", "quick"], "must be one of ultrafast"),
         (["-o", "out.gif"], "is no video that is written: give one of .mkv"),
         (["-o", "out.webm", "--codec", "h264"], "webm cannot hold"),

@@ -1,12 +1,16 @@
 """Videos through pipes, folders of frames, and previews: the same frames as from file to file, and nothing half-written."""
 
+import contextlib
 import io
+import os
+import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.training import environment
 from helpers.upscaling import contents, write_network
 from PIL import Image
 
@@ -180,6 +184,27 @@ def test_a_reader_that_goes_ends_the_work(model):
 
     with pytest.raises(OutputError, match="Broken pipe"):
         PipeWriter(Gone(), "y4m", (8, 8), raw_stream("rgb24:4x4"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="pipes of a shell")
+def test_programs_before_and_behind(model, tmp_path):
+    """More than pipes hold; and a reader that has enough, while the other end still waits."""
+    content = y4m(films.noise((64, 48), "yuv420p", 40), "420")
+    words = [sys.executable, "-m", "aethernet", "upscale", "-", "--model", str(model), "--engine", "torch"]
+    done = subprocess.run(words, input=content, capture_output=True, env=environment(), check=True)
+    assert len(read_y4m(done.stdout)[1]) == 40
+    process = subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    process.stdout.close()
+    with contextlib.suppress(BrokenPipeError):  # it may have ended already
+        process.stdin.write(content[:50_000])
+        process.stdin.flush()
+    said = process.stderr.read().decode()  # it ends before its input does
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    assert process.wait() == 1 and "the output cannot be written: Broken pipe" in said and "Fatal" not in said
 
 
 def test_a_source_that_breaks_ends_the_work(model):

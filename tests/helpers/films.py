@@ -133,7 +133,10 @@ def read_film(path: Path) -> dict[str, Any]:
         packets = defaultdict(list)
         for packet in container.demux():
             if packet.size:
-                times = [None if time is None else time * packet.time_base for time in (packet.pts, packet.dts)]
+                times = [
+                    None if time is None else time * packet.time_base
+                    for time in (packet.pts, packet.dts, packet.duration)
+                ]
                 packets[packet.stream_index].append((*times, bytes(packet)))
         streams = [
             (each.type, None if each.codec_context is None else each.codec_context.name,

@@ -1,4 +1,5 @@
-"""Source trees: BasicSR's own, and small stand-ins for those of traiNNer-redux and neosr, with what this package meets there."""
+"""Source trees: BasicSR's own, and small stand-ins for those of traiNNer-redux, neosr and Real-ESRGAN, with what this package meets
+there."""
 
 import importlib.util
 import os
@@ -109,6 +110,57 @@ def run_in(tree: Path, code: str, *arguments: str, check: bool = True) -> subpro
     )
     assert not check or result.returncode == 0, f"{result.stdout}\n{result.stderr}"
     return result
+
+
+SCANNING = """
+import importlib
+import pathlib
+from basicsr.utils import scandir
+
+folder = pathlib.Path(__file__).parent
+modules = [importlib.import_module(f"realesrgan.{folder.name}.{name[:-3]}") for name in scandir(str(folder))
+           if name.endswith("_KIND.py")]
+"""
+
+REAL_TRAIN = """
+import os
+from basicsr.train import train_pipeline
+
+import realesrgan.archs
+import realesrgan.data
+import realesrgan.models
+
+if __name__ == "__main__":
+    train_pipeline(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""
+
+
+def write_real_esrgan(tree: Path) -> Path:
+    """As a fresh clone: no `version.py`, which its setup writes, and its own classes, which are those of BasicSR under plain names."""
+    spec = importlib.util.find_spec("basicsr")
+    assert spec and spec.origin
+    package = tree / "realesrgan"
+    for folder, kind in (("archs", "arch"), ("data", "dataset"), ("models", "model")):
+        (package / folder).mkdir(parents=True)
+        (package / folder / "__init__.py").write_text(SCANNING.replace("KIND", kind))
+    for name in ("models/realesrnet_model.py", "models/realesrgan_model.py", "data/realesrgan_dataset.py"):
+        text = (Path(spec.origin).parent / name).read_text()
+        (package / name).write_text(text.replace("register(suffix='basicsr')", "register()"))
+    stars = "".join(f"from .{name} import *\n" for name in ("archs", "data", "models", "version"))
+    (package / "__init__.py").write_text(stars)
+    (package / "train.py").write_text(REAL_TRAIN)
+    (tree / "VERSION").write_text("0.3.0\n")
+    return tree
+
+
+def run_real_esrgan(tree: Path, *args: object) -> str:
+    """Runs Python in such a tree as its documents say, without this package on its path; the output and the log."""
+    env = environment(PYTHONPATH=str(tree))
+    result = subprocess.run(
+        [sys.executable, *map(str, args)], cwd=tree, env=env, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    return result.stdout + result.stderr
 
 
 def _write(tree: Path, package: str, contents: dict[str, str]) -> Path:

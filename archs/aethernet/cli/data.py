@@ -1,9 +1,11 @@
-"""`aethernet data`: training pairs from a folder of pictures, or the small set that needs no download."""
+"""`aethernet data`: training pairs from a folder of pictures, the small set that needs no download, and a look at them."""
 
 import argparse
 from pathlib import Path
 
-HELP = "prepare training pictures, or write the embedded ones"
+from aethernet.flags import positive
+
+HELP = "prepare training pictures, write the embedded ones, or look at what a training will see"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +30,46 @@ def configure(parser: argparse.ArgumentParser) -> None:
     embedded.add_argument("directory", metavar="DIR", type=Path, help="new folder, or one of an earlier call")
     embedded.add_argument("--scales", type=int, nargs="+", default=[2, 3, 4], metavar="S", help="default: 2 3 4")
 
+    preview = commands.add_parser("preview", help="a sheet of training pairs: ground truth beside degraded input")
+    preview.add_argument("-opt", required=True, metavar="FILE", help="the option file of a training")
+    preview.add_argument("-n", type=positive, default=8, metavar="N", help="pairs; default: 8")
+    preview.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help="the picture to write")
+    preview.add_argument(
+        "--seed", type=not_negative, default=0, metavar="N", help="other patches and strengths; default: 0"
+    )
+
 
 def run(args: argparse.Namespace) -> int:
-    return {"prepare": _prepare, "embedded": _embedded}[args.data_command](args)
+    return {"prepare": _prepare, "embedded": _embedded, "preview": _preview}[args.data_command](args)
+
+
+def not_negative(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def _preview(args: argparse.Namespace) -> int:
+    from aethernet.cli.progress import ProgressBars
+    from aethernet.data.pictures import write_png
+    from aethernet.errors import OutputError, one_line
+    from aethernet.integrations.basicsr.preview import preview
+    from aethernet.plots.pairs import sheet
+
+    if args.out.suffix.lower() != ".png":
+        raise OutputError(f"-o {args.out}: the sheet is written as PNG: give a name that ends in .png")
+    with ProgressBars() as bars:
+        seen = preview(args.opt, args.n, seed=args.seed, progress=bars.titled("degrading"))
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_png(args.out, sheet([(each.name, each.gt, each.lq) for each in seen.samples]))
+    except OSError as error:
+        raise OutputError(f"{args.out} cannot be written ({one_line(error)}): give another -o") from error
+    print(
+        f"wrote {args.out}: {len(seen.samples)} of {seen.pictures} pictures, as {seen.dataset} and {seen.model} give them"
+    )
+    return 0
 
 
 def _prepare(args: argparse.Namespace) -> int:

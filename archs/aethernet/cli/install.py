@@ -1,10 +1,10 @@
-"""`aethernet install`: makes this package known to a source tree of BasicSR, traiNNer-redux or neosr."""
+"""`aethernet install`: makes this package known to a source tree of BasicSR, traiNNer-redux, neosr or Real-ESRGAN."""
 
 import argparse
 import sys
 from pathlib import Path
 
-HELP = "write drop-in files into a source tree of BasicSR, traiNNer-redux or neosr, for its own train.py"
+HELP = "write drop-in files into a source tree of BasicSR, traiNNer-redux, neosr or Real-ESRGAN, for its own train.py"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="TREE",
-        help="folder that holds the folder basicsr, traiNNer or neosr",
+        help="folder that holds the folder basicsr, traiNNer, neosr or realesrgan",
     )
     parser.add_argument("--remove", action="store_true", help="remove the files again")
 

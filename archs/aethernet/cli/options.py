@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         metavar="STAGE",
         help="train, gan, qat, test or distill; real, real_gan or real_qat (inputs degraded during training); trainner/fidelity, "
-        "trainner/gan, trainner/qat or neosr for these trainers",
+        "trainner/gan, trainner/qat, trainner/otf_fidelity, trainner/otf_gan, neosr, neosr/gan or neosr/qat for these trainers",
     )
     parser.add_argument("-o", "--out", default="-", metavar="FILE", help="the file to write (default: -, the screen)")
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")

@@ -1,6 +1,7 @@
 """Videos in `aethernet upscale`: files, pipes, folders of frames, and a look at one frame before."""
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     video = parser.add_argument_group("video")
     video.add_argument("--codec", metavar="NAME", help="h264, hevc, av1, vp9, ffv1 (without loss), prores, or an encoder of FFmpeg (default: h264; hevc for more than 8 bits)")  # fmt: skip
     video.add_argument("--crf", type=quality, metavar="N", help="quality of the codec, 0 is best (default: one at which the loss is hard to see)")  # fmt: skip
-    video.add_argument("--preset", metavar="NAME", help="time that the encoder takes, such as fast or slow (default: medium)")  # fmt: skip
+    video.add_argument("--preset", metavar="NAME", help="time that the encoder takes, such as fast or slow (default: fast)")  # fmt: skip
     video.add_argument("--to-height", type=positive, metavar="ROWS", help="shrink the result to this height, as 2160")
     video.add_argument("--preview", type=seconds, metavar="TIME", help="make a picture of the frame at this time alone, bicubic and the network side by side, such as 90 or 1:30")  # fmt: skip
     video.add_argument("--stream", type=int, metavar="N", help="the video stream to enlarge, where there are several")
@@ -117,6 +118,33 @@ def _is_y4m(pipe: IO[bytes]) -> bool:
     begin = pipe.read(len(MAGIC))
     pipe.seek(place)
     return begin == MAGIC
+
+
+class _Rest(io.RawIOBase):
+    """What a buffer holds already, then what comes from a descriptor."""
+
+    def __init__(self, head: bytes, descriptor: int) -> None:
+        self._head, self._descriptor = head, descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._head[: len(buffer)] or os.read(self._descriptor, len(buffer))
+        self._head = self._head[len(part) :] if self._head else b""
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def _standard_input() -> IO[bytes]:
+    """With a buffer of its own: Python waits at its end for who still reads from its own, and breaks off."""
+    pipe = sys.stdin.buffer
+    try:
+        descriptor = pipe.fileno()
+    except OSError:
+        return pipe
+    head = pipe.read1(len(pipe.peek(1))) if hasattr(pipe, "peek") and hasattr(pipe, "read1") else b""
+    return io.BufferedReader(_Rest(head, os.dup(descriptor)), 2**20)
 
 
 def _refuse(args: argparse.Namespace, options: dict[str, Any], what: str) -> None:
@@ -210,7 +238,7 @@ def into_a_file(args: argparse.Namespace, film: "Film", model: Any, target: Path
         voice.say(f"{target}: there already")
         return {"source": str(film.path), "target": str(target), "outcome": "present"}
     with status(f"reading {film.path.name}", args.quiet):
-        opened = open_film(film.path, target, assume=assumptions(args), stream=args.stream, force=args.force)
+        opened = open_film(film.path, target, force=args.force, film=film)
     prepared = prepare(opened, model.scale, coding(args), process=process, force=args.force)
     former = opened.parts.read_plan()
     if former is not None and args.engine == "auto" and not args.force:
@@ -343,7 +371,7 @@ def from_a_pipe(args: argparse.Namespace) -> int:
         {"json": None, "suffix": None, "preview": None, "stream": None, "drop": (), "rate": None},
         "files, not for -",
     )
-    pipe = sys.stdin.buffer
+    pipe = _standard_input()
     if args.raw is not None:
         stream = raw_stream(args.raw)
         frames = raw_frames(pipe, stream)

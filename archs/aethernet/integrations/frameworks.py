@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-def _register(package: str, kind: str = "archs") -> str:
-    return f'import aether_hook; aether_hook.register("{package}", "{kind}")  # noqa'
+def _register(package: str, *kinds: str) -> str:
+    calls = "; ".join(f'aether_hook.register("{package}", "{kind}")' for kind in kinds or ("archs",))
+    return f"import aether_hook; {calls}  # noqa"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,3 +74,27 @@ FRAMEWORKS = (
         files={"neosr/archs/aethernet_arch.py": _register("neosr")},
     ),
 )
+
+REAL_ESRGAN = Framework(
+    name="Real-ESRGAN",
+    package="basicsr",  # which is installed beside it and has the registries
+    networks="aethernet.integrations.peer_arch",
+    landmarks=(
+        "realesrgan/train.py",
+        "realesrgan/archs/__init__.py",
+        "realesrgan/models/__init__.py",
+        "realesrgan/data/__init__.py",
+    ),
+    files={
+        # train.py imports BasicSR before anything of its tree, and looks for modules in its own folder first. So this file
+        # comes first, mends what keeps BasicSR from being imported, and gives way to it. Nothing outside the tree changes.
+        "realesrgan/basicsr.py": "import aether_hook; aether_hook.give_way(__name__, __file__)  # noqa",
+        "realesrgan/archs/aethernet_arch.py": _register("basicsr", "archs"),
+        "realesrgan/models/aethernet_model.py": _register("basicsr", "models", "resuming"),
+        "realesrgan/data/aethernet_dataset.py": _register("basicsr", "datasets"),
+    },
+    start="PYTHONPATH=. python realesrgan/train.py -opt FILE",
+)
+
+TREES = (*FRAMEWORKS, REAL_ESRGAN)
+"""Whose source trees `aethernet install` knows."""

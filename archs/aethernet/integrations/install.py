@@ -8,7 +8,7 @@ from pathlib import Path
 import aethernet
 from aethernet.errors import OutputError, UsageError
 from aethernet.files import atomic_path
-from aethernet.integrations.frameworks import FRAMEWORKS, Framework
+from aethernet.integrations.frameworks import TREES, Framework
 
 MARKER = "# Written by `aethernet install`; `aethernet install --into TREE --remove` removes it."
 """First line of every file; what does not begin with it is somebody else's."""
@@ -21,14 +21,14 @@ def recognise(tree: Path) -> Framework:
         UsageError: none of them.
     """
     lacking = []
-    for framework in FRAMEWORKS:
+    for framework in TREES:
         missing = [name for name in framework.landmarks if not (tree / name).is_file()]
         if not missing:
             return framework
         lacking.append(f"{framework.name} (it has no {missing[0]})")
     raise UsageError(
         f"{tree} is no source tree of {', '.join(lacking[:-1])} or {lacking[-1]}. Give the folder that holds the folder "
-        "basicsr, traiNNer or neosr, such as a clone of the repository"
+        "basicsr, traiNNer, neosr or realesrgan, such as a clone of the repository"
     )
 
 

@@ -1,5 +1,7 @@
 """Several models on several picture sets: the rows of `aethernet bench quality`."""
 
+import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,11 +146,20 @@ def onnx_upscaler(path: Path, in_channels: int, threads: int | None = None) -> U
     return lambda picture: from_batch(session.run(to_batch(picture, in_channels)))
 
 
+def _told_apart(models: dict[str, Model]) -> dict[str, Model]:
+    """Files of one name in several folders, as trainings leave them, are labelled as they were given: the table has a row each."""
+    labels = Counter(model.label for model in models.values())
+    return {
+        spec: dataclasses.replace(model, label=spec) if labels[model.label] > 1 else model
+        for spec, model in models.items()
+    }
+
+
 def _named_upscalers(
     models: Sequence[str], scale: int | None, device: str, threads: int | None
 ) -> list[_NamedUpscaler]:
     device_kind(device)
-    opened = {spec: resolve_model(spec) for spec in models if spec not in (BICUBIC, BICUBIC_RGB)}
+    opened = _told_apart({spec: resolve_model(spec) for spec in models if spec not in (BICUBIC, BICUBIC_RGB)})
     for model in opened.values():
         if not model.trained:
             raise UsageError(

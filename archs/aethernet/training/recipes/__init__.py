@@ -2,6 +2,8 @@
 
 from aethernet.training.recipes.render import all_files, file_name, options, render, write_all
 from aethernet.training.recipes.table import (
+    KEPT_OF_OTHERS,
+    OTF,
     OTHER_TRAINERS,
     REAL,
     RECIPES,
@@ -13,6 +15,8 @@ from aethernet.training.recipes.table import (
 )
 
 __all__ = [
+    "KEPT_OF_OTHERS",
+    "OTF",
     "OTHER_TRAINERS",
     "REAL",
     "RECIPES",

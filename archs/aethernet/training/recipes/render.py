@@ -13,7 +13,7 @@ import yaml
 
 from aethernet.checkpoint import pretrained
 from aethernet.checks import is_one_of
-from aethernet.data.photo import BLUR, BLUR_SHARE, NOISE, QUALITY
+from aethernet.data.photo import BLUR, BLUR_SHARE, NOISE, QUALITY, QUALITY_SHARE
 from aethernet.errors import OptionError
 from aethernet.files import atomic_path
 from aethernet.network.config import network_name
@@ -22,6 +22,7 @@ from aethernet.training.recipes.table import (
     FIXED,
     KEPT,
     LARGER,
+    OTF,
     OTHER_TRAINERS,
     PERCEPTUAL_MB,
     REAL,
@@ -45,11 +46,14 @@ GREY = "color: y  # the network is grey: the Y channel of each picture"
 
 DEGRADED = {"full": "as Real-ESRGAN degrades them", "photo": "as photographs are: slight blur, noise, JPEG"}
 
+OTF_MARGIN = 32
+"""Pixels that traiNNer-redux degrades more than a patch has, along each side; the scale must divide them."""
+
 QUEUE_SIZE = 180
 """Pairs in Real-ESRGAN's pool, at least; it must be a multiple of the batch."""
 
 INCLUDE = re.compile(r"^\$\{(_\w+)\}$", re.MULTILINE)
-"""A line such as `${_data}` in a template stands for the text of `_data.yml`, which several stages share."""
+"""A line such as `${_data}` in a template stands for the text of `_data.yml` (in a .toml `_data.toml`), which several share."""
 
 
 NEOSR_SCALE = 4
@@ -58,9 +62,14 @@ NEOSR_SCALE = 4
 
 def file_name(variant: str, scale: int, stage: str) -> str:
     """Where the file stands in a checkout, such as `options/train/aether_small_x4.yml`."""
-    if stage == "neosr":
-        return f"options/neosr/aether_{variant}.toml"
+    if is_neosr(stage):
+        return f"options/{stage}/aether_{variant}.toml"
     return f"options/{stage}/{network_name(variant, scale)}.yml"
+
+
+def is_neosr(stage: str) -> bool:
+    """Whether a stage's files are for neosr, which reads TOML."""
+    return stage.partition("/")[0] == "neosr"
 
 
 def render(variant: str, scale: int, stage: str, *, path: str | None = None, **overrides) -> str:
@@ -86,9 +95,13 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
     chosen = [name for name in choices_of(stage) if name in overrides]
     choices = Choices(**{name: overrides.pop(name) for name in chosen})
     recipe = recipe_for(variant, stage, overrides)
+    if stage in OTF and OTF_MARGIN % scale:
+        raise OptionError(
+            f"{stage}: traiNNer-redux degrades {OTF_MARGIN} pixels more than a patch has, which {scale} does not divide, and then "
+            "breaks off: use scale 2 or 4, or stage real in BasicSR"
+        )
     own_name = f"{'train' if stage == 'neosr' else stage.rpartition('/')[2]}_{network_name(variant, scale)}"
-    fidelity = "fidelity" if stage in OTHER_TRAINERS else "real" if stage in REAL else "train"
-    fidelity_name = f"{fidelity}_{network_name(variant, scale)}"
+    fidelity_name = f"{fidelity_of(stage)}_{network_name(variant, scale)}"
     recipe = recipe_without_vgg(recipe, choices, stage)
     values = {
         "path": path or file_name(variant, scale, stage),
@@ -97,19 +110,29 @@ def render(variant: str, scale: int, stage: str, *, path: str | None = None, **o
         "scale": scale,
         "stage": stage,
         "distill_opt": "",
+        "otf": "",
         "fidelity_name": fidelity_name,
-        **recipe_values(recipe, scale, to_toml if stage == "neosr" else to_yaml),
+        **recipe_values(recipe, scale, to_toml if is_neosr(stage) else to_yaml),
         **choices_values(choices, scale, stage, own_name, fidelity_name),
-        **(degradation_values(choices, recipe, scale, stage) if recipe and stage in REAL else {}),
+        **(degradation_values(choices, recipe, scale, stage) if recipe and stage in (*REAL, *OTF) else {}),
     }
+    if STEPS.get(stage, stage) == "gan":
+        values["warmup_iter"] = -1  # none
     parts = {**parts_of(variant, stage, recipe, choices), **perceptual_part(choices, stage)}
     for name, part in parts.items():
         values[name] = Template(read_template(part)).substitute(values).rstrip("\n")
     if stage == "distill":
         values["teacher"] = to_yaml(choices.teacher or teacher_of(variant, scale))
         values["distill_opt"] = "\n" + Template(read_template("_distill.yml")).substitute(values).rstrip("\n")
-    template = "neosr.toml" if stage == "neosr" else f"{stage.replace('/', '_')}.yml"
+    template = f"{stage.replace('/', '_')}.{'toml' if is_neosr(stage) else 'yml'}"
     return Template(read_template(template)).substitute(values)
+
+
+def fidelity_of(stage: str) -> str:
+    """What the experiment's name begins with of the fidelity training that a stage goes on from."""
+    if stage in OTHER_TRAINERS:
+        return "train" if is_neosr(stage) else "otf_fidelity" if stage in OTF else "fidelity"
+    return "real" if stage in REAL else "train"
 
 
 def parts_of(variant: str, stage: str, recipe: Recipe | None, choices: Choices) -> dict[str, str]:
@@ -117,12 +140,23 @@ def parts_of(variant: str, stage: str, recipe: Recipe | None, choices: Choices) 
     if recipe is None:
         return {}
     plain, step = VARIANTS[variant].get("block") == "plain", STEPS.get(stage, stage)
-    if stage == "neosr":
-        return {"network": "_neosr_plain.toml" if plain else "_neosr_gated.toml"}
+    if is_neosr(stage):
+        gated = {"train": "_neosr_gated.toml", "gan": "_neosr_gated_gan.toml"}
+        starts = {"train": "_neosr_scratch.toml", "gan": "_neosr_fidelity.toml", "qat": "_neosr_calibrated.toml"}
+        network = "_neosr_qat.toml" if step == "qat" else "_neosr_plain.toml" if plain else gated[step]
+        return {"network": network, "start": starts[step]}
     step = "train" if step == "distill" else step
     network = "_qat.yml" if step == "qat" else "_plain.yml" if plain else f"_gated_{step}.yml"
     if stage in OTHER_TRAINERS:
-        return {"network": network, "start": f"_trainner_{'calibrated' if step == 'qat' else 'scratch'}.yml"}
+        start = f"_trainner_{'calibrated' if step == 'qat' else 'scratch'}.yml"
+        inputs = {"inputs": "_trainner_paired.yml"}
+        if stage in OTF:
+            inputs = {
+                "otf": f"_trainner_otf_{choices.degradation}.yml",
+                "kernels": f"_trainner_kernels_{choices.degradation}.yml",
+                "inputs": "_trainner_unpaired.yml",
+            }
+        return {"network": network, "start": start, **inputs}
     start = "_float.yml" if step == "qat" else "_scratch.yml"
     parts = {"network": network, "optim_g": f"_{recipe.optimizer.lower()}.yml", "start": start}
     if stage not in REAL:
@@ -140,13 +174,13 @@ def perceptual_part(choices: Choices, stage: str) -> dict[str, str]:
     """The template of the perceptual loss, with or without it."""
     if not has_perceptual(stage):
         return {}
-    trainer = "trainner_" if stage in OTHER_TRAINERS else ""
+    trainer, ending = ("neosr_", "toml") if is_neosr(stage) else ("trainner_" if stage in OTHER_TRAINERS else "", "yml")
     if trainer and isinstance(choices.perceptual, str):
         raise OptionError(
-            f"traiNNer-redux takes VGG19 from torchvision's cache and no file: perceptual must be true or false, not "
-            f"{choices.perceptual!r}"
+            f"{'neosr' if is_neosr(stage) else 'traiNNer-redux'} takes VGG19 from torchvision's cache and no file: perceptual "
+            f"must be true or false, not {choices.perceptual!r}"
         )
-    return {"perceptual_opt": f"_{trainer}{'perceptual' if choices.perceptual else 'no_perceptual'}.yml"}
+    return {"perceptual_opt": f"_{trainer}{'perceptual' if choices.perceptual else 'no_perceptual'}.{ending}"}
 
 
 def recipe_without_vgg(recipe: Recipe | None, choices: Choices, stage: str) -> Recipe | None:
@@ -170,13 +204,20 @@ def options(variant: str, scale: int, stage: str, **overrides) -> dict:
     return yaml.safe_load(render(variant, scale, stage, **overrides))
 
 
+def scales_of(stage: str) -> tuple[int, ...]:
+    """The scales that a stage has a file for."""
+    if is_neosr(stage):
+        return (NEOSR_SCALE,)
+    return tuple(scale for scale in SCALES if stage not in OTF or OTF_MARGIN % scale == 0)
+
+
 def all_files() -> list[tuple[str, int, str]]:
     """Variant, scale and stage of every file below `options/`."""
     return [
         (variant, scale, stage)
         for stage in (*STAGES, *OTHER_TRAINERS)
         for variant in KEPT.get(stage, VARIANT_NAMES)
-        for scale in ((NEOSR_SCALE,) if stage == "neosr" else SCALES)
+        for scale in scales_of(stage)
     ]
 
 
@@ -218,7 +259,8 @@ def recipe_for(variant: str, stage: str, overrides: dict) -> Recipe | None:
 def choices_of(stage: str) -> list[str]:
     """The fields of `Choices` that a stage's files have."""
     if stage in OTHER_TRAINERS:
-        return ["perceptual"] if has_perceptual(stage) else []
+        offered = {"perceptual": has_perceptual(stage), "degradation": stage in OTF}
+        return [name for name, is_offered in offered.items() if is_offered]
     absent = {
         "perceptual": not has_perceptual(stage),
         "teacher": stage != "distill",
@@ -280,6 +322,7 @@ def degradation_values(choices: Choices, recipe: Recipe, scale: int, stage: str)
         "least_quality": QUALITY[0],
         "most_quality": QUALITY[1],
         "blur_share": BLUR_SHARE,
+        "quality_share": QUALITY_SHARE,
         "queue_size": recipe.batch * math.ceil(QUEUE_SIZE / recipe.batch),
         "use_rot": to_yaml(not published),
     }
@@ -327,4 +370,4 @@ def to_toml(value: object) -> str:
 def read_template(name: str) -> str:
     """A template's text with its includes in place."""
     text = (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
-    return INCLUDE.sub(lambda include: read_template(f"{include[1]}.yml").rstrip("\n"), text)
+    return INCLUDE.sub(lambda include: read_template(f"{include[1]}{PurePath(name).suffix}").rstrip("\n"), text)

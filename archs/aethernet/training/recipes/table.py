@@ -42,8 +42,18 @@ LARGER = {"tiny": "small", "small": "medium", "medium": "large"}
 KEPT = {"distill": ("tiny",)}
 """Variants whose files are kept below `options/`; those of the other stages are kept for all."""
 
-OTHER_TRAINERS = {"trainner/fidelity": "train", "trainner/gan": "gan", "trainner/qat": "qat", "neosr": "train"}
+OTF = {"trainner/otf_fidelity": "train", "trainner/otf_gan": "gan"}
+"""Those for traiNNer-redux that degrade their inputs on the fly."""
+
+OTHER_TRAINERS = {
+    **{"trainner/fidelity": "train", "trainner/gan": "gan", "trainner/qat": "qat"},
+    **OTF,
+    **{"neosr": "train", "neosr/gan": "gan", "neosr/qat": "qat"},
+}
 """Folders for traiNNer-redux and neosr, and the stage whose recipe they follow."""
+
+KEPT_OF_OTHERS = ("neosr",)
+"""Whose files are kept below `options/` as well; the rest is rendered on demand."""
 
 STEPS = {**REAL, **OTHER_TRAINERS}
 
@@ -53,7 +63,7 @@ DEGRADATIONS = ("full", "photo")
 FIXED = {
     **dict.fromkeys(("gan", "real_gan"), ("optimizer",)),  # both networks follow AdamW
     **dict.fromkeys(OTHER_TRAINERS, ("optimizer",)),  # they have no Muon
-    "neosr": ("optimizer", "grad_clip"),  # it clips at a norm of 1
+    **dict.fromkeys(("neosr", "neosr/gan", "neosr/qat"), ("optimizer", "grad_clip")),  # it clips at a norm of 1
 }
 """Fields of a recipe that a stage's files cannot vary."""
 

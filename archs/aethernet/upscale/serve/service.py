@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 SWEEP = 5.0
 """Seconds between two looks at what is older than it may be."""
+AGAIN = 0.5
+"""Seconds after which a task that goes on is cancelled again."""
 PAUSE = 2.0
 """Seconds after a process that could not be started."""
 
@@ -62,9 +64,11 @@ class Service:
         self._tasks = [asyncio.create_task(self._compute()), asyncio.create_task(self._sweep())]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        left = set(self._tasks)
+        while left:  # before Python 3.12, `wait_for` loses a cancelling that comes together with what it waits for
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=AGAIN)
         await self.worker.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 

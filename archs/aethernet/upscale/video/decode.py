@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from aethernet.errors import DataError
 from aethernet.upscale.video.colours import FULL, WEIGHTS, Layout, to_rgb
-from aethernet.upscale.video.film import Film, interlaced
+from aethernet.upscale.video.film import Film, check_frame
 from aethernet.upscale.video.library import decoded, open_source, pyav
 from aethernet.upscale.video.timeline import Segment, Timeline
 
@@ -144,14 +143,7 @@ class FrameReader:
 
 def sampled(film: Film, time: int, frame: Any) -> Sampled:
     """A decoded frame; raises as `FrameReader.frames`."""
-    if (frame.width, frame.height) != film.size:
-        width, height = film.size
-        raise DataError(
-            f"{film.path}: frames change from {width}x{height} to {frame.width}x{frame.height} at "
-            f"{float(time * film.time_base):.3f} s: cut it there, and enlarge the parts one by one"
-        )
-    if frame.interlaced_frame and not film.progressive:
-        raise DataError(f"{interlaced(film.path)} (the first such frame is at {float(time * film.time_base):.3f} s)")
+    check_frame(film.path, frame, film.size, film.progressive, film.time_base)
     full = film.tags.range == FULL
     if frame.format.name.startswith("yuvj"):
         full = True

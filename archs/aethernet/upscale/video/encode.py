@@ -46,8 +46,8 @@ class Codec:
 
 
 CODECS = {
-    "h264": Codec("libx264", 17, 51, X26X, "medium", carries_aspect=True),
-    "hevc": Codec("libx265", 19, 51, X26X, "medium", carries_aspect=True),
+    "h264": Codec("libx264", 17, 51, X26X, "fast", carries_aspect=True),
+    "hevc": Codec("libx265", 19, 51, X26X, "fast", carries_aspect=True),
     "av1": Codec("libsvtav1", 24, 63, tuple(str(each) for each in range(13, -1, -1)), "8"),
     "vp9": Codec("libvpx-vp9", 24, 63, tuple(str(each) for each in range(8, -1, -1)), "4"),
     "ffv1": Codec("ffv1", None, 0, (), "", even=False),
@@ -188,10 +188,10 @@ def _options(
         if preset is not None and preset not in known.presets:
             allowed = ", ".join(known.presets) or "none at all"
             raise UsageError(f"--preset for {name} must be one of {allowed}, not {preset!r}")
-    elif crf is not None:
-        options["crf"] = f"{crf:g}"
+    else:
+        options |= _of_others(name, crf, preset)
     preset = preset or (known.preset if known else None)
-    quality = crf if crf is not None else known.crf if known else None
+    quality = None if known is None else crf if crf is not None else known.crf
     encoder = known.encoder if known else name
     if quality is not None:
         options["crf"] = f"{quality:g}"
@@ -215,7 +215,23 @@ def _options(
         options |= {"level": "3", "slices": "4", "slicecrc": "1"}
     elif encoder == "prores_ks":
         options["profile"] = preset or "hq"
-    elif known is None and preset:
+    return options
+
+
+def _of_others(encoder: str, crf: float | None, preset: str | None) -> dict[str, str]:
+    """Quality and preset for an encoder that is given by FFmpeg's name, by the names that it has for them."""
+    names = {each.name for each in pyav().CodecContext.create(encoder, "w").supported_options.private}
+    options = {}
+    if crf is not None:
+        if "crf" in names:
+            options["crf"] = f"{crf:g}"
+        elif "cq" in names:  # of NVIDIA
+            options |= {"rc": "vbr", "cq": f"{crf:g}", "b": "0"}
+        else:
+            raise UsageError(f"--crf: {encoder} has no such quality: leave it out")
+    if preset is not None:
+        if "preset" not in names:
+            raise UsageError(f"--preset: {encoder} has none: leave it out")
         options["preset"] = preset
     return options
 

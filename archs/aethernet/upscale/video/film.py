@@ -12,7 +12,7 @@ import numpy as np
 from aethernet.data.picture.reading import MOST_PIXELS
 from aethernet.errors import DataError, UsageError
 from aethernet.upscale.video.colours import FULL, WEIGHTS, Layout, layout_of
-from aethernet.upscale.video.library import FrameSequence, decoded, open_source, reading
+from aethernet.upscale.video.library import FrameSequence, decoded, open_source, pyav, reading
 
 ENDINGS = (
     ".mkv", ".mk3d", ".mp4", ".m4v", ".mov", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".m2v", ".vob", ".wmv",
@@ -32,6 +32,8 @@ RANGES = {"tv": 1, "pc": FULL}
 STANDARD_HEIGHT = 576
 """Untagged pictures of no more rows are taken for BT.601, as players do."""
 DEINTERLACE = "ffmpeg -i {name} -vf bwdif -c:a copy -c:s copy -map 0 -crf 12 progressive.mkv"
+GLANCES = 6
+"""Places of a film that are looked at before the work."""
 INTERLACED = (2, 3, 4, 5)
 """FFmpeg's numbers of orders of fields; 0 is unknown and 1 progressive."""
 
@@ -125,6 +127,7 @@ def probe(path: str | Path | FrameSequence, assume: Assumptions | None = None, s
         order = chosen.codec_context.field_order
         if not assume.progressive and (frame.interlaced_frame or order in INTERLACED):
             raise DataError(interlaced(path))
+        _look_ahead(path, container, chosen, frame, assume)
         layout, notes = usable_layout(path, frame.format)
         tags, more = _tags(path, frame, said, layout, assume)
         rate = chosen.average_rate or chosen.guessed_rate or Fraction(25)
@@ -175,6 +178,36 @@ def first_frame(path: Path | FrameSequence, container: Any, stream: Any) -> Any:
         for frame in decoded(container, stream):
             return frame
     raise DataError(f"{path}: no frame of its video can be decoded: damaged, empty or encrypted")
+
+
+def _look_ahead(path: Path | FrameSequence, container: Any, stream: Any, first: Any, assume: Assumptions) -> None:
+    """Looks at some later frames for what would stop the work there, hours later: other sizes, and fields."""
+    av, length = pyav(), container.duration
+    if not length or isinstance(path, FrameSequence):
+        return
+    for part in range(1, GLANCES + 1):
+        try:
+            container.seek((container.start_time or 0) + length * part // (GLANCES + 1))
+            frame = next(decoded(container, stream), None)
+        except (av.error.FFmpegError, OSError, OverflowError):
+            return
+        if frame is None:
+            return
+        check_frame(path, frame, (first.width, first.height), assume.progressive, stream.time_base)
+
+
+def check_frame(
+    path: Path | FrameSequence, frame: Any, size: tuple[int, int], progressive: bool, time_base: Fraction
+) -> None:
+    """Raises `DataError` for a frame that is interlaced or of another size than the first one."""
+    at = "" if frame.pts is None else f" at {float(frame.pts * time_base):.3f} s"
+    if (frame.width, frame.height) != size:
+        raise DataError(
+            f"{path}: frames change from {size[0]}x{size[1]} to {frame.width}x{frame.height}{at}: cut it there, and enlarge the "
+            "parts one by one"
+        )
+    if frame.interlaced_frame and not progressive:
+        raise DataError(f"{interlaced(path)} (as the frame{at})")
 
 
 def interlaced(path: Path | FrameSequence) -> str:

@@ -16,6 +16,7 @@ from aethernet.files import TOKEN, atomic_path
 from aethernet.upscale.video.encode import Encoding, SegmentWriter
 from aethernet.upscale.video.film import Film, is_cover
 from aethernet.upscale.video.library import FrameSequence, open_source, pyav
+from aethernet.upscale.video.matroska import set_aspect
 from aethernet.upscale.video.plan import Parts
 from aethernet.upscale.video.timeline import Segment, Timeline
 
@@ -70,20 +71,21 @@ def plan_streams(film: Film, target: Path, encoding: Encoding, drop: Sequence[in
         if unfit and drop != "unfit":
             listed = "; ".join(f"stream {each.index} ({describe(each)})" for each in unfit)
             raise UsageError(
-                f"{target.suffix.lower().removeprefix('.')} cannot hold {listed}: give a file .mkv, or --drop unfit to leave "
-                "such streams out"
+                f"{target.suffix.lower().removeprefix('.')} cannot hold {listed}: give a file "
+                f"{_other(film.path, kind)}, or --drop unfit to leave such streams out"
             )
         gone = {each.index for each in unfit}
         notes = [f"left out: stream {each.index} ({describe(each)}), which the file cannot hold" for each in unfit]
         _check_codec(target, kind, encoding)
         if kind in MILLISECONDS and film.time_base.numerator * 1000 % film.time_base.denominator:
             notes.append(f"{target.suffix.lower()} counts in milliseconds: times are rounded to them")
-        if encoding.aspect not in (None, 1) and kind in MILLISECONDS and not encoding.carries_aspect:
-            raise UsageError(
-                f"samples are {encoding.aspect} times as wide as high, which {encoding.codec} in {target.suffix.lower()} does not "
-                "keep: give --codec h264 or hevc, or a file .mp4 or .mov"
-            )
         return Layout(tuple(each.index for each in wanted if each.index not in gone), tuple(notes))
+
+
+def _other(path: Path | FrameSequence, kind: str) -> str:
+    """An ending that may hold more."""
+    own = Path(str(path)).suffix.lower()
+    return ".mkv" if kind != "matroska" else own if own in FORMATS else ".mp4"
 
 
 def describe(stream: Any) -> str:
@@ -181,11 +183,15 @@ def join(
         OutputError: a segment that is not what its record says, or a place that cannot be written.
     """
     records = [parts.record(segment) for segment in segments]
+    if not any(record["times"] for record in records):
+        raise DataError(f"{film.path}: no frame of its video can be decoded: damaged, empty or encrypted")
     times = rising([time for record in records for time in record["times"]])
     order = _order(records)
     kind, av = format_of(target), pyav()
     with atomic_path(target) as temporary, open_source(film.path) as source:
-        with av.open(os.fspath(temporary), "w", format=kind, options=_options(kind)) as out:
+        with av.open(
+            os.fspath(temporary), "w", format=kind, options=_options(kind), metadata_errors="surrogateescape"
+        ) as out:
             out.metadata.update(
                 (key, value) for key, value in source.metadata.items()
                 if key.lower() not in ("encoder", "major_brand", "minor_version", "compatible_brands")
@@ -213,10 +219,29 @@ def join(
                     raise DataError(f"{film.path}: stream {index} changed while it was copied")
             with _writing(target):
                 out.close()
+        if encoding.aspect not in (None, 1) and kind in MILLISECONDS and not encoding.carries_aspect:
+            before = [
+                each for each in kept if each < film.stream and each in copies and not _is_attachment(source, each)
+            ]
+            _keep_aspect(temporary, target, len(before), encoding)
         found = _count(temporary)
         if found != len(times):
             raise OutputError(f"{target}: holds {found} frames in the place of {len(times)}, and is not kept")
     return len(times)
+
+
+def _is_attachment(source: Any, index: int) -> bool:
+    return source.streams[index].type == "attachment"
+
+
+def _keep_aspect(path: Path, target: Path, track: int, encoding: Encoding) -> None:
+    """For codecs that have no aspect in their own header."""
+    assert encoding.aspect is not None
+    if not set_aspect(path, track, encoding.size, encoding.aspect):
+        raise OutputError(
+            f"{target}: the aspect of samples, {encoding.aspect}, cannot be written for {encoding.codec}: give --codec h264 or "
+            "hevc, or a file .mp4 or .mov"
+        )
 
 
 def rising(times: list[int]) -> list[int]:
@@ -448,6 +473,9 @@ class FilmFile:
                     packet.time_base, packet.stream = base, video
                     out.mux(packet)
                 out.close()
+            encoding = self._encoding
+            if encoding.aspect not in (None, 1) and self._kind in MILLISECONDS and not encoding.carries_aspect:
+                _keep_aspect(temporary, self._target, 0, encoding)
 
     def __exit__(self, *exception: object) -> None:
         self._writer.__exit__()

@@ -55,7 +55,9 @@ def open_source(path: "str | Path | FrameSequence") -> Any:
         if isinstance(path, FrameSequence):
             options = {"framerate": str(path.rate), "start_number": str(path.first)}
             return pyav().open(str(path), "r", format="image2", options=options)
-        return pyav().open(os.fspath(path), "r", metadata_errors="surrogateescape")
+        # A playlist in a file must not lead elsewhere.
+        options = {"protocol_whitelist": "file"}
+        return pyav().open(os.fspath(path), "r", options=options, metadata_errors="surrogateescape")
 
 
 @contextlib.contextmanager

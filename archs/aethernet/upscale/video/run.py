@@ -54,12 +54,13 @@ class Coding:
 
 @dataclass(frozen=True)
 class Opened:
-    """A film that is to be enlarged, and where to."""
+    """A film that is to be enlarged, and where to. `since` is when it was opened, as `time.time()` counts."""
 
     film: Film
     timeline: Timeline
     target: Path
     parts: Parts
+    since: float
 
     @property
     def pixels(self) -> int:
@@ -113,8 +114,12 @@ def open_film(
     assume: Assumptions | None = None,
     stream: int | None = None,
     force: bool = False,
+    film: Film | None = None,
 ) -> Opened:
     """Looks at a film and at where its result goes; computes nothing.
+
+    Args:
+        film: what `probe` has given for it already.
 
     Raises:
         AetherError: the subclass that fits, with what to do.
@@ -128,8 +133,9 @@ def open_film(
     if not isinstance(path, FrameSequence) and target.exists() and os.path.samefile(path, target):
         raise UsageError(f"{path} would be overwritten by its own result: give another place with -o")
     check_target(target, force=force)
-    film = probe(path, assume, stream)
-    return Opened(film, scan(path, film.stream), target, Parts(target))
+    since = time.time()
+    film = film or probe(path, assume, stream)
+    return Opened(film, scan(path, film.stream), target, Parts(target), since)
 
 
 def upscale_film(
@@ -222,6 +228,8 @@ def run_film(
     """Computes what was prepared, goes on where a former run was killed, and joins it; see `upscale_film`."""
     start, opened, process = time.time(), prepared.opened, process or Process()
     film, timeline, parts, segments = opened.film, opened.timeline, opened.parts, prepared.segments
+    if process.count > 1 and _is_made(opened):
+        return FilmResult(opened.target, "elsewhere", len(timeline.times), Tally(), 0.0, prepared.notes)
     parts.settle(plan_of(prepared, upscaler), force=force)
     present = sum(segment.frames for segment in segments if parts.is_done(segment))
 
@@ -250,6 +258,14 @@ def run_film(
         time.time() - start,
         tuple(notes),
     )
+
+
+def _is_made(opened: Opened) -> bool:
+    """Whether another process has been faster with all of it."""
+    try:
+        return opened.target.stat().st_mtime >= opened.since
+    except OSError:
+        return False
 
 
 def present_frames(prepared: Prepared) -> int:

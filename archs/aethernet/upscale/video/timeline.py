@@ -2,6 +2,7 @@
 
 import bisect
 import hashlib
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ def scan(path: Path | FrameSequence, stream: int) -> Timeline:
             counts[packet.stream_index] += 1
             if packet.stream_index == stream:
                 packets.append((packet.pts, packet.is_keyframe, packet.duration or 0))
-                digest.update(f"{packet.pts},{packet.dts},{packet.size};".encode())
+                digest.update(f"{packet.pts},{packet.dts},{packet.size},{zlib.crc32(packet)};".encode())
     times = sorted(pts for pts, _, _ in packets if pts is not None)
     if times and len(times) == len(packets) and _is_sound(packets, times):
         keys = tuple(sorted(pts for pts, key, _ in packets if key and pts is not None))

@@ -79,6 +79,10 @@ def settings(context: Context) -> Iterator[str]:
     if section["type"].removesuffix("_basicsr") == DATASET:
         yield from _wrong(f"{PLACE}: ", section, DATASET_PROBABILITIES, DATASET_RANGES)
         yield from _kernels(section)
+        for key in ("blur_sigma", "blur_sigma2"):
+            value = section.get(key)
+            if _are_numbers(value, 2) and value[0] == value[1]:
+                yield f"{PLACE}: {key}: BasicSR wants two numbers that differ, such as [0.1, 0.11], not {value!r}"
         if (section.get("io_backend") or {}).get("type") == "disk" and section.get("meta_info") is None:
             yield f"{PLACE}: meta_info: is missing; name the list that `aethernet data prepare` writes beside the pictures"
 

@@ -36,6 +36,7 @@ NAMED = 3
 """How many names a message lists."""
 
 MAKE_PAIRS = "make pairs with `aethernet data prepare HR_DIR OUT`, or a small set with `aethernet data embedded DIR`"
+LIST_NAMES = "name the list that `aethernet data prepare HR_DIR OUT` writes, OUT/meta_info_HR_sub.txt"
 LMDB_LINE = re.compile(r"(?P<key>[^.]*)\S* \((?P<height>\d+), ?(?P<width>\d+)")
 
 Size = tuple[int, int]
@@ -91,7 +92,10 @@ def _missing(
         is_list = key in lists
         if not isinstance(value, str) or not (os.path.isfile(value) if is_list else os.path.isdir(value)):
             below = "" if os.path.isabs(str(value)) else f" (below the current folder {os.getcwd()})"
-            remedy = f"remove {key} to use whole folders" if is_list else MAKE_PAIRS
+            remedy = MAKE_PAIRS
+            if is_list:
+                needed = section["type"].removesuffix("_basicsr") == "RealESRGANDataset"
+                remedy = LIST_NAMES if needed else f"remove {key} to use whole folders"
             yield f"{place}: {key}: {value} is not a {'file' if is_list else 'folder'}{below}; correct it, or {remedy}"
 
 

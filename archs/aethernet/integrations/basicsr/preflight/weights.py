@@ -132,8 +132,10 @@ def _own_perceptual(context: Context, place: str, section: Mapping) -> Iterator[
         yield f"{place}: {error}"
         return
     least = smallest_side(section["layer_weights"])
-    side = positive((context.opt["datasets"].get("train") or {}).get("gt_size"))
-    if side is not None and side < least:
+    sizes = (context.opt["datasets"].get("train") or {}, context.opt)  # RealESRGAN's patches are cut by the top level's
+    sides = [side for each in sizes if (side := positive(each.get("gt_size"))) is not None]
+    side = min(sides, default=least)
+    if side < least:
         yield (
             f"{place}: patches of gt_size: {side} are too small for the deepest of layer_weights, which needs {least}: "
             f"set gt_size to at least {least}, or take layers from further up"

@@ -3,6 +3,7 @@
 const $ = (id) => document.getElementById(id);
 const AT_ONCE = 2; // uploads
 const EVERY = 500; // milliseconds between two looks at the jobs
+const MOST_SHOWN = 6e7; // pixels, which take a browser four times as many bytes
 const ACTIVE = ["uploading", "waiting", "running"];
 const items = [];
 let about = null;
@@ -201,8 +202,9 @@ function update(item, record) {
   draw(item);
   if (item.state === before || ACTIVE.includes(item.state)) return;
   say(item.state === "done" ? `${item.name} is done` : `${item.name}: ${item.error || item.state}`);
-  if (item.state === "done" && !shown && item.record.result.format !== "TIFF") view(item, false); // which browsers do not show
+  if (item.state === "done" && !shown && isShown(item.record.result)) view(item, false);
 }
+function isShown({ format, width, height }) { return format !== "TIFF" && width * height < MOST_SHOWN; } // unasked
 function fail(item, text) {
   if (item.state === "cancelled") return;
   Object.assign(item, { state: "failed", error: text });
