@@ -6,8 +6,8 @@
 `avx2` is a CPU without AVX-512, VNNI and AMX (AMD Zen 1 to 3, Intel Haswell to Coffee Lake), `avx512` one with AVX-512 but
 without VNNI (Intel Skylake-X). The first run copies .venv to .venv-older, by hard links, and replaces each `cpuid`
 instruction in the libraries that compute (`LIBRARIES`) by one that traps; a small preloaded library answers the trap. That
-takes some minutes, gcc, objdump and readelf (Debian: apt-get install gcc binutils). What a program reads in /proc/cpuinfo
-stays what it is, so that `aethernet doctor` still names the real CPU.
+takes some minutes, gcc, objdump and readelf (Debian: apt-get install gcc binutils). /proc/cpuinfo reads accordingly, so that figures
+say what they were measured with.
 
 Arithmetic and time are those of the real instructions, which emulation (int8_cpus.py) does not give; what emulation has and
 this has not are CPUs without AVX2.
