@@ -26,6 +26,7 @@ from aethernet.export.ncnn_programs import (
     padding_sentence,
     scale_of_name,
 )
+from aethernet.release.tile_error import tile_error
 from aethernet.runtimes.models import resolve_model
 from aethernet.runtimes.ncnn import NcnnSession
 from aethernet.runtimes.open import open_model
@@ -307,6 +308,23 @@ def test_advice_for_the_programs():
     assert "enlarge by 2, 3, 4, not by 8" in advice_for_programs("net_x8", 8, "8")[0]
     assert "give them a tile size (-t)" in advice_for_programs("net_x4", 4, "11")[0]
     assert "looks at the whole picture" in advice_for_programs("net_x4", 4, "whole picture")[0]
+
+
+@pytest.mark.parametrize("kind", ["plain", "channel attention"])
+def test_what_tiles_cost_is_measured(kind):
+    """Nothing with a padding as large as the radius, more with less; means over the picture make tiles another picture."""
+    torch.manual_seed(0)
+    network = randomise(aether_custom(2, width=8, depths=[1, 1], **NETWORKS[kind])).eval()
+    with torch.no_grad():  # at first, attention does next to nothing
+        for name, parameter in network.named_parameters():
+            if ".attention." in name:
+                parameter.mul_(30)
+    dark = torch.linspace(0, 1, 70)
+    pictures = [dark * torch.rand(1, 3, 50, 70), torch.rand(3, 3, 20, 20)]
+    seams = [tile_error(network, pictures, tile=32, padding=padding) for padding in (network.convolution_radius, 0)]
+    assert [each.pictures for each in seams] == [2, 2] and not network.training
+    assert (seams[0].levels < 1e-2) == (kind == "plain")  # 255 levels of float32 sums in another order
+    assert seams[1].levels > 1
 
 
 def test_layers_that_a_program_lacks_are_named():

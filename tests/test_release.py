@@ -25,6 +25,7 @@ from aethernet import aether_custom
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.cli import main
 from aethernet.errors import CheckpointError, EngineError, StageError, UsageError
+from aethernet.export import ncnn_programs
 from aethernet.export.ncnn import files_of, weights_of
 from aethernet.release import Settings, bundle, flow, networks, products
 from aethernet.release.bundle import command_for_others
@@ -273,6 +274,19 @@ def test_ncnn_files_come_and_go_as_pairs(quick):
     assert "-n aether_custom_x2_fp16 -s 2" in card and "keep the `x2`. On Windows" in card
     harm.clear()
     assert not released(root)[0] and pair <= names(out)
+
+
+@pytest.mark.skipif(not HAS_NCNN, reason="the extra ncnn is not installed: pip install ncnn pnnx")
+def test_what_the_padding_of_programs_costs_is_on_the_card(quick, monkeypatch):
+    root, _ = quick
+    assert released(root)[1]["tile_error"] is None  # it is enough for this network
+    for module in (bundle, ncnn_programs):
+        monkeypatch.setattr(module, "PREPADDING", 0)
+    monkeypatch.setattr(bundle, "SMALLEST_TILE", 8)  # the pictures are small
+    _, report, page = released(root)
+    assert report["tile_error"]["levels"] > 0 and report["tile_error"]["pictures"] == 3
+    for text in ((root / "out/README.md").read_text(), page):
+        assert "Measured on 3 pictures in their smallest tiles, 8 pixels: up to" in text
 
 
 def test_without_the_packages_ncnn_files_are_said_to_be_missing(quick, monkeypatch, capsys):

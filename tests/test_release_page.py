@@ -22,6 +22,7 @@ from aethernet.release.ncnn import ncnn_guide
 from aethernet.release.origin import UNKNOWN, Origin
 from aethernet.release.page import page_html
 from aethernet.release.records import FileRecord
+from aethernet.release.tile_error import TileError
 from aethernet.tables import signed
 
 VOID = {"meta", "link", "img", "input", "br", "wbr"}
@@ -160,12 +161,16 @@ def test_what_failed_is_named_and_offered_nowhere():
 PLAIN_LAYERS = ("Input", "Split", "BinaryOp", "Convolution", "PixelShuffle", "Interp", "ReLU")
 
 
-def guide(**changes):
-    records = [
-        FileRecord(f"{changes.get('name', 'net_x2')}_fp16.param", "float16", "", 1, "0", "", [], [], True,
-                   weights=f"{changes.get('name', 'net_x2')}_fp16.bin"),
-    ]  # fmt: skip
-    found = ncnn_guide(sample_report(**{"ncnn_layers": PLAIN_LAYERS, "files": records, **changes}))
+def half_record(name):
+    return FileRecord(
+        f"{name}_fp16.param", "float16", "", 1, "0", "", [], [], True, weights=f"{name}_fp16.bin", weights_sha256="1"
+    )
+
+
+def guide(name="net_x2", **changes):
+    found = ncnn_guide(
+        sample_report(**{"name": name, "ncnn_layers": PLAIN_LAYERS, "files": [half_record(name)], **changes})
+    )
     return found.command, "\n".join(found.points)
 
 
@@ -177,6 +182,8 @@ def test_the_guide_for_programs_on_ncnn():
     assert "On Windows" in points and "On Windows" not in guide(name="net_x4", scale=4)[1]
     _, points = guide(receptive_radius=52)
     assert "sees 52 pixels far: borders of tiles differ" in points and "A tile size (`-t`," in points
+    measured = guide(receptive_radius=52, tile_error=TileError(1.66, 5, 32))[1]
+    assert "Measured on 5 pictures in their smallest tiles, 32 pixels: up to 1.7 of 255 levels." in measured
     assert "looks at the whole picture, so that tiles differ" in guide(receptive_radius=None)[1]
     assert "this one for x4: rename both files, such as to `net_fp16_x2`" in guide(name="net")[1]
     command, points = guide(ncnn_layers=(*PLAIN_LAYERS, "ConvolutionDepthWise"))
@@ -195,13 +202,14 @@ def test_the_guide_for_programs_on_ncnn():
 
 def test_the_page_has_the_guide():
     """With code in place of backticks, and nothing else let through."""
-    text = page_html(sample_report(name="n_x2", ncnn_layers=PLAIN_LAYERS), [])
+    files = [half_record("n_x2")]
+    text = page_html(sample_report(name="n_x2", ncnn_layers=PLAIN_LAYERS, files=files), [])
     section = text.split('id="ncnn-title"')[1].split("</section>")[0]
     assert (
         "<code>n_x2_fp16.param</code> with <code>n_x2_fp16.bin</code>" in section and "<code>models</code>" in section
     )
     assert "`" not in section and "\\1" not in section
-    assert "has no &lt;b&gt;." in page_html(sample_report(ncnn_layers=("<b>",)), [])
+    assert "has no &lt;b&gt;." in page_html(sample_report(name="n_x2", ncnn_layers=("<b>",), files=files), [])
     without = page_html(sample_report(files=[]), [])
     assert 'id="ncnn"' not in without and "#ncnn" not in without
 

@@ -15,6 +15,7 @@ from aethernet import aether_custom, cli
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.errors import DataError, OutputError, UsageError
 from aethernet.upscale import Upscaler
+from aethernet.upscale.processes import Process
 
 av = pytest.importorskip("av")
 films = pytest.importorskip("helpers.films")
@@ -415,6 +416,7 @@ def test_one_of_several_films_is_chosen(upscale):
         (["--codec", "ffv1", "--crf", "3"], "no such quality"),
         (["--codec", "mpeg4", "--crf", "3"], "mpeg4 has no such quality"),
         (["--codec", "mpeg4", "--preset", "slow"], "mpeg4 has none"),
+        (["--codec", "hevc", "--to-height", "32"], "narrower than 64 pixels"),
         (["--preset", "quick"], "must be one of ultrafast"),
         (["-o", "out.gif"], "is no video that is written: give one of .mkv"),
         (["-o", "out.webm", "--codec", "h264"], "webm cannot hold"),
@@ -543,6 +545,45 @@ def test_frames_that_change_their_size_are_refused(upscaler, tmp_path):
     with pytest.raises(DataError, match="change from 32x24 to 16x16"):
         upscale_film(upscaler, tmp_path / "in.h264", tmp_path / "out.mkv")
     assert not (tmp_path / "out.mkv").exists()
+
+
+def test_times_of_avi_are_those_of_decoding(upscaler, tmp_path):
+    """Which are given to the frames in the order in which they are shown."""
+    frames = [
+        [np.full(shape, 20 + 10 * number, np.uint8) for shape in ((24, 32), (12, 16), (12, 16))] for number in range(20)
+    ]
+    films.write_film(tmp_path / "in.avi", frames=frames, options={"bf": "3", "g": "8", "crf": "1"})
+    result = upscale_film(upscaler, tmp_path / "in.avi", tmp_path / "out.mkv", coding=Coding("ffv1", segment=6))
+    out = films.read_film(tmp_path / "out.mkv")
+    assert result.frames == len(out["times"]) == 20
+    assert {late - early for early, late in itertools.pairwise(out["times"])} == {Fraction(1, 25)}
+    brightness = [frame[0].mean() for frame in out["frames"]]
+    assert all(late > early for early, late in itertools.pairwise(brightness))
+
+
+SEEKABLE = {
+    "open GOP": (".mkv", {"options": {"x264-params": "open-gop=1:keyint=12:bframes=4:b-adapt=0"}}),
+    "intra refresh": (".mkv", {"options": {"x264-params": "intra-refresh=1:keyint=12:bframes=0"}}),
+    "TS": (".ts", {"options": {"x264-params": "open-gop=1:keyint=12:bframes=4:b-adapt=0"}}),
+    "hidden frames": (".webm", {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16", "g": "20", "b": "200k"}}),
+    "MPEG-2": (".mpg", {"codec": "mpeg2video", "options": {"bf": "2", "g": "12"}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SEEKABLE)
+def test_a_run_that_begins_in_the_middle_makes_the_same(kind, upscaler, tmp_path):
+    """As one of several processes does, or one that goes on: frames behind a key frame may show what was before it."""
+    ending, options = SEEKABLE[kind]
+    moving = np.kron(np.random.default_rng(0).integers(40, 200, (24, 60)), np.ones((4, 4))).astype(np.uint8)
+    frames = [
+        [moving[:48, place : place + 64], *(moving[48:72, place : place + 32],) * 2] for place in range(0, 120, 3)
+    ]
+    films.write_film(tmp_path / f"in{ending}", size=(64, 48), frames=frames, **options)
+    coding = Coding("ffv1", segment=7)
+    upscale_film(upscaler, tmp_path / f"in{ending}", tmp_path / "whole.mkv", coding=coding)
+    upscale_film(upscaler, tmp_path / f"in{ending}", tmp_path / "out.mkv", coding=coding, process=Process(3, 4))
+    assert len(films.read_film(tmp_path / "out.mkv")["times"]) == 40
+    assert equal_films(tmp_path / "out.mkv", tmp_path / "whole.mkv")
 
 
 def test_films_without_times_are_counted(upscaler, tmp_path):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 UPSCAYL, REALESRGAN = "Upscayl", "Real-ESRGAN-ncnn-vulkan"
 PREPADDING = 10
 """Input pixels around a tile that both compute and cut off."""
-TILES = (32, 200)
-"""Sides of their tiles in input pixels, chosen by the memory of the GPU."""
+SMALLEST_TILE = 32
+"""The side of their tiles in input pixels is 32, 64, 100 or 200, by the memory of the GPU."""
 SCALES = (2, 3, 4)
 """What both offer; they enlarge the alpha channel by no other."""
 DEFAULT_SCALE = 4
@@ -68,12 +68,17 @@ def layers_sentence(kinds: Sequence[str]) -> str:
     return "; ".join([*parts, *unable])
 
 
+def is_enough(radius: int | None) -> bool:
+    """Whether their padding is, for a network of this receptive radius; None: the whole picture."""
+    return radius is not None and radius <= PREPADDING
+
+
 def padding_sentence(radius: int | None) -> str:
     """Whether the padding of those programs is enough for a network of this receptive radius; None: the whole picture."""
     said = f"{UPSCAYL} and {REALESRGAN} cut pictures into tiles and compute {PREPADDING} pixels around each"
     if radius is None:
         return f"{said}; this network looks at the whole picture, so that tiles differ and their borders may show"
-    if radius <= PREPADDING:
+    if is_enough(radius):
         return f"{said}; this network sees {radius} pixels far: tiles equal the whole picture, but at its edges"
     return f"{said}; this network sees {radius} pixels far: borders of tiles differ from the whole picture"
 
@@ -88,8 +93,8 @@ def advice_for_programs(name: str, scale: int | None, tile_radius: str) -> list[
         advice.append(
             f"{UPSCAYL} takes a model called {name} for x{scale_of_name(name)}: rename both files, such as {name}_x{scale}"
         )
-    if tile_radius and not (tile_radius.isdigit() and int(tile_radius) <= PREPADDING):
-        radius = int(tile_radius) if tile_radius.isdigit() else None
+    radius = int(tile_radius) if tile_radius.isdigit() else None
+    if tile_radius and not is_enough(radius):
         advice.append(
             f"{padding_sentence(radius)}: give them a tile size (-t) larger than the picture, where memory allows"
         )

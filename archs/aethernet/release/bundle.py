@@ -13,6 +13,7 @@ from pathlib import Path
 from aethernet.checkpoint.checkpoint import Checkpoint
 from aethernet.conditions import measurement_conditions, own_command
 from aethernet.export.ncnn_graph import read_graph
+from aethernet.export.ncnn_programs import PREPADDING, SMALLEST_TILE, is_enough
 from aethernet.export.onnx import require_exporter
 from aethernet.files import atomic_path, check_writable
 from aethernet.network.calibration import calibrate
@@ -32,6 +33,7 @@ from aethernet.release.products import BUNDLE, INT8, INT8_ORT, NCNN_PACKAGES, QA
 from aethernet.release.records import KIND, Mean, Report, SpeedRecord
 from aethernet.release.settings import Settings
 from aethernet.release.tensorrt import engine_lines
+from aethernet.release.tile_error import tile_error
 from aethernet.tables import write_json
 from aethernet.verify.budget import budget
 
@@ -137,10 +139,15 @@ def _fill(
         folder, name, passed, size=settings.size, rounds=settings.rounds, threads=TIMED_THREADS,
         progress=progress("timing", "round"),
     )  # fmt: skip
+    seams = None
+    if any(product.is_ncnn for product in passed) and not is_enough(network.receptive_radius):
+        seams = tile_error(
+            gate.network, gate.inputs, tile=SMALLEST_TILE, padding=PREPADDING, progress=progress("tiles")
+        )
     graphs = [read_graph(folder / f"{name}{product.suffix}") for product in passed if product.is_ncnn]
     report = dataclasses.replace(
         _report(name, networks, made, passed, speed, int8, settings),
-        left_out=left_out, ncnn_layers=graphs[0].kinds if graphs else [],
+        left_out=left_out, ncnn_layers=graphs[0].kinds if graphs else [], tile_error=seams,
     )  # fmt: skip
     write_json(folder / places.REPORT, KIND, report)
     worst = [

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from aethernet.export.half_range import HalfReport
 from aethernet.export.ncnn_programs import (
     ABOUT_WINDOWS,
-    PREPADDING,
     PROGRAMS,
     READ_IN,
     REALESRGAN,
     SCALES,
     UPSCAYL,
+    is_enough,
     missing_layers,
     padding_sentence,
     scale_of_name,
@@ -62,7 +62,7 @@ def ncnn_guide(report: Report) -> NcnnGuide | None:
         points.append(
             f"{UPSCAYL} and {REALESRGAN} enlarge by {', '.join(map(str, SCALES))}: they cannot run this network."
         )
-    points.append(f"{padding_sentence(report.receptive_radius)}. {_advice(report)}".strip())
+    points.append(f"{padding_sentence(report.receptive_radius)}.{_seams(report)}")
     points.append(f"Both keep what layers put out in float16, whichever file they are given{_half(report.half)}")
     points.append(
         f"Verified in ncnn on a CPU, as the figures say. What the programs do was read in their sources ({READ_IN})."
@@ -102,7 +102,12 @@ def _half(half: HalfReport) -> str:
     return f", and this network reaches {layer.activation:.3g} in {layer.name}: they do not compute it right, with no file."
 
 
-def _advice(report: Report) -> str:
-    if report.receptive_radius is not None and report.receptive_radius <= PREPADDING:
+def _seams(report: Report) -> str:
+    """Of a network that sees farther than the padding."""
+    if is_enough(report.receptive_radius):
         return ""
-    return "A tile size (`-t`, in Upscayl's settings) larger than the picture avoids that, where the memory allows it."
+    measured = ""
+    if (found := report.tile_error) is not None:
+        pictures = f"{found.pictures} picture{'s' if found.pictures > 1 else ''}"
+        measured = f" Measured on {pictures} in their smallest tiles, {found.tile} pixels: up to {found.levels:.1f} of 255 levels."
+    return f"{measured} A tile size (`-t`, in Upscayl's settings) larger than the picture avoids that, where the memory allows it."

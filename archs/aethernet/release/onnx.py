@@ -111,7 +111,7 @@ def _products(precisions: Sequence[Precision], settings: ExportSettings, form: F
     if form != Form() or settings.opset is not None:
         raise UsageError("ncnn files take floats of any size, one picture at a time: leave out what fixes ONNX files")
     for package in NCNN_PACKAGES:
-        optional_package(package, "ncnn export")
+        optional_package(package, "ncnn export", " ".join(NCNN_PACKAGES))
     return products + [FLOAT_NCNN[precision] for precision in floats]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from aethernet.bench.timing import Timing
 from aethernet.conditions import Conditions
 from aethernet.export.half_range import HalfReport
+from aethernet.release.tile_error import TileError
 from aethernet.verify.gate import Check
 
 KIND = "release"
@@ -78,6 +79,7 @@ class Report:
         half: the numbers of every layer, against the largest float16.
         left_out: kinds of files that were not made, and why.
         ncnn_layers: the kinds of layers in the ncnn files.
+        tile_error: what the padding of programs on ncnn makes of a network that sees farther; None where it is enough.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Report:
     speed_conditions: Conditions
     left_out: Sequence[str] = ()
     ncnn_layers: Sequence[str] = ()
+    tile_error: TileError | None = None
 
     @property
     def kept(self) -> list[FileRecord]:

@@ -18,6 +18,8 @@ from aethernet.upscale.video.film import Film, Tags
 from aethernet.upscale.video.library import pyav
 
 X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+NARROW = 64
+"""Pixels: at 48 wide x265 4.2 writes over memory that is not its own."""
 REORDERED = 64
 """Frames that no encoder reorders by."""
 UNIT = Fraction(1, 1000)
@@ -114,6 +116,10 @@ def plan_encoding(
         width, height = width + width % 2, height + height % 2
         notes.append(
             f"{width}x{height} in the place of {size[0]}x{size[1]}, with the last row or column twice: {name} takes even sizes"
+        )
+    if encoder == "libx265" and width < NARROW:
+        raise UsageError(
+            f"libx265 breaks off at pictures narrower than {NARROW} pixels, and {width}x{height} is asked for: give another --codec"
         )
     if film.light and encoder not in ("libx265", "libsvtav1"):
         notes.append(f"{encoder} does not write the light levels of HDR10, which the source has: --codec hevc does")

@@ -18,7 +18,7 @@ from aethernet.upscale.video.film import Film, is_cover
 from aethernet.upscale.video.library import FrameSequence, open_source, pyav
 from aethernet.upscale.video.matroska import set_aspect
 from aethernet.upscale.video.plan import Parts
-from aethernet.upscale.video.timeline import Segment, Timeline
+from aethernet.upscale.video.timeline import Segment, Timeline, rising
 
 FORMATS = {".mkv": "matroska", ".webm": "webm", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
 """FFmpeg's formats by the endings that are written."""
@@ -242,13 +242,6 @@ def _keep_aspect(path: Path, target: Path, track: int, encoding: Encoding) -> No
             f"{target}: the aspect of samples, {encoding.aspect}, cannot be written for {encoding.codec}: give --codec h264 or "
             "hevc, or a file .mp4 or .mov"
         )
-
-
-def rising(times: list[int]) -> list[int]:
-    """Times that every format takes: none twice."""
-    for place in range(1, len(times)):
-        times[place] = max(times[place], times[place - 1] + 1)
-    return times
 
 
 def _order(records: Sequence[dict[str, Any]]) -> list[int]:

@@ -76,16 +76,19 @@ class Timeline:
 
 
 def scan(path: Path | FrameSequence, stream: int) -> Timeline:
-    """Reads a file once, without decoding unless its times demand it.
+    """Reads a file once, without decoding unless its times demand it: AVI has those of decoding alone.
 
     Raises:
         DataError: no frame.
     """
     packets: list[tuple[int | None, bool, int]] = []
+    decoding: list[int] = []
     counts: Counter[int] = Counter()
     digest, notes = hashlib.sha256(), []
     av = pyav()
     with open_source(path) as container:
+        context = container.streams[stream].codec_context
+        guessed = "avi" in container.format.name.split(",") and bool(context.has_b_frames)
         demuxed = container.demux()
         while True:
             try:
@@ -100,9 +103,10 @@ def scan(path: Path | FrameSequence, stream: int) -> Timeline:
             counts[packet.stream_index] += 1
             if packet.stream_index == stream:
                 packets.append((packet.pts, packet.is_keyframe, packet.duration or 0))
+                decoding += [] if packet.dts is None else [packet.dts]
                 digest.update(f"{packet.pts},{packet.dts},{packet.size},{zlib.crc32(packet)};".encode())
     times = sorted(pts for pts, _, _ in packets if pts is not None)
-    if times and len(times) == len(packets) and _is_sound(packets, times):
+    if times and len(times) == len(packets) and not guessed and _is_sound(packets, times):
         keys = tuple(sorted(pts for pts, key, _ in packets if key and pts is not None))
         durations = {pts: duration for pts, _, duration in packets}
         last = durations[times[-1]] or (times[-1] - times[-2] if len(times) > 1 else 1)
@@ -110,11 +114,24 @@ def scan(path: Path | FrameSequence, stream: int) -> Timeline:
     shown, last, changed = _decoded_times(path, stream)
     if not shown:
         raise DataError(f"{path}: no frame of its video can be decoded: damaged, empty or encrypted")
-    if changed:
+    if guessed and len(decoding) == len(
+        shown
+    ):  # a grid, and the same times but for those that FFmpeg guesses at the ends
+        decoding.sort()
+        shown = rising([shown[0] + time - decoding[0] for time in decoding])
+        notes.append("AVI has times of decoding alone: frames get them in the order in which they are shown")
+    elif changed:
         notes.append(
             f"{changed} frames have no time, or one that is not behind the last: they are shown in their order"
         )
     return Timeline(tuple(shown), (), False, last, dict(counts), digest.hexdigest(), tuple(notes))
+
+
+def rising(times: list[int]) -> list[int]:
+    """Times that every format takes: none twice."""
+    for place in range(1, len(times)):
+        times[place] = max(times[place], times[place - 1] + 1)
+    return times
 
 
 def _is_sound(packets: list[tuple[int | None, bool, int]], times: list[int]) -> bool:
@@ -127,8 +144,8 @@ def _is_sound(packets: list[tuple[int | None, bool, int]], times: list[int]) -> 
 
 def _decoded_times(path: Path | FrameSequence, index: int) -> tuple[list[int], int, int]:
     """Times of all frames, rising; the duration of the last one; and how many had to be set."""
-    times: list[int] = []
-    changed, step = 0, 1
+    found: list[int] = []
+    missing, step = 0, 1
     with open_source(path) as container, reading(path):
         stream = container.streams[index]
         rate = stream.average_rate or stream.guessed_rate
@@ -136,9 +153,11 @@ def _decoded_times(path: Path | FrameSequence, index: int) -> tuple[list[int], i
             step = max(1, round(1 / (rate * stream.time_base)))
         for frame in decoded(container, stream):
             time = frame.pts if frame.pts is not None else frame.dts
-            if time is None:
-                time, changed = (times[-1] + step if times else 0), changed + 1
-            elif times and time <= times[-1]:
-                time, changed = times[-1] + 1, changed + 1
-            times.append(time)
-    return times, step, changed
+            missing += time is None
+            found.append((found[-1] + step if found else 0) if time is None else time)
+    times = sorted(found)  # as many as frames, but given to the wrong ones, where a file has those of decoding alone
+    if any(abs(bisect.bisect_left(times, time) - place) > REORDERED for place, time in enumerate(found)):
+        times = list(found)
+    rising(times)
+    changed = sum(mine != its for mine, its in zip(found, times, strict=True))
+    return times, step, max(missing, changed)
