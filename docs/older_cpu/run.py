@@ -31,7 +31,11 @@ def executable_sections(library: Path) -> list[tuple[int, int, int]]:
     """Address, offset in the file and size of each section that holds instructions."""
     listing = subprocess.run(["readelf", "-SW", library], capture_output=True, text=True, check=True).stdout
     pattern = re.compile(r"\]\s+\S+\s+PROGBITS\s+([0-9a-f]+)\s+([0-9a-f]+)\s+([0-9a-f]+)\s+\S+\s+\S*X")
-    return [tuple(int(number, 16) for number in found.groups()) for found in map(pattern.search, listing.splitlines()) if found]
+    return [
+        tuple(int(number, 16) for number in found.groups())
+        for found in map(pattern.search, listing.splitlines())
+        if found
+    ]
 
 
 def hide(library: Path) -> int:
@@ -66,9 +70,9 @@ def prepare() -> None:
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(SOURCE, partial, symlinks=True, copy_function=os.link)
     for library in sorted(partial.rglob("*.so*")):
-        if not library.is_symlink() and library.relative_to(partial).parts[3].startswith(LIBRARIES):
-            if count := hide(library):
-                print(f"{library.name}: {count} instructions", file=sys.stderr, flush=True)
+        ours = not library.is_symlink() and library.relative_to(partial).parts[3].startswith(LIBRARIES)
+        if ours and (count := hide(library)):
+            print(f"{library.name}: {count} instructions", file=sys.stderr, flush=True)
     partial.rename(COPY)
 
 

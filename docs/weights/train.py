@@ -105,7 +105,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--side", type=int, default=32, help="of a patch, in low-resolution pixels")
     parser.add_argument("--lr", type=float, default=0.01, help="of Muon; a tenth of it for what AdamW moves")
-    parser.add_argument("--adamw", action="store_true", help="instead of Muon, all at --lr: for int8, from a calibrated file")
+    parser.add_argument(
+        "--adamw", action="store_true", help="instead of Muon, all at --lr: for int8, from a calibrated file"
+    )
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--freeze", type=float, default=0.0, help="share after which a norm's statistics stay")
     parser.add_argument("--reductions", nargs="*", type=float, default=[], help="of the pictures, which then count too")
@@ -219,7 +221,8 @@ def header(args: argparse.Namespace, iterations: int, pictures: int) -> dict[str
         "patches": f"{args.batch} of {args.side}x{args.side} low-resolution pixels, flipped and turned",
         "optimizer": f"AdamW, lr {args.lr:g}" if args.adamw else f"Muon, lr {args.lr:g}, adamw_lr {args.lr / 10:g}",
         "schedule": f"one cosine over {f'{args.seconds:g} seconds' if args.seconds else f'{args.iterations:,} iterations'}",
-        "losses": "L1" + (f", and L1 to {Path(args.teacher).stem}, {args.teacher_share:g} of the sum" if args.teacher else ""),
+        "losses": "L1"
+        + (f", and L1 to {Path(args.teacher).stem}, {args.teacher_share:g} of the sum" if args.teacher else ""),
         "weight average": f"decay {args.ema:g}",
         "gradient clipping": "norm 1.0",
         "precision": "float32" + (", TF32" if args.device.startswith("cuda") else ""),
