@@ -344,6 +344,21 @@ def test_the_command_says_what_it_makes(upscale):
     assert upscale("film.mp4", "-o", "folder/")[0] == 0 and Path("folder/film.mp4").exists()
 
 
+def test_several_films_and_one_that_is_none(upscale):
+    for name in ("a.mkv", "b.mkv", "c.mkv"):
+        films.write_film(Path(name), 2)
+    Path("b.mkv").write_bytes(b"nothing")
+    code, said = upscale("*.mkv", "-o", "out/", "--json", "report.json")
+    assert code == 1 and said.count("b.mkv: is no video that FFmpeg reads") == 1
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.mkv", "c.mkv"]
+    records = json.loads(Path("report.json").read_bytes())["videos"]
+    assert [record["outcome"] for record in records] == ["enlarged", "failed", "enlarged"]
+    code, said = upscale("*.mp4")
+    assert code == 1 and "no file matches *.mp4" in said
+    code, said = upscale("a.mkv", "c.mkv", "-o", "one.mkv")
+    assert code == 1 and "give a folder" in said
+
+
 def test_untagged_colours_are_announced_and_can_be_set(upscale):
     films.write_film(Path("in.mkv"), 2, tags=(2, 2, 2, 0))
     code, said = upscale("in.mkv", "-o", "a.mkv")

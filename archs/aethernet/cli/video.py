@@ -1,6 +1,7 @@
 """Videos in `aethernet upscale`: files, pipes, folders of frames, and a look at one frame before."""
 
 import argparse
+import glob
 import io
 import os
 import re
@@ -88,8 +89,9 @@ def seconds(text: str) -> float:
 def is_meant(args: argparse.Namespace) -> bool:
     """Whether the inputs are videos; raises `UsageError` for those that are both, and for options of the other kind."""
     from aethernet.upscale.video.film import ENDINGS
-    from aethernet.upscale.video.join import FORMATS
+    from aethernet.upscale.video.streams import FORMATS
 
+    args.inputs = [path for each in args.inputs for path in _matching(each, ENDINGS)]
     films = [each for each in args.inputs if Path(each).suffix.lower() in ENDINGS and not os.path.isdir(each)]
     if args.inputs == [PIPE]:
         films = [PIPE] if args.raw is not None or _is_y4m(sys.stdin.buffer) else []
@@ -105,6 +107,16 @@ def is_meant(args: argparse.Namespace) -> bool:
         "pictures, and the input is a video" if films else "videos, and no input is one",
     )
     return bool(films)
+
+
+def _matching(given: str, endings: tuple[str, ...]) -> list[str]:
+    """The videos of a pattern; other inputs as they are."""
+    if not glob.has_magic(given) or os.path.lexists(given) or Path(given).suffix.lower() not in endings:
+        return [given]
+    found = sorted(glob.glob(given, recursive=True))
+    if not found:
+        raise DataError(f"no file matches {given}")
+    return found
 
 
 def _is_y4m(pipe: IO[bytes]) -> bool:
@@ -233,6 +245,7 @@ def into_a_file(args: argparse.Namespace, film: "Film", model: Any, target: Path
     from aethernet.upscale.video.run import open_film, prepare, present_frames, run_film
 
     _refuse(args, {"raw": None, "pipe_format": None}, "pipes")
+    args = argparse.Namespace(**vars(args))  # the next video may have another engine
     voice = Voice(args.quiet or process.rank > 0)
     if process.count > 1 and target.exists() and not args.force:  # this one came late
         voice.say(f"{target}: there already")
@@ -408,10 +421,12 @@ def _into_a_pipe(
 def _into_a_file(args: argparse.Namespace, frames: Any, stream: Any, model: Any, target: Path) -> int:
     from aethernet.machine import cores
     from aethernet.upscale.upscaler import check_target
-    from aethernet.upscale.video.encode import plan_encoding
-    from aethernet.upscale.video.join import FilmFile, format_of
+    from aethernet.upscale.video.codecs import plan_encoding
+    from aethernet.upscale.video.encode import check_encoder
+    from aethernet.upscale.video.film_file import FilmFile
     from aethernet.upscale.video.pipes import film_of
     from aethernet.upscale.video.resize import result_size
+    from aethernet.upscale.video.streams import format_of
 
     _refuse(args, {"pipe_format": None}, "frames that go to -o -")
     format_of(target)
@@ -420,6 +435,7 @@ def _into_a_file(args: argparse.Namespace, frames: Any, stream: Any, model: Any,
     encoding = plan_encoding(
         film_of(stream, Path(PIPE)), size, args.codec, args.crf, args.preset, ending=target.suffix.lower(), threads=cores()
     )  # fmt: skip
+    check_encoder(encoding)
     with FilmFile(target, encoding, stream.rate, inverse=size == stream.size) as file:
         upscaler, voice = _opened(args, model, [*stream.notes, *encoding.notes])
         _stream(args, frames, file, upscaler, size, voice)
