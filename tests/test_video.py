@@ -239,6 +239,17 @@ def test_everything_is_kept(kind, upscaler, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {f"in{ending}", f"out{ending}"}
 
 
+@pytest.mark.parametrize(("source", "target"), [(".mp4", ".mkv"), (".mkv", ".mp4"), (".ts", ".mov")])
+def test_times_are_kept_from_one_format_to_another(source, target, upscaler, tmp_path):
+    """As finely as the formats have them, also of sound that begins before the pictures."""
+    films.write_film(tmp_path / f"in{source}", 8, steps=(3600, 3003), audio=1)
+    upscale_film(upscaler, tmp_path / f"in{source}", tmp_path / f"out{target}")
+    before, after = films.read_film(tmp_path / f"in{source}"), films.read_film(tmp_path / f"out{target}")
+    sounds = [[packet[0] for packet in film["packets"][1]] for film in (before, after)]
+    for mine, its in ((before["times"], after["times"]), sounds):
+        assert max(abs(a - b) for a, b in zip(mine, its, strict=True)) <= Fraction(1, 2000)
+
+
 def test_frames_are_what_the_network_makes_of_each(upscaler, tmp_path):
     """In their order, each once: compared with the same network on the frames one by one."""
     films.write_film(tmp_path / "in.mkv", 9, codec="ffv1", format="yuv444p")
