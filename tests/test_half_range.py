@@ -93,6 +93,16 @@ def test_small_numbers_are_counted():
     assert layers["upsample.0"].below_normal == 1.0 and layers["shallow"].below_normal < 0.01
 
 
+def test_zeros_are_not_small_numbers():
+    """float16 has the zero; a layer that is off loses nothing."""
+    model = network(skip="none")
+    with torch.no_grad():
+        model.upsample.last_conv.weight.zero_()
+        model.upsample.last_conv.bias.zero_()
+    layers = {layer.name: layer for layer in half_ranges(model, PICTURES).layers}
+    assert layers["upsample.0"].below_normal == 0.0
+
+
 def test_weights_that_do_not_fit_are_refused_not_made_infinite(tmp_path):
     pytest.importorskip("onnx", reason="ONNX export is an extra")
     model = network()

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from aethernet import AetherConfig, aether_custom, aether_large, aether_medium, aether_small, aether_tiny
 from aethernet.errors import ConfigError
-from aethernet.network.blocks import DropPath, GatedConvFFN
+from aethernet.network.blocks import DropPath, GatedConvFFN, ReparamLargeKernelConv
 
 VARIANTS = [aether_tiny, aether_small, aether_medium, pytest.param(aether_large, marks=pytest.mark.slow)]
 
@@ -196,3 +196,9 @@ def test_levels_of_eight_bits_are_told_of(caplog):
 def test_the_size_of_the_kernel_follows_the_block():
     plain, gated = (AetherConfig(width=8, depths=(1,), block=block) for block in ("plain", "gated"))
     assert (plain.kernel_size, gated.kernel_size) == (3, 11)
+
+
+def test_the_small_kernel_starts_as_a_convolution_does():
+    """PyTorch's own bound, 1 / sqrt(fan in): a third for 3x3 kernels of one channel, which 4,096 x 9 numbers come near."""
+    small = ReparamLargeKernelConv(4096, 7, nn.Identity()).small
+    assert 0.33 < small.abs().max() <= 1 / 3
