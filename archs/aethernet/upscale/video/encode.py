@@ -15,7 +15,7 @@ from aethernet.checks import did_you_mean
 from aethernet.errors import OutputError, UsageError, one_line
 from aethernet.upscale.video.colours import Layout, from_rgb
 from aethernet.upscale.video.film import Film, Tags
-from aethernet.upscale.video.library import pyav
+from aethernet.upscale.video.library import address, pyav
 
 X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 NARROW = 64
@@ -320,7 +320,7 @@ class SegmentWriter:
         self._path, self._encoding, self._inverse, self._pool = path, encoding, inverse, pool
         self.times: list[int] = []
         self.order: list[int] = []
-        self._container = pyav().open(os.fspath(path), "w", format="matroska")
+        self._container = pyav().open(address(path), "w", format="matroska")
         self._stream = _add(self._container, encoding)
 
     def __enter__(self) -> "SegmentWriter":

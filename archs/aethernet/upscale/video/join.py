@@ -1,9 +1,8 @@
 """The segments of a film joined with everything else of its source: streams, chapters, metadata, times."""
 
 import io
-import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,7 @@ from aethernet.errors import DataError, OutputError, UsageError, one_line
 from aethernet.files import TOKEN, atomic_path
 from aethernet.upscale.video.encode import Encoding, SegmentWriter
 from aethernet.upscale.video.film import Film, is_cover
-from aethernet.upscale.video.library import FrameSequence, open_source, pyav
+from aethernet.upscale.video.library import FrameSequence, address, open_source, pyav
 from aethernet.upscale.video.matroska import set_aspect
 from aethernet.upscale.video.plan import Parts
 from aethernet.upscale.video.timeline import Segment, Timeline, rising
@@ -48,10 +47,13 @@ class Layout:
     notes: tuple[str, ...] = ()
 
 
-def plan_streams(film: Film, target: Path, encoding: Encoding, drop: Sequence[int] | str = ()) -> Layout:
+def plan_streams(
+    film: Film, target: Path, encoding: Encoding, first: Mapping[int, int], drop: Sequence[int] | str = ()
+) -> Layout:
     """Checks that the file can hold all streams, by writing its header into memory.
 
     Args:
+        first: the first time in each stream, in its own units.
         drop: indices of streams to leave out, or `unfit`: all that the file cannot hold.
 
     Raises:
@@ -79,7 +81,17 @@ def plan_streams(film: Film, target: Path, encoding: Encoding, drop: Sequence[in
         _check_codec(target, kind, encoding)
         if kind in MILLISECONDS and film.time_base.numerator * 1000 % film.time_base.denominator:
             notes.append(f"{target.suffix.lower()} counts in milliseconds: times are rounded to them")
-        return Layout(tuple(each.index for each in wanted if each.index not in gone), tuple(notes))
+        kept = [each for each in wanted if each.index not in gone]
+        # Of the film, what lies before 0 is cut off: those are packets without frames.
+        begins = [
+            first[each.index] * each.time_base for each in kept if each.index != film.stream and each.index in first
+        ]
+        if kind in MILLISECONDS and min(begins, default=0) < 0:
+            notes.append(
+                f"{target.suffix.lower()} has no times before 0, and this begins at {float(min(begins)):.3f} s: all are that "
+                "much later"
+            )
+        return Layout(tuple(each.index for each in kept), tuple(notes))
 
 
 def _other(path: Path | FrameSequence, kind: str) -> str:
@@ -190,7 +202,7 @@ def join(
     kind, av = format_of(target), pyav()
     with atomic_path(target) as temporary, open_source(film.path) as source:
         with av.open(
-            os.fspath(temporary), "w", format=kind, options=_options(kind), metadata_errors="surrogateescape"
+            address(temporary), "w", format=kind, options=_options(kind), metadata_errors="surrogateescape"
         ) as out:
             out.metadata.update(
                 (key, value) for key, value in source.metadata.items()
@@ -200,7 +212,7 @@ def join(
                 out.set_chapters(chapters)
             copies: dict[int, Any] = {}
             filled = next(segment for segment, record in zip(segments, records, strict=True) if record["times"])
-            with av.open(os.fspath(parts.path(filled))) as template:
+            with av.open(address(parts.path(filled))) as template:
                 for stream in source.streams:
                     if stream.index == film.stream:
                         video = _video(out, template.streams.video[0], stream, film, encoding, kind)
@@ -316,7 +328,7 @@ def _pictures(
         first = place
         if not record["times"]:
             continue
-        with av.open(os.fspath(parts.path(segment))) as container:
+        with av.open(address(parts.path(segment))) as container:
             for packet in container.demux(container.streams.video[0]):
                 if packet.size == 0:
                     continue
@@ -453,8 +465,8 @@ class FilmFile:
         decoded, av = decode_times(times, order), pyav()
         with (
             atomic_path(self._target) as temporary,
-            av.open(os.fspath(self._part)) as part,
-            av.open(os.fspath(temporary), "w", format=self._kind, options=_options(self._kind)) as out,
+            av.open(address(self._part)) as part,
+            av.open(address(temporary), "w", format=self._kind, options=_options(self._kind)) as out,
         ):
             video = out.add_stream_from_template(part.streams.video[0], opaque=True)
             video.time_base = base
