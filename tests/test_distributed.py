@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.networks import picture
+from helpers.real import real_run
 from helpers.training import PATIENCE, environment, needs_basicsr, start_ranks, tiny_options, write_options, write_pairs
 from torch import nn
 
@@ -48,6 +49,30 @@ def test_two_processes_train_one_experiment(tmp_path):
     assert [path.name for path in (experiment / "models").iterdir()] == ["net_g_latest.pth"]
     weights = torch.load(experiment / "models/net_g_latest.pth", weights_only=True)["params"]
     assert weights["fusion.norm.iterations"] == 5
+
+
+@pytest.mark.slow
+def test_each_process_has_its_pool_of_degraded_pairs_back(tmp_path):
+    """And the resumed run ends as the straight one: the pools, too."""
+    write_pairs(tmp_path, count=8, size=96)
+    changes = {"num_gpu": "auto", "train:total_iter": 8, "logger:save_checkpoint_freq": 5}
+    opt = real_run(tmp_path, **changes, **{"datasets:train:dataset_enlarge_ratio": 3})
+    torchrun(write_options(opt, tmp_path / "tiny.yml"))
+    states = tmp_path / "experiments/tiny/training_states"
+    first, second = torch.load(states / "5.state", weights_only=True)["pools"]
+    assert first["queue_ptr"] == second["queue_ptr"] == len(first["queue_lr"]) == 6
+    assert not torch.equal(first["queue_gt"], second["queue_gt"])
+    whole = torch.load(states.parent / "models/net_g_latest.pth", weights_only=True)
+    opt["train"]["total_iter"] = 10  # a file newer than 5 would be taken
+    torchrun(write_options(opt, tmp_path / "tiny.yml"), "--auto_resume")
+    opt |= {"name": "straight"}
+    torchrun(write_options(opt, tmp_path / "straight.yml"))
+    ends = [tmp_path / f"experiments/{name}/training_states/10.state" for name in ("tiny", "straight")]
+    pools = [torch.load(end, weights_only=True)["pools"] for end in ends]
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(*pools, strict=True) for key in ("queue_lr", "queue_gt"))
+    weights = [torch.load(end.parents[1] / "models/net_g_10.pth", weights_only=True) for end in ends]
+    assert all(torch.equal(value, weights[1]["params"][name]) for name, value in weights[0]["params"].items())
+    assert not torch.equal(whole["params"]["shallow.weight"], weights[0]["params"]["shallow.weight"])
 
 
 @pytest.mark.slow

@@ -177,6 +177,18 @@ def test_the_unmodified_trainer_learns_from_a_teacher_and_from_a_vgg19_of_ours(r
 
 
 @needs_basicsr
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", ["RealESRNetModel", "AetherRealModel"])
+def test_the_unmodified_trainer_degrades_its_inputs(real_tree, tmp_path, model_type):
+    """On a CPU, which BasicSR's own class cannot without the drop-ins."""
+    write_pairs(tmp_path, size=96)
+    opt = real_run(tmp_path, model_type, **{"train:total_iter": 2, "name": model_type})
+    run_basicsr(real_tree, "basicsr/train.py", "-opt", write_options(opt, tmp_path / "x.yml"))
+    weights = torch.load(real_tree / f"experiments/{model_type}/models/net_g_latest.pth", weights_only=True)
+    assert weights["params"]["fusion.norm.iterations"] == 2
+
+
+@needs_basicsr
 def test_the_unmodified_trainer_fine_tunes_for_int8(real_tree, tmp_path):
     """The stock SRModel, from a calibrated file."""
     write_pairs(tmp_path)

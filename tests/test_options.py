@@ -335,6 +335,7 @@ def test_the_mild_degradation_is_that_of_photographs(stage, scale):
     assert opt["jpeg_range"][0] >= 98 and opt["jpeg_range2"] == list(photo.QUALITY)
     assert opt["noise_range2"] == [0, photo.NOISE]
     assert train["blur_sigma2"][1] == photo.BLUR * scale and opt["second_blur_prob"] == photo.BLUR_SHARE
+    assert opt["antialias"] is True
     assert not any(value for name, value in opt.items() if name.endswith("gt_usm"))
 
 

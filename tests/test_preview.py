@@ -109,6 +109,7 @@ def test_grey_pairs_are_shown_in_grey(pictures):
         ({"datasets:train:dataroot_gt": "nowhere"}, "datasets: train: dataroot_gt: nowhere is not a folder"),
         ({"datasets:train:type": "PairedDataset"}, "no data set of the name 'PairedDataset' is registered"),
         ({"datasets:train:gt_size": None}, "datasets: train: gt_size: is missing"),
+        ({"scale": None}, "scale: must be a whole number such as 4 at the top level"),
         ({"model_type": "AetherRealModel"}, "PairedImageDataset gives pairs, and AetherRealModel degrades what"),
         ({"datasets:train:type": "RealESRGANDataset"}, "gives no low-resolution pictures, and SRModel makes none"),
     ],

@@ -5,6 +5,7 @@ import logging
 import random
 import shutil
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -90,6 +91,41 @@ def test_with_gt_usm_off_inputs_of_a_gan_are_made_of_the_pictures_as_they_are():
         lqs.append(model.lq)
     assert torch.equal(lqs[0], lqs[1])
     assert not torch.equal(lqs[0], lqs[2])
+
+
+PHOTO = {
+    **{"resize_prob": [0, 0, 1], "resize_prob2": [0, 0, 1], "gaussian_noise_prob": 1, "gaussian_noise_prob2": 1},
+    **{
+        "noise_range": [0, 0],
+        "noise_range2": [0, 0],
+        "second_blur_prob": 0,
+        "jpeg_range": [99, 99],
+        "jpeg_range2": [99, 99],
+    },
+    "gt_usm": False,
+}
+"""Nothing but reductions."""
+
+
+@pytest.mark.parametrize("model_type", ["AetherRealModel", "AetherRealGANModel"])
+def test_antialiased_reductions_leave_nothing_of_what_is_too_fine(model_type):
+    """Stripes of one pixel become grey, which BasicSR's bilinear and bicubic keep as they fall; its own stay as they were."""
+    stripes = batch(0)
+    stripes["gt"] = (torch.arange(64) % 2).float().expand(BATCH, 3, 64, 64).contiguous()
+    identity = torch.zeros(21, 21)
+    identity[10, 10] = 1
+    stripes |= dict.fromkeys(("kernel1", "kernel2", "sinc_kernel"), identity.expand(BATCH, 21, 21))
+    spread = {}
+    for antialias in (True, False):
+        model = build_model(real_options(model_type, scale=2, antialias=antialias, **PHOTO))
+        spread[antialias] = []
+        for number in range(6):
+            seed(number)
+            model.feed_data({**stripes, "gt": stripes["gt"].roll(number % 2, 3)})
+            spread[antialias].append((model.degradation.lq - 0.5).abs().max().item())
+    assert max(spread[True]) < 0.15, "but for what a triangle of two pixels lets through, and JPEG"
+    assert max(spread[False]) > max(spread[True])
+    assert sys.modules["basicsr.models.realesrnet_model"].F is torch.nn.functional
 
 
 @pytest.mark.parametrize("model_type", ["AetherRealModel", "AetherRealGANModel"])
@@ -189,6 +225,8 @@ def test_sound_options_pass(pictures):
         ({"queue_size": 181}, "queue_size: must be a multiple of batch_size_per_gpu 2, such as 180, not 181"),
         ({"gt_size": 402}, "gt_size: must be a multiple of the scale 2 and at most 400 at the top level, not 402"),
         ({"gt_usm": None}, "gt_usm: is missing at the top level; AetherRealModel degrades its inputs with it"),
+        ({"antialias": "no"}, "antialias: must be true or false, not 'no'"),
+        ({"model_type": "RealESRNetModel", "antialias": True}, "antialias: nobody reads this key with model_type RealESRNet"),
         ({"jpg_range": [1, 2]}, "jpg_range: nobody reads this key with model_type AetherRealModel"),
         ({"model_type": "AetherModel"}, "RealESRGANDataset gives no low-resolution pictures, and AetherModel makes none"),
         ({"high_order_degradation": False}, "makes none with high_order_degradation: false"),
@@ -282,13 +320,24 @@ def test_filter2d_takes_any_layout():
 
 
 def test_what_needs_no_repair_is_left_alone():
-    class Module:
-        __name__ = "mine"
+    """A filter that takes all layouts, and model classes without `.cuda()`, as a newer BasicSR may have them."""
+    filters, models = ModuleType("filters"), ModuleType("models")
 
-        @staticmethod
-        def filter2D(img, kernel):
-            return img
+    def filter2d(img, kernel):
+        return img
 
-    own = Module.filter2D
-    assert compat.let_filter2d_take_any_layout(Module) is None
-    assert Module.filter2D is own
+    class RealESRNetModel:
+        def _dequeue_and_enqueue(self):
+            pass
+
+    filters.filter2D, models.RealESRNetModel = filter2d, RealESRNetModel
+    exchange = RealESRNetModel._dequeue_and_enqueue
+    assert compat.let_filter2d_take_any_layout(filters) is None and filters.filter2D is filter2d
+    assert compat.let_real_models_use_any_device(models) is None
+    assert RealESRNetModel._dequeue_and_enqueue is exchange
+
+
+def test_every_repair_that_was_made_is_told():
+    told = compat.apply()
+    assert "basicsr.utils.img_process_util: filter2D takes pictures of any memory layout" in told
+    assert "basicsr.models.realesrnet_model: RealESRNetModel works on the device of its network" in told

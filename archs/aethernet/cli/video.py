@@ -89,7 +89,7 @@ def seconds(text: str) -> float:
 def is_meant(args: argparse.Namespace) -> bool:
     """Whether the inputs are videos; raises `UsageError` for those that are both, and for options of the other kind."""
     from aethernet.upscale.video.film import ENDINGS
-    from aethernet.upscale.video.join import FORMATS
+    from aethernet.upscale.video.streams import FORMATS
 
     args.inputs = [path for each in args.inputs for path in _matching(each, ENDINGS)]
     films = [each for each in args.inputs if Path(each).suffix.lower() in ENDINGS and not os.path.isdir(each)]
@@ -193,8 +193,8 @@ def run(args: argparse.Namespace) -> int:
 
 def enlarge(args: argparse.Namespace, given: str, process: "Process") -> dict[str, Any]:
     from aethernet.upscale.known import find_film_model
-    from aethernet.upscale.video.join import FORMATS
     from aethernet.upscale.video.run import target_of
+    from aethernet.upscale.video.streams import FORMATS
 
     film = look(args, given)
     model = find_film_model(args.model, args.scale, rows_of(film), args.to_height)
@@ -422,10 +422,12 @@ def _into_a_pipe(
 def _into_a_file(args: argparse.Namespace, frames: Any, stream: Any, model: Any, target: Path) -> int:
     from aethernet.machine import cores
     from aethernet.upscale.upscaler import check_target
-    from aethernet.upscale.video.encode import plan_encoding
-    from aethernet.upscale.video.join import FilmFile, format_of
+    from aethernet.upscale.video.codecs import plan_encoding
+    from aethernet.upscale.video.encode import check_encoder
+    from aethernet.upscale.video.film_file import FilmFile
     from aethernet.upscale.video.pipes import film_of
     from aethernet.upscale.video.resize import result_size
+    from aethernet.upscale.video.streams import format_of
 
     _refuse(args, {"pipe_format": None}, "frames that go to -o -")
     format_of(target)
@@ -434,6 +436,7 @@ def _into_a_file(args: argparse.Namespace, frames: Any, stream: Any, model: Any,
     encoding = plan_encoding(
         film_of(stream, Path(PIPE)), size, args.codec, args.crf, args.preset, ending=target.suffix.lower(), threads=cores()
     )  # fmt: skip
+    check_encoder(encoding)
     with FilmFile(target, encoding, stream.rate, inverse=size == stream.size) as file:
         upscaler, voice = _opened(args, model, [*stream.notes, *encoding.notes])
         _stream(args, frames, file, upscaler, size, voice)

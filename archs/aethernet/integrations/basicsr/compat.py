@@ -115,7 +115,8 @@ def mend_on_import() -> list[str]:
     if not any(isinstance(finder, MendedModules) for finder in sys.meta_path):
         sys.meta_path.insert(0, MendedModules())
     for name in MENDED.keys() & sys.modules.keys():
-        mend(sys.modules[name])
+        if not getattr(sys.modules[name].__spec__, "_initializing", False):  # else its class is not there yet
+            mend(sys.modules[name])
     modules = [sys.modules[name] for name in MENDED if name in sys.modules]
     return [vars(module)[MARK] for module in modules if vars(module).get(MARK)]
 

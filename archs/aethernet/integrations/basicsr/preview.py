@@ -18,6 +18,7 @@ from aethernet.progress import Progress
 PROBLEMS = (
     ("keys", ("unknown_keys", "missing_keys")),
     ("classes", ("model_type", "dataset_types")),
+    ("networks", ("scale",)),
     ("values", ("dataset_numbers",)),
     ("datasets", ("pictures", "sizes")),
     ("degradation", ("inputs", "settings")),
@@ -100,7 +101,7 @@ def _require_sound(opt: dict, path: str | Path) -> None:
 
 def _is_degradation(problem: str) -> bool:
     schema = importlib.import_module("aethernet.integrations.basicsr.preflight.schema")
-    return problem.partition(":")[0] in {*schema.DEGRADATION, "scale"}
+    return problem.partition(":")[0] in {*schema.AETHER_DEGRADATION, "scale"}
 
 
 def _sample(drawn: Mapping, opt: Mapping) -> Sample:

@@ -14,8 +14,9 @@ import numpy as np
 from aethernet.files import atomic_path
 from aethernet.upscale.claims import Claims
 from aethernet.upscale.upscaler import Upscaler
+from aethernet.upscale.video.codecs import Encoding
 from aethernet.upscale.video.decode import FrameReader, Sampled
-from aethernet.upscale.video.encode import Encoding, SegmentWriter
+from aethernet.upscale.video.encode import SegmentWriter
 from aethernet.upscale.video.film import Film
 from aethernet.upscale.video.plan import Parts
 from aethernet.upscale.video.resize import resized

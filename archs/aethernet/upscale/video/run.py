@@ -17,13 +17,15 @@ from aethernet.upscale.claims import Claims
 from aethernet.upscale.pipeline import POLL
 from aethernet.upscale.processes import Process
 from aethernet.upscale.upscaler import Upscaler, check_target
-from aethernet.upscale.video.encode import Encoding, plan_encoding
+from aethernet.upscale.video.codecs import Encoding, plan_encoding
+from aethernet.upscale.video.encode import check_encoder
 from aethernet.upscale.video.film import Assumptions, Film, probe
-from aethernet.upscale.video.join import FORMATS, format_of, join, plan_streams
+from aethernet.upscale.video.join import join
 from aethernet.upscale.video.library import FrameSequence, pyav
 from aethernet.upscale.video.pipeline import FilmPipeline, Tally
 from aethernet.upscale.video.plan import Parts
 from aethernet.upscale.video.resize import result_size
+from aethernet.upscale.video.streams import FORMATS, format_of, plan_streams
 from aethernet.upscale.video.timeline import SEGMENT, Segment, Timeline, scan
 from aethernet.version import __version__
 
@@ -211,6 +213,7 @@ def prepare(
     encoding = plan_encoding(
         film, size, coding.codec, coding.crf, coding.preset, ending=opened.target.suffix.lower(), threads=coders
     )
+    check_encoder(encoding)
     streams = plan_streams(film, opened.target, encoding, opened.timeline.first, coding.drop)
     notes = [*film.notes, *opened.timeline.notes, *encoding.notes, *streams.notes]
     segments = tuple(opened.timeline.segments(coding.segment))

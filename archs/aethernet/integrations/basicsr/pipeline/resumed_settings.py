@@ -19,7 +19,7 @@ from aethernet.integrations.basicsr.preflight import schema
 
 logger = logging.getLogger(__name__)
 
-TOP = ("model_type", "scale", "manual_seed", "train", "datasets", "network_", *sorted(schema.DEGRADATION))
+TOP = ("model_type", "scale", "manual_seed", "train", "datasets", "network_", *sorted(schema.AETHER_DEGRADATION))
 FIXED = ("model_type", "scale", "network_")
 """What a run cannot go on with if it is changed; and every optimiser's `type`."""
 PER_PROCESS = ("phase", "scale", "num_gpu", "prefetch_mode", "num_worker_per_gpu", "pin_memory", "persistent_workers")

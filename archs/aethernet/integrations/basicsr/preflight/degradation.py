@@ -71,6 +71,8 @@ def settings(context: Context) -> Iterator[str]:
         if opt.get(key) is None:
             yield f"{key}: is missing at the top level; {context.model_type} degrades its inputs with it"
     yield from _wrong("", opt, PROBABILITIES, RANGES)
+    if not isinstance(opt.get("antialias", False), bool):
+        yield f"antialias: must be true or false, not {opt['antialias']!r}"
     for key in CHOICES:
         value = opt.get(key)
         if value is not None and not _are_weights(value, 3):

@@ -39,6 +39,8 @@ DEGRADATION = _words(
     "jpeg_range2"
 )
 """What the models read at the top level that degrade their inputs."""
+AETHER_DEGRADATION = DEGRADATION | {"antialias"}
+"""Ours read this as well."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ _GAN_NEEDED = ("total_iter", "optim_g", "optim_d", "scheduler", "gan_opt")
 MODELS = {
     "AetherModel": ModelKeys(_SR | _AETHER),
     "AetherGANModel": ModelKeys(_GAN | _AETHER, _BOTH, needed=_GAN_NEEDED),
-    "AetherRealModel": ModelKeys(_SR | _AETHER, top=DEGRADATION),
-    "AetherRealGANModel": ModelKeys((_GAN - {"ldl_opt"}) | _AETHER, _BOTH, DEGRADATION, _GAN_NEEDED),
+    "AetherRealModel": ModelKeys(_SR | _AETHER, top=AETHER_DEGRADATION),
+    "AetherRealGANModel": ModelKeys((_GAN - {"ldl_opt"}) | _AETHER, _BOTH, AETHER_DEGRADATION, _GAN_NEEDED),
     "SRModel": ModelKeys(_SR),
     "SwinIRModel": ModelKeys(_SR),
     "RealESRNetModel": ModelKeys(_SR, top=DEGRADATION),

@@ -3,14 +3,17 @@
 Import this module after `aethernet.integrations.basicsr.compat.apply()`; it imports BasicSR.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import torch
+from basicsr.models import realesrgan_model, realesrnet_model
 from basicsr.models.base_model import BaseModel
 from basicsr.models.realesrgan_model import RealESRGANModel
 from basicsr.models.realesrnet_model import RealESRNetModel
 from basicsr.utils import DiffJPEG, USMSharp
 from torch import Tensor
+from torch.nn import functional
 
 QUEUE_SIZE = 180
 """BasicSR's default of `queue_size`, the pairs of the pool."""
@@ -22,7 +25,8 @@ class Degradation(BaseModel):
     Source: Wang et al., Real-ESRGAN (ICCVW 2021). Python's, NumPy's and torch's generators decide.
 
     Args:
-        opt: of the option file, with the settings of the degradation at the top level.
+        opt: of the option file, with the settings of the degradation at the top level; beside BasicSR's `antialias`, default
+            false: bilinear and bicubic reductions are smoothed, as MATLAB's and Pillow's are.
         device: where it computes.
         pooled: exchange pairs with a pool, so that a batch has pictures of several degradations: all pictures of one
             batch are resized alike. Until the pool is full, pairs come back as they were made.
@@ -43,7 +47,8 @@ class Degradation(BaseModel):
         """
         scale, gt = self.opt["scale"], batch["gt"]
         height, width = (side - side % scale for side in gt.shape[-2:])
-        self.feed_data({**batch, "gt": gt[..., :height, :width]})
+        with smoothed_reductions() if self.opt.get("antialias") else contextlib.nullcontext():
+            self.feed_data({**batch, "gt": gt[..., :height, :width]})
         return self.gt, self.lq
 
     def _dequeue_and_enqueue(self) -> None:
@@ -98,6 +103,29 @@ def degradation(opt: Mapping, device: torch.device, *, is_gan: bool, pooled: boo
     """
     kind = GANDegradation if is_gan and opt.get("gt_usm", True) else FidelityDegradation
     return kind({"gt_usm": True, **opt}, device, pooled=pooled)
+
+
+@contextlib.contextmanager
+def smoothed_reductions() -> Iterator[None]:
+    """BasicSR's model classes resize without antialiasing, and offer no choice; inside this they resize with it."""
+    modules = (realesrnet_model, realesrgan_model)
+    originals = [module.F for module in modules]
+    try:
+        for module in modules:
+            module.F = _Smoothing
+        yield
+    finally:
+        for module, original in zip(modules, originals, strict=True):
+            module.F = original
+
+
+class _Smoothing:
+    """Stands for `torch.nn.functional` in those modules, which take nothing but this from it."""
+
+    @staticmethod
+    def interpolate(x: Tensor, **arguments) -> Tensor:
+        smooths = arguments.get("mode") in ("bilinear", "bicubic")  # area always does
+        return functional.interpolate(x, **arguments, antialias=smooths)
 
 
 def compact(pictures: Tensor) -> Tensor:
