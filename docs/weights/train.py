@@ -2,6 +2,8 @@
 
     python docs/weights/train.py aether_tiny_x4 --photo --data T91 BSDS500 DIV2K_TEST --val Set5 B100 \
       --iterations 12000 -o OUT
+    python docs/weights/train.py CALIBRATED.safetensors --adamw --lr 2e-5 --teacher aether_small_x4 --data T91 BSDS500 \
+      --val Set5 B100 --iterations 240 --every 60 -o OUT
     python docs/weights/train.py aether_tiny_x3 --start aether_tiny_x4 --data T91 BSDS500 --val Set5 --seconds 300 \
       --device cuda -o OUT
 
@@ -103,6 +105,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--side", type=int, default=32, help="of a patch, in low-resolution pixels")
     parser.add_argument("--lr", type=float, default=0.01, help="of Muon; a tenth of it for what AdamW moves")
+    parser.add_argument(
+        "--adamw", action="store_true", help="instead of Muon, all at --lr: for int8, from a calibrated file"
+    )
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--freeze", type=float, default=0.0, help="share after which a norm's statistics stay")
     parser.add_argument("--reductions", nargs="*", type=float, default=[], help="of the pictures, which then count too")
@@ -130,8 +135,11 @@ def main() -> None:
     scale = network.config.scale
     teacher = load_network(args.teacher).fuse_model().to(args.device).eval() if args.teacher else None
     parameters = [each for each in network.parameters() if each.requires_grad]
-    optimizer = Muon(parameters, lr=args.lr, adamw_lr=args.lr / 10)
-    rates = [group["lr"] for group in optimizer.param_groups], [group["adamw_lr"] for group in optimizer.param_groups]
+    if args.adamw:
+        optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.0, betas=(0.9, 0.99))
+    else:
+        optimizer = Muon(parameters, lr=args.lr, adamw_lr=args.lr / 10)
+    rates = [{key: group[key] for key in ("lr", "adamw_lr") if key in group} for group in optimizer.param_groups]
     names = ["clean", "case"] if args.photo else ["clean"]
     tests = validation(args.val)
     pictures = read_all(args.data, (args.side + 8) * scale, args.reductions)
@@ -177,8 +185,8 @@ def main() -> None:
         for norm in norms:
             norm.frozen = done >= args.freeze
         share = (1 + math.cos(math.pi * done)) / 2 * min(1, (iteration + 1) / WARMUP)
-        for group, lr, adamw_lr in zip(optimizer.param_groups, *rates, strict=True):
-            group["lr"], group["adamw_lr"] = lr * share, adamw_lr * share
+        for group, full in zip(optimizer.param_groups, rates, strict=True):
+            group.update({key: rate * share for key, rate in full.items()})
         low, high = next(batches)
         optimizer.zero_grad()
         output = network(low)
@@ -211,9 +219,10 @@ def header(args: argparse.Namespace, iterations: int, pictures: int) -> dict[str
         "seed": str(args.seed),
         "pictures": f"{pictures:,}, with {', '.join(map(str, args.reductions)) or 'no'} reductions; inputs {degraded}",
         "patches": f"{args.batch} of {args.side}x{args.side} low-resolution pixels, flipped and turned",
-        "optimizer": f"Muon, lr {args.lr:g}, adamw_lr {args.lr / 10:g}",
+        "optimizer": f"AdamW, lr {args.lr:g}" if args.adamw else f"Muon, lr {args.lr:g}, adamw_lr {args.lr / 10:g}",
         "schedule": f"one cosine over {f'{args.seconds:g} seconds' if args.seconds else f'{args.iterations:,} iterations'}",
-        "losses": "L1" + (f", and L1 to {args.teacher}, {args.teacher_share:g} of the sum" if args.teacher else ""),
+        "losses": "L1"
+        + (f", and L1 to {Path(args.teacher).stem}, {args.teacher_share:g} of the sum" if args.teacher else ""),
         "weight average": f"decay {args.ema:g}",
         "gradient clipping": "norm 1.0",
         "precision": "float32" + (", TF32" if args.device.startswith("cuda") else ""),

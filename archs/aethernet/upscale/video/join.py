@@ -48,7 +48,11 @@ def join(
     kind, av = format_of(target), pyav()
     with atomic_path(target) as temporary, open_source(film.path) as source:
         with av.open(
-            address(temporary), "w", format=kind, options=muxer_options(kind), metadata_errors="surrogateescape"
+            address(temporary),
+            "w",
+            format=kind,
+            options=muxer_options(kind, times[0]),
+            metadata_errors="surrogateescape",
         ) as out:
             out.metadata.update(
                 (key, value) for key, value in source.metadata.items()
@@ -127,8 +131,15 @@ def decode_times(times: Sequence[int], order: Sequence[int]) -> list[int]:
     ]
 
 
-def muxer_options(kind: str) -> dict[str, str]:
-    return {"movflags": "+faststart"} if kind in ("mp4", "mov") else {}
+def muxer_options(kind: str, first: int = 0) -> dict[str, str]:
+    """Times stay what they are, also of sound that begins before the pictures, as encoders of AAC let it; unless pictures
+    themselves begin before 0, which Matroska cannot hold.
+
+    Args:
+        first: when the first frame is shown.
+    """
+    faststart = {"movflags": "+faststart"} if kind in ("mp4", "mov") else {}
+    return faststart if first < 0 else {"avoid_negative_ts": "disabled", **faststart}
 
 
 def _video(out: Any, template: Any, stream: Any, film: Film, encoding: Encoding, kind: str) -> Any:

@@ -214,7 +214,7 @@ def prepare(
         film, size, coding.codec, coding.crf, coding.preset, ending=opened.target.suffix.lower(), threads=coders
     )
     check_encoder(encoding)
-    streams = plan_streams(film, opened.target, encoding, opened.timeline.first, coding.drop)
+    streams = plan_streams(film, opened.target, encoding, coding.drop)
     notes = [*film.notes, *opened.timeline.notes, *encoding.notes, *streams.notes]
     segments = tuple(opened.timeline.segments(coding.segment))
     return Prepared(opened, coding, scale, size, encoding, streams.kept, segments, threads, tuple(notes))

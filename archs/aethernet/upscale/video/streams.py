@@ -1,7 +1,7 @@
 """Which streams of a source go into a result, and how they are copied."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,10 @@ class Kept:
     notes: tuple[str, ...] = ()
 
 
-def plan_streams(
-    film: Film, target: Path, encoding: Encoding, first: Mapping[int, int], drop: Sequence[int] | str = ()
-) -> Kept:
+def plan_streams(film: Film, target: Path, encoding: Encoding, drop: Sequence[int] | str = ()) -> Kept:
     """Checks that the file can hold all streams, by writing its header into memory.
 
     Args:
-        first: the first time in each stream, in its own units.
         drop: indices of streams to leave out, or `unfit`: all that the file cannot hold.
 
     Raises:
@@ -69,17 +66,7 @@ def plan_streams(
         check_codec(target, kind, encoding)
         if kind in MILLISECONDS and film.time_base.numerator * 1000 % film.time_base.denominator:
             notes.append(f"{target.suffix.lower()} counts in milliseconds: times are rounded to them")
-        kept = [each for each in wanted if each.index not in gone]
-        # Of the film, what lies before 0 is cut off: those are packets without frames.
-        begins = [
-            first[each.index] * each.time_base for each in kept if each.index != film.stream and each.index in first
-        ]
-        if kind in MILLISECONDS and min(begins, default=0) < 0:
-            notes.append(
-                f"{target.suffix.lower()} has no times before 0, and this begins at {float(min(begins)):.3f} s: all are that "
-                "much later"
-            )
-        return Kept(tuple(each.index for each in kept), tuple(notes))
+        return Kept(tuple(each.index for each in wanted if each.index not in gone), tuple(notes))
 
 
 def _other(path: Path | FrameSequence, kind: str) -> str:

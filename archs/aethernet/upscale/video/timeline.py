@@ -4,7 +4,7 @@ import bisect
 import hashlib
 import zlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ class Timeline:
         seekable: times are those of the packets. Else they were found by decoding everything, and count by place.
         last: how long the last frame is shown.
         counts: packets of each stream.
-        first: the first time in each stream, in its own units; of the film, of a packet, which may be cut off.
         digest: of the stream's packets: the same file has the same.
         notes: what the user should know.
     """
@@ -49,7 +48,6 @@ class Timeline:
     counts: dict[int, int]
     digest: str
     notes: tuple[str, ...] = ()
-    first: dict[int, int] = field(default_factory=dict)
 
     def segments(self, length: int = SEGMENT) -> list[Segment]:
         """All frames, in parts of this many."""
@@ -86,7 +84,6 @@ def scan(path: Path | FrameSequence, stream: int) -> Timeline:
     packets: list[tuple[int | None, bool, int]] = []
     decoding: list[int] = []
     counts: Counter[int] = Counter()
-    first: dict[int, int] = {}
     digest, notes = hashlib.sha256(), []
     av = pyav()
     with open_source(path) as container:
@@ -104,8 +101,6 @@ def scan(path: Path | FrameSequence, stream: int) -> Timeline:
             if packet.pts is None and packet.dts is None and packet.size == 0:
                 continue  # the end of a stream
             counts[packet.stream_index] += 1
-            if packet.pts is not None:
-                first[packet.stream_index] = min(packet.pts, first.get(packet.stream_index, packet.pts))
             if packet.stream_index == stream:
                 packets.append((packet.pts, packet.is_keyframe, packet.duration or 0))
                 decoding += [] if packet.dts is None else [packet.dts]
@@ -115,7 +110,7 @@ def scan(path: Path | FrameSequence, stream: int) -> Timeline:
         keys = tuple(sorted(pts for pts, key, _ in packets if key and pts is not None))
         durations = {pts: duration for pts, _, duration in packets}
         last = durations[times[-1]] or (times[-1] - times[-2] if len(times) > 1 else 1)
-        return Timeline(tuple(times), keys, True, last, dict(counts), digest.hexdigest(), tuple(notes), first)
+        return Timeline(tuple(times), keys, True, last, dict(counts), digest.hexdigest(), tuple(notes))
     shown, last, changed = _decoded_times(path, stream)
     if not shown:
         raise DataError(f"{path}: no frame of its video can be decoded: damaged, empty or encrypted")
@@ -129,7 +124,7 @@ def scan(path: Path | FrameSequence, stream: int) -> Timeline:
         notes.append(
             f"{changed} frames have no time, or one that is not behind the last: they are shown in their order"
         )
-    return Timeline(tuple(shown), (), False, last, dict(counts), digest.hexdigest(), tuple(notes), first)
+    return Timeline(tuple(shown), (), False, last, dict(counts), digest.hexdigest(), tuple(notes))
 
 
 def rising(times: list[int]) -> list[int]:
