@@ -187,6 +187,16 @@ def test_what_is_wished_for_is_checked(client, fields, text):
     assert files(client) == [] and not client.service.jobs
 
 
+def test_a_field_that_is_there_twice(client):
+    """In the form, in the address, or in both; the same value does no harm."""
+    for address, form in (("?scale=2&scale=4", {}), ("", {"scale": ["2", "4"]}), ("?scale=2", {"scale": "4"})):
+        answer = client.post(f"/api/jobs{address}", files={"file": ("a.png", picture())}, data=form)
+        assert answer.status_code == 422 and "scale is given twice, as '2' and as '4'" in answer.json()["error"]
+    assert (
+        client.post("/api/jobs?scale=2", files={"file": ("a.png", picture())}, data={"scale": "2"}).status_code == 201
+    )
+
+
 def test_uploads_that_are_no_pictures(client):
     for data, status, text in (
         (b"", 422, "there is no picture"),

@@ -22,8 +22,11 @@ films = pytest.importorskip("helpers.films")
 
 from aethernet.upscale.video import Coding, upscale_film  # noqa: E402
 from aethernet.upscale.video.colours import Layout, from_rgb, layout_of, to_rgb  # noqa: E402
+from aethernet.upscale.video.decode import FrameReader, frame_at  # noqa: E402
+from aethernet.upscale.video.film import probe  # noqa: E402
 from aethernet.upscale.video.join import decode_times  # noqa: E402
 from aethernet.upscale.video.matroska import CRC, SEEK, SEEK_HEAD, SEEK_POSITION, SEGMENT, VOID, elements  # noqa: E402
+from aethernet.upscale.video.timeline import Timeline, scan  # noqa: E402
 
 MATRICES = {"601": 6, "709": 1, "2020": 9}
 BARS = {
@@ -355,6 +358,26 @@ def test_the_command_says_what_it_makes(upscale):
     assert upscale("film.mp4", "-o", "folder/")[0] == 0 and Path("folder/film.mp4").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "out"), [("a:b.mkv", None), ("http:x.mp4", "q:out.mkv"), ("100% f%03d.mkv", "%d 100%.mp4")]
+)
+def test_names_mean_nothing(name, out, upscale):
+    """A colon begins no protocol, and a percent sign no number."""
+    films.write_film(Path("plain.mkv"), 2)
+    Path("plain.mkv").rename(name)
+    code, said = upscale(name, *(["-o", out] if out else []))
+    found = Path(out or f"{Path(name).stem}_x2.mkv")
+    assert code == 0 and len(films.read_film(found)["times"]) == 2, said
+    assert sorted(contents(Path())) == sorted([name, str(found)])
+
+
+def test_a_folder_of_videos_is_no_folder_of_pictures(upscale):
+    Path("films").mkdir()
+    films.write_film(Path("films/a.mkv"), 1)
+    code, said = upscale("films", "-o", "out/")
+    assert code == 1 and "no picture below films, but videos, which are given by name: films/*.mkv" in said
+
+
 def test_several_films_and_one_that_is_none(upscale):
     for name in ("a.mkv", "b.mkv", "c.mkv"):
         films.write_film(Path(name), 2)
@@ -616,6 +639,31 @@ def test_a_run_that_begins_in_the_middle_makes_the_same(kind, upscaler, tmp_path
     assert equal_films(tmp_path / "out.mkv", tmp_path / "whole.mkv")
 
 
+def test_a_film_that_begins_before_0(upscaler, tmp_path):
+    """MP4 cuts off by an edit list, which leaves frames out."""
+    films.write_film(tmp_path / "whole.mp4", 30, audio=1, options={"bf": "3", "g": "12"})
+    with av.open(str(tmp_path / "whole.mp4")) as whole, av.open(str(tmp_path / "in.mp4"), "w") as out:
+        copies = [out.add_stream_from_template(each) for each in whole.streams]
+        for packet in whole.demux():
+            if packet.dts is not None:
+                packet.pts, packet.dts = (
+                    time - round(Fraction(1, 2) / packet.time_base) for time in (packet.pts, packet.dts)
+                )
+                packet.stream = copies[packet.stream_index]
+                out.mux(packet)
+    source = films.read_film(tmp_path / "in.mp4")
+    count = len(source["times"])
+    assert count < len(source["packets"][source["index"]]), "some are left out"
+    for name in ("out.mp4", "out.mkv"):
+        result = upscale_film(upscaler, tmp_path / "in.mp4", tmp_path / name)
+        found = films.read_film(tmp_path / name)
+        assert result.frames == len(found["times"]) == count
+        gaps = [late - early for early, late in zip(source["times"], found["times"], strict=True)]
+        assert max(map(abs, gaps)) < Fraction(6, 10000)
+        sounds = [film["packets"][1][0][0] for film in (source, found)]
+        assert abs(sounds[0] - sounds[1]) < Fraction(6, 10000)
+
+
 def test_films_without_times_are_counted(upscaler, tmp_path):
     """As a bare stream of H.264 is."""
     films.write_film(tmp_path / "in.h264", 9, container="h264")
@@ -624,3 +672,22 @@ def test_films_without_times_are_counted(upscaler, tmp_path):
     assert result.frames == len(out["times"]) == 9
     gaps = {late - early for early, late in itertools.pairwise(out["times"])}
     assert max(gaps) - min(gaps) <= Fraction(1, 1000)
+
+
+@pytest.mark.parametrize("kind", ["later", "behind the end"])
+def test_a_file_that_leads_to_a_wrong_place(kind, tmp_path, monkeypatch):
+    """As transport streams do, which have no index: no frame is lost, whole parts neither."""
+    films.write_film(tmp_path / "in.ts", 40, options={"bf": "2", "g": "4", "crf": "12"})
+    timeline = scan(tmp_path / "in.ts", 0)
+    wrong = timeline.times[-1] + 10**6 if kind == "behind the end" else timeline.keys[-2]
+    monkeypatch.setattr(Timeline, "before", lambda self, time: wrong)
+    film, found = probe(tmp_path / "in.ts"), []
+    for segment in reversed(timeline.segments(5)):
+        reader = FrameReader(film, timeline)
+        frames = list(reader.frames(segment))
+        reader.close()
+        assert len(frames) == segment.frames and frames[0].time >= (segment.start or 0)
+        found = [frame.time for frame in frames] + found
+    assert found == list(timeline.times)
+    frame = frame_at(film, 1.0)
+    assert frame.time * film.time_base - film.begins == 1

@@ -24,7 +24,7 @@ films = pytest.importorskip("helpers.films")
 from aethernet.upscale.video import Assumptions  # noqa: E402
 from aethernet.upscale.video.colours import Layout, from_rgb, layout_of, to_rgb  # noqa: E402
 from aethernet.upscale.video.pipes import PipeWriter, Stream, raw_stream, read_y4m_header, y4m_frames  # noqa: E402
-from aethernet.upscale.video.streaming import stream_frames  # noqa: E402
+from aethernet.upscale.video.streaming import stream_frames, turned  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +265,36 @@ def test_a_preview_is_the_frame_that_is_shown_then(upscale):
         assert Image.open("in_preview.png").width > 700
     code, _, said = upscale("in.mkv", "--preview", "0")
     assert code == 1 and "in_preview.png exists" in said
+
+
+def test_a_preview_counts_from_the_beginning_of_the_file(upscale):
+    """As players do: recordings of broadcasts begin hours after 0."""
+    frames = [[np.full(shape, level, np.uint8) for shape in ((24, 32), (12, 16), (12, 16))] for level in (60, 120, 180)]
+    films.write_film(Path("whole.mp4"), frames=frames, steps=(90000,))
+    with av.open("whole.mp4") as whole, av.open("late.ts", "w") as out:
+        copy = out.add_stream_from_template(whole.streams[0])
+        for packet in whole.demux():
+            if packet.dts is not None:
+                hours = round(9000 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + hours, packet.dts + hours, copy
+                out.mux(packet)
+    code, _, said = upscale("late.ts", "--preview", "0:01")
+    assert code == 0 and "the frame at 1.000 s" in said, said
+
+
+def test_a_preview_is_turned_as_players_do_it(upscale):
+    frame = [np.full(shape, 128, np.uint8) for shape in ((24, 32), (12, 16), (12, 16))]
+    frame[0][:, :8] = 235  # the left side, which a quarter turn to the right puts above
+    films.write_film(Path("in.mkv"), frames=[frame], codec="ffv1", turned=True)
+    code, _, said = upscale("in.mkv", "--preview", "0", "--quiet")
+    assert code == 0, said
+    enlarged = np.arange(24.0).reshape(1, 4, 6)
+    for matrix, expected in (
+        (films.QUARTER_TURN, np.rot90(enlarged[0], -1)), ((-1, 0, 0, 0, -1, 0, 0, 0, 1), enlarged[0, ::-1, ::-1]),
+        ((0, -1, 0, 1, 0, 0, 0, 0, 1), np.rot90(enlarged[0])), ((-1, 0, 0, 0, 1, 0, 0, 0, 1), enlarged[0, :, ::-1]), (None, enlarged[0]),
+    ):  # fmt: skip
+        assert np.array_equal(turned(enlarged, matrix)[0], expected)
+    picture = np.asarray(Image.open("in_preview.png").convert("L")).astype(float)
+    height = picture.shape[0]
+    bright = picture[int(height * 0.2) :].mean(axis=1)
+    assert bright[: height // 10].mean() > bright[-height // 10 :].mean() + 30, "the bright side is above"

@@ -129,7 +129,7 @@ def write_film(
 
 def read_film(path: Path) -> dict[str, Any]:
     """What a file holds: packets, streams, chapters, tags, and the frames of its film in the order in which they are shown."""
-    with av.open(str(path), metadata_errors="surrogateescape") as container:
+    with av.open(f"file:{path}", metadata_errors="surrogateescape") as container:
         packets = defaultdict(list)
         for packet in container.demux():
             if packet.size:
@@ -149,7 +149,7 @@ def read_film(path: Path) -> dict[str, Any]:
             for each in container.chapters()
         ]
         metadata = {key.lower(): value for key, value in container.metadata.items()}
-    with av.open(str(path), metadata_errors="surrogateescape") as container:
+    with av.open(f"file:{path}", metadata_errors="surrogateescape") as container:
         video = next(each for each in container.streams.video if not is_cover(each))
         frames = list(decoded(container, video))
         first = frames[0]

@@ -194,12 +194,13 @@ def run(args: argparse.Namespace) -> int:
 def enlarge(args: argparse.Namespace, given: str, process: "Process") -> dict[str, Any]:
     from aethernet.upscale.known import find_film_model
     from aethernet.upscale.video.run import target_of
+    from aethernet.upscale.video.streams import FORMATS
 
     film = look(args, given)
     model = find_film_model(args.model, args.scale, rows_of(film), args.to_height)
     if args.preview is not None:
         return look_at_a_frame(args, film, model)
-    if args.out is not None and "%" in Path(args.out).name:
+    if args.out is not None and "%" in Path(args.out).name and Path(args.out).suffix.lower() not in FORMATS:
         return into_frames(args, film, model, process)
     source = Path(given)
     target = Path(args.out) if os.path.isdir(source) else target_of(source, args.out, model.scale, args.suffix)
@@ -320,8 +321,8 @@ def look_at_a_frame(args: argparse.Namespace, film: "Film", model: Any) -> dict[
     voice.say(sentence(upscaler))
     for note in film.notes:
         voice.say(f"{film.path}: {note}")
-    preview(upscaler, frame, place, name=model.label)
-    shown = float(frame.time * film.time_base)
+    preview(upscaler, frame, place, name=model.label, matrix=film.matrix)
+    shown = float(frame.time * film.time_base - film.begins)
     voice.say(f"{place}: the frame at {shown:.3f} s")
     return {"source": str(film.path), "target": str(place), "time": shown}
 

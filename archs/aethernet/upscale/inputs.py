@@ -57,6 +57,18 @@ def find_inputs(given: Iterable[str | Path], leave_out: Path | None = None) -> l
     return inputs
 
 
+def _films(folder: Path) -> str:
+    """What to do where a folder has videos in the place of pictures."""
+    from aethernet.upscale.video.film import ENDINGS as films
+
+    endings = sorted({file.suffix for file in folder.iterdir() if file.suffix.lower() in films})
+    return (
+        f", but videos, which are given by name: {' '.join(str(folder / f'*{each}') for each in endings)}"
+        if endings
+        else ""
+    )
+
+
 def _found(given: str | Path, leave_out: Path | None) -> Iterator[Input]:
     if not str(given):
         raise UsageError("an input is empty: give a picture, a folder or a pattern")
@@ -66,7 +78,7 @@ def _found(given: str | Path, leave_out: Path | None) -> Iterator[Input]:
         pictures = [Input(file.path, file.path.relative_to(path), path, True, file.problem) for file in files]
         pictures.sort(key=lambda picture: picture.place.parts)
         if not pictures:
-            raise DataError(f"no picture below {path}; known endings: {' '.join(sorted(ENDINGS))}")
+            raise DataError(f"no picture below {path}{_films(path)}; known endings: {' '.join(sorted(ENDINGS))}")
         yield from pictures
     elif glob.has_magic(str(given)) and not os.path.lexists(path):
         root = _fixed_part(path)

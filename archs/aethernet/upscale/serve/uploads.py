@@ -90,7 +90,9 @@ async def receive(body: Body, path: Path) -> Upload:
     """
     request = body.request
     kind = request.headers.get("content-type", RAW).partition(";")[0].strip().lower()
-    fields = dict(request.query_params)
+    fields: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        _put(fields, name, value)
     if kind == "multipart/form-data":
         return await _form(body, path, fields)
     if kind != RAW and not kind.startswith("image/"):
@@ -107,6 +109,12 @@ async def receive(body: Body, path: Path) -> Upload:
     if not size:
         raise Refusal(422, "there is no picture in the request: its body is empty")
     return Upload(fields.pop(NAME, None), fields)
+
+
+def _put(fields: dict[str, str], name: str, value: str) -> None:
+    """Raises `Refusal` (422) for a field that is there with another value."""
+    if fields.setdefault(name, value) != value:
+        raise Refusal(422, f"{name} is given twice, as {fields[name]!r} and as {value!r}: give it once")
 
 
 async def _form(body: Body, path: Path, fields: dict[str, str]) -> Upload:
@@ -127,7 +135,7 @@ async def _form(body: Body, path: Path, fields: dict[str, str]) -> Upload:
                 with open(path, "wb") as file:
                     await asyncio.to_thread(shutil.copyfileobj, value.file, file, AT_ONCE)
             else:
-                fields[key] = value
+                _put(fields, key, value)
     finally:
         await form.close()
     if not size:

@@ -3,14 +3,19 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from aethernet.errors import DataError
 from aethernet.upscale.video.colours import FULL, WEIGHTS, Layout, to_rgb
 from aethernet.upscale.video.film import Film, check_frame
 from aethernet.upscale.video.library import decoded, open_source, pyav
 from aethernet.upscale.video.timeline import Segment, Timeline
+
+STEPS_BACK = (0, 10, 120, None)
+"""Seconds before a time that decoding begins at, until its frame is found; None is the beginning."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +51,29 @@ def all_frames(film: Film, threads: int = 1, damaged: list[int] | None = None) -
 
 
 def frame_at(film: Film, seconds: float) -> Sampled:
-    """The frame that is shown at a time; the last one behind the end. Raises as `FrameReader.frames`."""
-    time, chosen = round(seconds / film.time_base), None
-    with open_source(film.path) as container:
-        stream = container.streams[film.stream]
-        with contextlib.suppress(pyav().error.FFmpegError, OSError, OverflowError):
-            container.seek(time, stream=stream, backward=True, any_frame=False)
-        for frame in decoded(container, stream):
-            if chosen is not None and frame.pts is not None and frame.pts > time:
-                break
-            chosen = frame
-    if chosen is None:  # sought behind the last one
-        return list(all_frames(film))[-1]
-    return sampled(film, chosen.pts or 0, chosen)
+    """The frame that is shown so many seconds after the file's beginning; the last one behind the end.
+
+    Raises as `FrameReader.frames`.
+    """
+    time = round((Fraction(seconds) + film.begins) / film.time_base)
+    for back in STEPS_BACK:  # files without an index lead to any place, and frames come from the next key frame on
+        chosen = None
+        with open_source(film.path) as container:
+            stream = container.streams[film.stream]
+            if back is not None:
+                place = time - round(back / film.time_base)
+                with contextlib.suppress(pyav().error.FFmpegError, OSError, OverflowError):
+                    container.seek(place, stream=stream, backward=True, any_frame=False)
+            for frame in decoded(container, stream):
+                late = frame.pts is not None and frame.pts > time
+                if late and (chosen is not None or back is not None):
+                    break
+                chosen = frame
+                if late:
+                    break
+            if chosen is not None:
+                return sampled(film, chosen.pts or 0, chosen)
+    raise DataError(f"{film.path}: no frame of its video can be decoded: damaged, empty or encrypted")
 
 
 class FrameReader:
@@ -77,6 +92,7 @@ class FrameReader:
         self._held: Any = None
         self._next: int | None = None
         self._count = 0
+        self._sought = False
 
     def frames(self, segment: Segment) -> Iterator[Sampled]:
         """Raises `DataError` for frames that are interlaced or of another size or format than the first."""
@@ -85,17 +101,20 @@ class FrameReader:
             self._go_to(segment)
         self._next = None
         first = True
-        while (item := self._take()) is not None:
+        while True:
+            item = self._take()
+            if first and not found and self._sought and (item is None or item[0] > (segment.start or 0)):
+                # The file led to a later place than it was asked for: from the beginning, then.
+                self._open(None)
+                found = True
+                continue
+            if item is None:
+                break
             time, frame = item
             if segment.stop is not None and time >= segment.stop:
                 self._held = item
                 break
             if segment.start is not None and time < segment.start:
-                found = True
-                continue
-            if first and segment.start is not None and time != segment.start and not found and self._timeline.seekable:
-                # The file led to a later place than it was asked for: from the beginning, then.
-                self._open(None)
                 found = True
                 continue
             first = False
@@ -116,11 +135,11 @@ class FrameReader:
         self._container = open_source(self._film.path)
         stream = self._container.streams[self._film.stream]
         stream.codec_context.thread_count = self._threads
-        self._count = 0
+        self._count, self._sought = 0, start is not None
         if start is not None:
             place = self._timeline.before(start)
             if place is None:
-                start = None
+                self._sought = False
             else:
                 try:
                     self._container.seek(place, stream=stream, backward=True, any_frame=False)

@@ -14,7 +14,7 @@ import numpy as np
 from aethernet.errors import OutputError, UsageError, one_line
 from aethernet.upscale.video.codecs import Encoding
 from aethernet.upscale.video.colours import from_rgb
-from aethernet.upscale.video.library import pyav
+from aethernet.upscale.video.library import address, pyav
 
 UNIT = Fraction(1, 1000)
 """Of time in segments: frames have their number in them, and get their times when all are joined."""
@@ -87,7 +87,7 @@ class SegmentWriter:
         self._path, self._encoding, self._inverse, self._pool = path, encoding, inverse, pool
         self.times: list[int] = []
         self.order: list[int] = []
-        self._container = pyav().open(os.fspath(path), "w", format="matroska")
+        self._container = pyav().open(address(path), "w", format="matroska")
         self._stream = _add(self._container, encoding)
 
     def __enter__(self) -> "SegmentWriter":

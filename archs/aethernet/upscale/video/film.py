@@ -32,6 +32,7 @@ RANGES = {"tv": 1, "pc": FULL}
 STANDARD_HEIGHT = 576
 """Untagged pictures of no more rows are taken for BT.601, as players do."""
 DEINTERLACE = "ffmpeg -i {name} -vf bwdif -c:a copy -c:s copy -map 0 -crf 12 progressive.mkv"
+MICROSECONDS = 10**6
 GLANCES = 6
 """Places of a film that are looked at before the work."""
 INTERLACED = (2, 3, 4, 5)
@@ -76,6 +77,7 @@ class Film:
         matrix: that players turn the picture by, nine whole numbers; None for none.
         light: of the display that it was mastered on, and of the lightest frames, as x265 and SVT-AV1 are told of them.
         rate: frames a second, on average; for encoders.
+        begins: the time of the file's beginning in seconds: recordings of broadcasts count from anywhere.
         notes: what the user should know.
     """
 
@@ -92,6 +94,7 @@ class Film:
     light: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     progressive: bool = False
+    begins: Fraction = Fraction(0)
 
     @property
     def is_frames(self) -> bool:
@@ -135,6 +138,7 @@ def probe(path: str | Path | FrameSequence, assume: Assumptions | None = None, s
             path, chosen.index, chosen.codec_context.name, (frame.width, frame.height), layout, tags,
             chosen.sample_aspect_ratio or None, _display_matrix(frame), chosen.time_base, plausible(rate),
             _light(frame), tuple(notes + more + _losses(frame)), assume.progressive,
+            max(Fraction(0), Fraction(container.start_time or 0, MICROSECONDS)),
         )  # fmt: skip
 
 

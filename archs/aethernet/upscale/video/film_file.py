@@ -1,6 +1,5 @@
 """A film file of frames that have no source to copy from."""
 
-import os
 import secrets
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +10,7 @@ from aethernet.files import TOKEN, atomic_path
 from aethernet.upscale.video.codecs import Encoding
 from aethernet.upscale.video.encode import SegmentWriter
 from aethernet.upscale.video.join import decode_times, describe_pictures, keep_aspect, muxer_options, writing
-from aethernet.upscale.video.library import pyav
+from aethernet.upscale.video.library import address, pyav
 from aethernet.upscale.video.streams import MILLISECONDS, check_codec, format_of
 
 
@@ -47,8 +46,8 @@ class FilmFile:
         decoded, av = decode_times(times, order), pyav()
         with (
             atomic_path(self._target) as temporary,
-            av.open(os.fspath(self._part)) as part,
-            av.open(os.fspath(temporary), "w", format=self._kind, options=muxer_options(self._kind)) as out,
+            av.open(address(self._part)) as part,
+            av.open(address(temporary), "w", format=self._kind, options=muxer_options(self._kind)) as out,
         ):
             video = out.add_stream_from_template(part.streams.video[0], opaque=True)
             video.time_base = base

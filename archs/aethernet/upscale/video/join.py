@@ -1,7 +1,6 @@
 """The segments of a film joined with everything else of its source: streams, chapters, metadata, times."""
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +10,7 @@ from aethernet.errors import DataError, OutputError, one_line
 from aethernet.files import atomic_path
 from aethernet.upscale.video.codecs import Encoding
 from aethernet.upscale.video.film import Film, is_cover
-from aethernet.upscale.video.library import FrameSequence, open_source, pyav
+from aethernet.upscale.video.library import FrameSequence, address, open_source, pyav
 from aethernet.upscale.video.matroska import set_aspect
 from aethernet.upscale.video.plan import Parts
 from aethernet.upscale.video.streams import MILLISECONDS, attach_cover, copied, format_of, titled
@@ -49,7 +48,7 @@ def join(
     kind, av = format_of(target), pyav()
     with atomic_path(target) as temporary, open_source(film.path) as source:
         with av.open(
-            os.fspath(temporary),
+            address(temporary),
             "w",
             format=kind,
             options=muxer_options(kind, times[0]),
@@ -63,7 +62,7 @@ def join(
                 out.set_chapters(chapters)
             copies: dict[int, Any] = {}
             filled = next(segment for segment, record in zip(segments, records, strict=True) if record["times"])
-            with av.open(os.fspath(parts.path(filled))) as template:
+            with av.open(address(parts.path(filled))) as template:
                 for stream in source.streams:
                     if stream.index == film.stream:
                         video = _video(out, template.streams.video[0], stream, film, encoding, kind)
@@ -186,7 +185,7 @@ def _pictures(
         first = place
         if not record["times"]:
             continue
-        with av.open(os.fspath(parts.path(segment))) as container:
+        with av.open(address(parts.path(segment))) as container:
             for packet in container.demux(container.streams.video[0]):
                 if packet.size == 0:
                     continue

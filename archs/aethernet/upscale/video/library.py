@@ -15,7 +15,7 @@ from aethernet.optional import optional_package
 
 FRAMES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 """Of pictures that are read as frames."""
-INSTALL = '"aethernet[video]"'
+INSTALL = '"av>=18.1"'
 
 
 def pyav() -> ModuleType:
@@ -57,7 +57,12 @@ def open_source(path: "str | Path | FrameSequence") -> Any:
             return pyav().open(str(path), "r", format="image2", options=options)
         # A playlist in a file must not lead elsewhere.
         options = {"protocol_whitelist": "file"}
-        return pyav().open(os.fspath(path), "r", options=options, metadata_errors="surrogateescape")
+        return pyav().open(address(path), "r", options=options, metadata_errors="surrogateescape")
+
+
+def address(path: str | Path) -> str:
+    """A file for FFmpeg, which takes what stands before a colon in a bare name for a protocol."""
+    return f"file:{os.fspath(path)}"
 
 
 @contextlib.contextmanager

@@ -77,7 +77,7 @@ class FilmResult:
 
     Attributes:
         outcome: `enlarged`, or `elsewhere`: joined by another process.
-        frames: of the film.
+        frames: in the result; packets that the file tells to show nothing of are none.
         tally: what this process did of it.
         seconds: in all.
         notes: what the user should know.
@@ -248,15 +248,15 @@ def run_film(
     with Claims() as claims:
         claims.clean([parts.path(segment) for segment in segments])
         _compute(pipeline, segments, parts, claims, process)
-        joined = _join(prepared, claims)
+        found = _join(prepared, claims)
         claims.clean([opened.target])
     tally, notes = pipeline.tally, list(prepared.notes)
     if tally.damaged:
         notes.append(f"{tally.damaged} damaged packets could not be decoded")
     return FilmResult(
         opened.target,
-        "enlarged" if joined else "elsewhere",
-        len(timeline.times),
+        "elsewhere" if found is None else "enlarged",
+        len(timeline.times) if found is None else found,
         tally,
         time.time() - start,
         tuple(notes),
@@ -292,23 +292,25 @@ def _compute(
         pipeline.run(missing, claims)
 
 
-def _join(prepared: Prepared, claims: Claims) -> bool:
-    """Whether this process joined the segments; it waits for another one that does."""
+def _join(prepared: Prepared, claims: Claims) -> int | None:
+    """The frames of the result, where this process joined the segments; None where another one did, which it waits for."""
     opened = prepared.opened
     target, parts = opened.target, opened.parts
     while True:
         if not parts.folder.exists():
             if target.exists():
-                return False
+                return None
             raise OutputError(f"{parts.folder} was removed while it was used: run the same again")
         if claims.take(target):
             try:
                 if not parts.folder.exists():
                     continue
                 _check_room(parts, target)
-                join(opened.film, opened.timeline, prepared.segments, parts, prepared.encoding, prepared.kept, target)
+                frames = join(
+                    opened.film, opened.timeline, prepared.segments, parts, prepared.encoding, prepared.kept, target
+                )
                 parts.remove()
-                return True
+                return frames
             finally:
                 claims.release(target)
         time.sleep(POLL)

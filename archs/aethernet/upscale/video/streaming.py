@@ -152,8 +152,13 @@ def picture_of(rgb: np.ndarray, deep: bool = False) -> Picture:
     return Picture(np.ascontiguousarray(levels.transpose(1, 2, 0)), depth=16 if deep else 8)
 
 
-def preview(upscaler: Upscaler, frame: Sampled, target: Path, *, name: str) -> None:
+def preview(
+    upscaler: Upscaler, frame: Sampled, target: Path, *, name: str, matrix: tuple[int, ...] | None = None
+) -> None:
     """One frame as bicubic and the network enlarge it, side by side, as a PNG.
+
+    Args:
+        matrix: that players turn the picture by, see `Film`.
 
     Raises:
         OutputError: the disk does not take it.
@@ -161,4 +166,15 @@ def preview(upscaler: Upscaler, frame: Sampled, target: Path, *, name: str) -> N
     from aethernet.upscale.compare import write_comparison
 
     rgb = frame.rgb()
-    write_comparison(target, picture_of(rgb), picture_of(upscaler.planes(rgb)), name=name)
+    before, after = (turned(planes, matrix) for planes in (rgb, upscaler.planes(rgb)))
+    write_comparison(target, picture_of(before), picture_of(after), name=name)
+
+
+def turned(planes: np.ndarray, matrix: tuple[int, ...] | None) -> np.ndarray:
+    """(C, H, W) as players show it: turned by quarters and mirrored, as the display matrix says."""
+    if matrix is None:
+        return planes
+    across, down = matrix[0], matrix[4]
+    if abs(matrix[1]) > abs(matrix[0]):
+        planes, across, down = planes.transpose(0, 2, 1), matrix[3], matrix[1]
+    return planes[:, :: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
