@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from aethernet.quality.evaluation import (
 )
 from aethernet.quality.metrics import y_psnr_ssim
 from aethernet.quality.scores import measure_quality
-from aethernet.quality.sets import InputFolder, PictureFolder
+from aethernet.quality.sets import InputFolder, PictureFolder, PictureFolders
 
 # The reference implementation is BasicSR's: imresize of its matlab_functions on [0, 1], rounded to uint8 after the
 # shrinking and after the enlarging, then its rgb2ycbcr, calculate_psnr and calculate_ssim. Both paths, 1.4.2.
@@ -234,6 +235,30 @@ def test_picture_folder(folder, tmp_path):
     assert pictures.name == "Set9/HR"
     with pytest.raises(DataError, match=r"bad\.png: not a picture"):
         pictures["bad"]
+
+
+def test_sets_of_one_name_are_told_apart(folder, tmp_path):
+    other = tmp_path / "other" / "set"
+    shutil.copytree(folder, other)
+    report = measure_quality(["bicubic"], [folder, other], scale=2)
+    assert [score.set_name for score in report.scores] == [f"{folder.parent.name}/set", "other/set"]
+    assert {name.rpartition("/")[0] for name, _ in PictureFolders([folder, other])} == {
+        f"{folder.parent.name}/set",
+        "other/set",
+    }
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    for again in (folder, link):
+        with pytest.raises(UsageError, match="is given twice"):
+            PictureFolders([folder, again])
+
+
+def test_pictures_below_a_set_are_told(folder, tmp_path, caplog):
+    (tmp_path / "more").mkdir()
+    shutil.copy(folder / "grey.png", tmp_path / "more")
+    (folder / "linked").symlink_to(tmp_path / "more")
+    assert len(PictureFolders([folder])) == 2
+    assert "2 of 3 pictures; those in folders below it (linked) are not part of the set" in caplog.text
 
 
 def test_input_folder(folder, tmp_path):

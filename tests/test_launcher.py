@@ -94,6 +94,7 @@ def test_sections_that_basicsr_needs_to_read_the_rest(tmp_path, changes, message
         ("trian:total_iter=5", r"no entry trian; did you mean train"),
         ("train:new=5", r"no entry train:new; an entry that is new must be written into the file"),
         ("name:first=5", r"no entry name:first"),
+        ("train: total_iter=5", r"gives .*total_iter' twice, as .*=4' and"),
         ("train:total_iter", r"must read section:key=value"),
         ("name=a=b", r"must read section:key=value, with one '='"),
         ("network_g:depths=[1, exit()]", r"no list of plain values"),

@@ -530,6 +530,7 @@ def test_command_renders_all(tmp_path, capsys):
             ("small", "4", "neosr", "--set", "in_channels=1"),
             r"a neosr recipe has no field 'in_channels': known are batch",
         ),
+        (("small", "4", "train", "--set", "batch=8", "lq_size=32", "batch=16"), r"--set gives batch twice"),
         (("small", "4", "train", "--set", "amp=fp16"), r"amp must be bf16, or ~ for float32, not 'fp16'"),
     ],
 )

@@ -52,7 +52,11 @@ def run(args: argparse.Namespace) -> int:
         )
     scale = args.scale.removeprefix("x")
     name = None if args.out == "-" else Path(args.out).as_posix()
-    changes: dict[str, Any] = dict(_assignment(text) for text in args.set)
+    assignments = [_assignment(text) for text in args.set]
+    changes: dict[str, Any] = dict(assignments)
+    if len(changes) < len(assignments):
+        twice = next(name for name in changes if [each for each, _ in assignments].count(name) > 1)
+        raise UsageError(f"--set gives {twice} twice: keep one of them")
     text = render(args.variant, int(scale) if scale.isdecimal() else args.scale, args.stage, path=name, **changes)
     if name is None:
         print(text, end="")

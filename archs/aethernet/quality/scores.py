@@ -25,7 +25,7 @@ from aethernet.quality.evaluation import (
     network_upscaler,
     to_batch,
 )
-from aethernet.quality.sets import DegradedInputs, InputFolder, PictureFolder
+from aethernet.quality.sets import DegradedInputs, InputFolder, picture_folders
 from aethernet.runtimes.models import Model, resolve_model
 from aethernet.runtimes.ncnn import NcnnSession
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
@@ -106,7 +106,7 @@ def measure_quality(
         raise UsageError(f"{len(sets)} sets, but {len(lr)} folders of inputs: give one --lr for each set")
     if lr and degrade:
         raise UsageError("--degrade is for inputs that are made: leave out --lr")
-    folders = [PictureFolder(folder) for folder in sets]
+    folders = picture_folders(sets)
     upscalers = _named_upscalers(models, scale, device, threads)
     if (lr or degrade) and any(named.upscale is None for named in upscalers):
         raise UsageError("bicubic makes its inputs from Y: leave out --lr and --degrade, or give bicubic_rgb")

@@ -1,7 +1,9 @@
 """Folders of test pictures, read when they are looked at."""
 
 import hashlib
+import logging
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import numpy as np
 from aethernet.data.photo import PhotoDegradation
 from aethernet.data.pictures import find_pictures, read_rgb
 from aethernet.errors import DataError, UsageError
+
+logger = logging.getLogger(__name__)
 
 
 class PictureFolder(Mapping[str, np.ndarray]):
@@ -24,9 +28,11 @@ class PictureFolder(Mapping[str, np.ndarray]):
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.paths: dict[str, Path] = {}
+        self.left_out: list[Path] = []
         found = find_pictures(self.folder)
         for path in found:
             if path.parent != self.folder:
+                self.left_out.append(path)
                 continue  # a subfolder holds another set, or this one at low resolution
             if path.stem in self.paths:
                 raise DataError(f"{self.folder} holds {self.paths[path.stem].name} and {path.name}: names must differ")
@@ -35,12 +41,10 @@ class PictureFolder(Mapping[str, np.ndarray]):
             below = sorted({str(path.parent) for path in found})
             raise DataError(f"no picture right inside {self.folder}; give the folder itself: {', '.join(below[:5])}")
 
-    @property
-    def name(self) -> str:
-        """The folder's name; for a folder named HR, GTmod12 and the like, with its parent's."""
         folder = self.folder.resolve()
         is_role = folder.name.lower().startswith(("hr", "gt", "original"))
-        return f"{folder.parent.name}/{folder.name}" if is_role else folder.name
+        self.name = f"{folder.parent.name}/{folder.name}" if is_role else folder.name
+        """The folder's name; for a folder named HR, GTmod12 and the like, with its parent's."""
 
     def __getitem__(self, name: str) -> np.ndarray:
         path = self.paths[name]
@@ -57,17 +61,44 @@ class PictureFolder(Mapping[str, np.ndarray]):
         return len(self.paths)
 
 
+def picture_folders(folders: Sequence[str | Path]) -> list[PictureFolder]:
+    """Several sets. Those of one name are told apart by the folders above them; what lies in folders below is logged.
+
+    Raises:
+        DataError: as `PictureFolder` does. UsageError: one folder is given twice.
+    """
+    found = [PictureFolder(folder) for folder in folders]
+    places = [each.folder.resolve() for each in found]
+    for each, place in zip(found, places, strict=True):
+        if places.count(place) > 1:
+            raise UsageError(f"{each.folder} is given twice: its figures would be counted twice; give each set once")
+        if each.left_out:
+            below = sorted({str(path.relative_to(each.folder).parent) for path in each.left_out})
+            more = f" and {len(below) - 3} more" if len(below) > 3 else ""
+            logger.warning(
+                "%s: %d of %d pictures; those in folders below it (%s%s) are not part of the set: give such a folder as a set "
+                "of its own",
+                *(each.folder, len(each), len(each) + len(each.left_out), ", ".join(below[:3]), more),
+            )
+    for depth in range(2, max((len(place.parts) for place in places), default=0) + 1):
+        names = Counter(each.name for each in found)
+        for each, place in zip(found, places, strict=True):
+            if names[each.name] > 1:
+                each.name = "/".join(place.parts[-depth:])
+    return found
+
+
 class PictureFolders:
     """The pictures of several folders in turn, as pairs of `FOLDER/NAME` and the picture; at most `number`, spread evenly.
 
     Raises:
-        DataError: as `PictureFolder` does. UsageError: `number` below 1.
+        DataError: as `PictureFolder` does. UsageError: `number` below 1, or one folder given twice.
     """
 
     def __init__(self, folders: Sequence[str | Path], number: int | None = None) -> None:
         if number is not None and number < 1:
             raise UsageError(f"at least one picture is needed, not {number}")
-        found = [(folder, name) for folder in map(PictureFolder, folders) for name in folder]
+        found = [(folder, name) for folder in picture_folders(folders) for name in folder]
         last = len(found) - 1
         chosen = np.linspace(0, last, min(number or len(found), len(found))).round().astype(int)
         self.entries = [found[index] for index in chosen]

@@ -49,16 +49,22 @@ def read(path: str | Path, *, is_train: bool) -> dict:
 
 
 def check_overrides(opt: Mapping, entries: Sequence[str]) -> None:
-    """Checks every `section:key=value` of `--force_yml`: the entry must stand in the file, a list must be plain.
+    """Checks every `section:key=value` of `--force_yml`: the entry must stand in the file and be given once, a list must be plain.
 
     Raises:
         OptionError: with the entries that come near.
     """
+    given: dict[tuple[str, ...], str] = {}
     for entry in entries:
         keys, equals, value = entry.partition("=")
         if not equals or "=" in value:
             raise OptionError(f"--force_yml {entry!r} must read section:key=value, with one '='")
         path = [key.strip() for key in keys.split(":")]
+        if tuple(path) in given:
+            raise OptionError(
+                f"--force_yml gives {keys!r} twice, as {given[tuple(path)]!r} and {entry!r}: keep one of them"
+            )
+        given[tuple(path)] = entry
         section: object = opt
         for depth, key in enumerate(path):
             if not isinstance(section, Mapping) or key not in section:
