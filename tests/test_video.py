@@ -664,6 +664,36 @@ def test_a_film_that_begins_before_0(upscaler, tmp_path):
         assert abs(sounds[0] - sounds[1]) < Fraction(6, 10000)
 
 
+def test_metadata_of_any_name(upscaler, tmp_path):
+    """MOV and Matroska have a place for it, as for that of telephones; MP4 has not, which is said."""
+    own = {"com.apple.quicktime.make": "Apple", "custom": "y", "description": "x", "artist": "z"}
+    films.write_film(tmp_path / "in.mkv", 3, metadata=own)
+    for ending in ("mkv", "mov", "mp4"):
+        result = upscale_film(upscaler, tmp_path / "in.mkv", tmp_path / f"out.{ending}")
+        kept = films.read_film(tmp_path / f"out.{ending}")["metadata"]
+        lost = {key for key in own if kept.get(key) != own[key]}
+        said = [note for note in result.notes if note.startswith("metadata without a place")]
+        assert len(said) == (ending == "mp4") and lost == ({"com.apple.quicktime.make", "custom"} if said else set())
+        assert all(key.upper() in said[0].upper() for key in lost)
+
+
+def test_transparency_beside_the_frames_is_told(upscaler, tmp_path):
+    """As WebM has it; the result does not say that it has some."""
+    with av.open(str(tmp_path / "in.webm"), "w") as out:
+        video = out.add_stream("libvpx-vp9", rate=25, options={"auto-alt-ref": "0"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuva420p"
+        out.mux(
+            video.encode(
+                av.VideoFrame.from_ndarray(np.full((48, 64, 4), 99, np.uint8), "rgba").reformat(format="yuva420p")
+            )
+        )
+        out.mux(video.encode(None))
+    result = upscale_film(upscaler, tmp_path / "in.webm", tmp_path / "out.mkv")
+    assert "transparency is not kept" in result.notes
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert "alpha_mode" not in {key.lower() for key in container.streams[0].metadata}
+
+
 def test_films_without_times_are_counted(upscaler, tmp_path):
     """As a bare stream of H.264 is."""
     films.write_film(tmp_path / "in.h264", 9, container="h264")

@@ -132,6 +132,8 @@ def probe(path: str | Path | FrameSequence, assume: Assumptions | None = None, s
             raise DataError(interlaced(path))
         _look_ahead(path, container, chosen, frame, assume)
         layout, notes = usable_layout(path, frame.format)
+        if chosen.metadata.get("alpha_mode") == "1" and not any(each.is_alpha for each in frame.format.components):
+            notes.append("transparency is not kept")  # of WebM, beside the frames
         tags, more = _tags(path, frame, said, layout, assume)
         rate = chosen.average_rate or chosen.guessed_rate or Fraction(25)
         return Film(

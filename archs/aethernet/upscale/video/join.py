@@ -1,7 +1,7 @@
 """The segments of a film joined with everything else of its source: streams, chapters, metadata, times."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from aethernet.upscale.video.timeline import Segment, Timeline, rising
 
 NO_TEXT = bytes(2)
 """What MP4 and MOV show between two texts; their writer makes it itself."""
+OF_FILES = ("encoder", "major_brand", "minor_version", "compatible_brands")
+"""Metadata that says how a file was written."""
 STATISTICS = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS")
 """Tags of Matroska that say what was true of the former stream."""
 
@@ -30,11 +32,11 @@ def join(
     encoding: Encoding,
     kept: Sequence[int],
     target: Path,
-) -> int:
+) -> tuple[int, tuple[str, ...]]:
     """Writes the whole file, or none.
 
     Returns:
-        The frames in it.
+        The frames in it, and what the user should know.
 
     Raises:
         DataError: a stream of the source that cannot be copied.
@@ -56,7 +58,7 @@ def join(
         ) as out:
             out.metadata.update(
                 (key, value) for key, value in source.metadata.items()
-                if key.lower() not in ("encoder", "major_brand", "minor_version", "compatible_brands")
+                if key.lower() not in OF_FILES
             )  # fmt: skip
             if chapters := source.chapters():
                 out.set_chapters(chapters)
@@ -89,7 +91,16 @@ def join(
         found = _count(temporary)
         if found != len(times):
             raise OutputError(f"{target}: holds {found} frames in the place of {len(times)}, and is not kept")
-    return len(times)
+        lost = _lost_metadata(source.metadata, temporary)
+    return len(times), lost
+
+
+def _lost_metadata(metadata: Mapping[str, str], path: Path) -> tuple[str, ...]:
+    """What a file has not kept, in words."""
+    with open_source(path) as container:
+        there = {key.lower() for key in container.metadata}
+    lost = [key for key in metadata if key.lower() not in OF_FILES and key.lower() not in there]
+    return (f"metadata without a place in such files, left out: {', '.join(lost)}",) if lost else ()
 
 
 def _is_attachment(source: Any, index: int) -> bool:
@@ -138,7 +149,9 @@ def muxer_options(kind: str, first: int = 0) -> dict[str, str]:
     Args:
         first: when the first frame is shown.
     """
-    faststart = {"movflags": "+faststart"} if kind in ("mp4", "mov") else {}
+    # MOV has a place for metadata of any name; in MP4 it would take that of the usual names, which players read.
+    flags = {"mp4": "+faststart", "mov": "+faststart+use_metadata_tags"}
+    faststart = {"movflags": flags[kind]} if kind in flags else {}
     return faststart if first < 0 else {"avoid_negative_ts": "disabled", **faststart}
 
 
@@ -147,7 +160,7 @@ def _video(out: Any, template: Any, stream: Any, film: Film, encoding: Encoding,
     video.time_base = film.time_base
     video.metadata.update(
         (key, value) for key, value in titled(stream.metadata).items()
-        if not key.upper().startswith(STATISTICS) and key.lower() not in ("encoder", "rotate")
+        if not key.upper().startswith(STATISTICS) and key.lower() not in ("encoder", "rotate", "alpha_mode")
     )  # fmt: skip
     video.disposition = int(stream.disposition)
     describe_pictures(video, encoding, kind)

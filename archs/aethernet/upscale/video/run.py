@@ -248,15 +248,15 @@ def run_film(
     with Claims() as claims:
         claims.clean([parts.path(segment) for segment in segments])
         _compute(pipeline, segments, parts, claims, process)
-        found = _join(prepared, claims)
+        joined = _join(prepared, claims)
         claims.clean([opened.target])
-    tally, notes = pipeline.tally, list(prepared.notes)
+    tally, notes = pipeline.tally, [*prepared.notes, *(joined[1] if joined else ())]
     if tally.damaged:
         notes.append(f"{tally.damaged} damaged packets could not be decoded")
     return FilmResult(
         opened.target,
-        "elsewhere" if found is None else "enlarged",
-        len(timeline.times) if found is None else found,
+        "elsewhere" if joined is None else "enlarged",
+        len(timeline.times) if joined is None else joined[0],
         tally,
         time.time() - start,
         tuple(notes),
@@ -292,8 +292,8 @@ def _compute(
         pipeline.run(missing, claims)
 
 
-def _join(prepared: Prepared, claims: Claims) -> int | None:
-    """The frames of the result, where this process joined the segments; None where another one did, which it waits for."""
+def _join(prepared: Prepared, claims: Claims) -> tuple[int, tuple[str, ...]] | None:
+    """The frames of the result and what the user should know of it, where this process joined the segments; None where another one did, which it waits for."""
     opened = prepared.opened
     target, parts = opened.target, opened.parts
     while True:
@@ -306,11 +306,11 @@ def _join(prepared: Prepared, claims: Claims) -> int | None:
                 if not parts.folder.exists():
                     continue
                 _check_room(parts, target)
-                frames = join(
+                joined = join(
                     opened.film, opened.timeline, prepared.segments, parts, prepared.encoding, prepared.kept, target
                 )
                 parts.remove()
-                return frames
+                return joined
             finally:
                 claims.release(target)
         time.sleep(POLL)
