@@ -74,6 +74,8 @@ def test_what_is_no_option_file_is_refused(tmp_path, monkeypatch, capsys, conten
     [
         ({"name": None}, r"x\.yml: name: is missing at the top level; BasicSR cannot train without it"),
         ({"name": " "}, r"x\.yml: name: must be a text, not ' '"),
+        ({"manual_seed": "abc"}, r"manual_seed: must be a whole number from 0 to 4294967295, not 'abc'"),
+        ({"manual_seed": 2**32}, r"manual_seed: must be a whole number from 0 to 4294967295, not 4294967296"),
         ({"num_gpu": "all"}, r"num_gpu: must be auto or a whole number of at least 0, not 'all'"),
         ({"path": None}, r"path: is missing at the top level"),
         ({"datasets:train": None}, r"datasets: train: must be a section"),

@@ -212,6 +212,19 @@ TRAPS = {
         {"model_type": "AetherModel", "train:pixel_opt": {"type": "CharbonnierLoss", "eps": "1e-6"}},
         r"train: pixel_opt: eps: '1e-6' is text for YAML; write !!float 1e-6",
     ),
+    "warm-up": ({"train:warmup_iter": "abc"}, r"train: warmup_iter: must be a number, not 'abc'"),
+    "gamma": (
+        {"train:scheduler": {"type": "MultiStepLR", "milestones": [1], "gamma": "abc"}},
+        r"train: scheduler: gamma: must be a number, not 'abc'",
+    ),
+    "weight of a loss": (
+        {"train:pixel_opt": {"type": "L1Loss", "loss_weight": [1]}},
+        r"train: pixel_opt: loss_weight: must be a number, not \[1\]",
+    ),
+    "border": (
+        {"val:metrics": {"psnr": {"type": "calculate_psnr", "crop_border": "abc"}}},
+        r"val: metrics: psnr: crop_border: must be a number, not 'abc'",
+    ),
     "decay": ({"train:ema_decay": 1}, r"train: ema_decay: must be in \[0, 1\)"),
     "weights of periods": (
         {"train:scheduler": {"type": "CosineAnnealingRestartLR", "periods": [3, 3]}},

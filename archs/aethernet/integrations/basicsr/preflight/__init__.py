@@ -40,6 +40,7 @@ CHECKS: tuple[Check, ...] = (
     networks.scale,
     networks.channels,
     values.dataset_numbers,
+    values.plain_numbers,
     datasets.pictures,
     datasets.damaged,
     datasets.sizes,

@@ -42,6 +42,7 @@ TRAIN_RULES = (
 NEEDED = ("name", "model_type", "num_gpu", "datasets", "network_g", "path")
 NEEDED_BY_TRAIN = ("train", "logger")
 NEEDED_BY_TEST = ("val",)
+LARGEST_SEED = 2**32 - 1  # of NumPy
 PHASES = {True: ("val",), False: ("test", "val")}
 
 
@@ -64,6 +65,9 @@ def sections(opt: object, is_train: bool) -> Iterator[str]:
     num_gpu = opt.get("num_gpu", 0)
     if num_gpu not in (None, "auto") and not is_whole(num_gpu, 0):
         yield f"num_gpu: must be auto or a whole number of at least 0, not {num_gpu!r}"
+    seed = opt.get("manual_seed")
+    if seed is not None and not (is_whole(seed, 0) and seed <= LARGEST_SEED):
+        yield f"manual_seed: must be a whole number from 0 to {LARGEST_SEED}, not {seed!r}"
     for rule in (*RULES, *(TRAIN_RULES if is_train else ())):
         for place, value in _matches(opt, rule.keys):
             yield from _is_section(place, value, rule)

@@ -26,6 +26,12 @@ AETHER_NUMBER = re.compile(
 """What the Aether models turn from text into a number themselves, or report through `TrainOptions`."""
 
 
+PLAIN_NUMBER = re.compile(
+    r"train: (warmup_iter|scheduler: gamma|\w+_opt: (loss|perceptual|style)_weight)|val: metrics: .+: crop_border"
+)
+"""Entries that have to be numbers, whatever the model and the loss."""
+
+
 def dataset_numbers(context: Context) -> Iterator[str]:
     """Sizes and counts of the data sets, which have to be whole numbers."""
     for place, section in context.datasets:
@@ -60,6 +66,23 @@ def train_numbers(context: Context) -> Iterator[str]:
     decay = context.opt["train"].get("ema_decay")
     if decay is not None and not (is_number(decay) and 0 <= decay < 1):
         yield f"train: ema_decay: must be in [0, 1), where 0 means no average, not {decay!r}"
+
+
+def plain_numbers(context: Context) -> Iterator[str]:
+    """What BasicSR computes with as it stands: anything else ends in a traceback, some of it after the first iteration."""
+    for name in ("train", "val"):
+        for place, value in _entries(name, context.opt.get(name) or {}):
+            told = isinstance(value, str) and _is_number(value)  # by `numbers_as_text`
+            if PLAIN_NUMBER.fullmatch(place) and value is not None and not told and not is_number(value):
+                yield f"{place}: must be a number, not {value!r}"
+
+
+def _entries(place: str, section: Mapping) -> Iterator[tuple[str, object]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _entries(f"{place}: {key}", value)
+        else:
+            yield f"{place}: {key}", value
 
 
 def numbers_as_text(context: Context) -> Iterator[str]:
