@@ -1,6 +1,6 @@
 """Runs a command as on an older x86-64 CPU, at full speed: the libraries do not see what this CPU has beyond it.
 
-    python docs/older_cpu/run.py avx2 -- make test VENV=.venv-older
+    python docs/older_cpu/run.py avx2 -- .venv-older/bin/python -m pytest -p no:faulthandler -n 2 --dist=loadfile
     python docs/older_cpu/run.py avx512 -- .venv-older/bin/python -m aethernet bench speed FILE.onnx --engines onnxruntime
 
 `avx2` is a CPU without AVX-512, VNNI and AMX (AMD Zen 1 to 3, Intel Haswell to Coffee Lake), `avx512` one with AVX-512 but
@@ -8,6 +8,8 @@ without VNNI (Intel Skylake-X). The first run copies .venv to .venv-older, by ha
 instruction in the libraries that compute (`LIBRARIES`) by one that traps; a small preloaded library answers the trap. That
 takes some minutes, gcc, objdump and readelf (Debian: apt-get install gcc binutils). /proc/cpuinfo reads accordingly, so that figures
 say what they were measured with.
+
+Python's faulthandler would take the trap for a crash, hence the option of pytest.
 
 Arithmetic and time are those of the real instructions, which emulation (int8_cpus.py) does not give; what emulation has and
 this has not are CPUs without AVX2.
