@@ -273,8 +273,11 @@ def check_int8(cpu: machine.Cpu) -> Check:
     if "VNNI" in cpu.features:
         return Check("int8", "ok", "VNNI: int8 files are right and fastest, about 3 times as fast as fp32")
     if "AVX2" in cpu.features:
-        found = "no VNNI: our int8 files are right and about 1.8 times as fast as fp32; files with weights on 8 bits go wrong here"
-        return Check("int8", "ok", found, "`aethernet doctor FILE.onnx` tells of a file whether it is right here")
+        found = (
+            "no VNNI: our int8 files are right and about 1.8 times as fast as fp32; files with weights on 8 bits go wrong here, "
+            "which `aethernet doctor FILE.onnx` tells of a file"
+        )
+        return Check("int8", "ok", found)
     return Check("int8", "ok", "no AVX2: our int8 files are right, but slower than fp32: take fp32")
 
 
