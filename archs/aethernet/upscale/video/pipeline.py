@@ -1,7 +1,6 @@
 """Segments of a film computed: the next frames are decoded and the last ones encoded while one is enlarged."""
 
 import contextlib
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from aethernet.files import atomic_path
 from aethernet.upscale.claims import Claims
 from aethernet.upscale.upscaler import Upscaler
+from aethernet.upscale.video.channels import Channel, overlap
 from aethernet.upscale.video.codecs import Encoding
 from aethernet.upscale.video.decode import FrameReader, Sampled
 from aethernet.upscale.video.encode import SegmentWriter
@@ -21,37 +21,6 @@ from aethernet.upscale.video.film import Film
 from aethernet.upscale.video.plan import Parts
 from aethernet.upscale.video.resize import resized
 from aethernet.upscale.video.timeline import Segment, Timeline
-
-AHEAD = 1
-"""Frames that wait between two threads, beside the one that each is at."""
-POLL = 0.1
-
-
-class Stopped(Exception):
-    """Another thread has failed, or the caller breaks off."""
-
-
-class Channel:
-    """From one thread to the next; both leave it when work is stopped."""
-
-    def __init__(self, stop: threading.Event, size: int = AHEAD) -> None:
-        self._items: queue.Queue[Any] = queue.Queue(size)
-        self._stop = stop
-
-    def put(self, item: Any) -> None:
-        while not self._stop.is_set():
-            with contextlib.suppress(queue.Full):
-                return self._items.put(item, timeout=POLL)
-        raise Stopped
-
-    def __iter__(self) -> Iterator[Any]:
-        while not self._stop.is_set():
-            with contextlib.suppress(queue.Empty):
-                if (item := self._items.get(timeout=POLL)) is None:
-                    return
-                yield item
-                del item
-        raise Stopped
 
 
 @dataclass(frozen=True)
@@ -132,41 +101,15 @@ class FilmPipeline:
         """Those that others hold are left. Raises what any of the threads raises, after all have ended."""
         stop = threading.Event()
         decoded, enlarged = Channel(stop), Channel(stop)
-        errors: list[BaseException] = []
 
-        def guarded(work: Callable[[], None]) -> Callable[[], None]:
-            def run() -> None:
-                try:
-                    work()
-                except Stopped:
-                    pass
-                except BaseException as error:
-                    errors.append(error)
-                    stop.set()
+        def network() -> None:
+            enlarge = Enlarger(self._upscaler, self._size, self.tally)
+            for item in decoded:
+                enlarged.put((item[0].time, enlarge(*item)) if isinstance(item, tuple) else item)
+                del item
+            enlarged.put(None)
 
-            return run
-
-        threads = [
-            threading.Thread(target=guarded(lambda: self._decode(segments, claims, decoded)), name="decode"),
-            threading.Thread(target=guarded(lambda: self._encode(enlarged, claims)), name="encode"),
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            with contextlib.suppress(Stopped):
-                enlarge = Enlarger(self._upscaler, self._size, self.tally)
-                for item in decoded:
-                    enlarged.put((item[0].time, enlarge(*item)) if isinstance(item, tuple) else item)
-                    del item
-                enlarged.put(None)
-        except BaseException:
-            stop.set()
-            raise
-        finally:
-            for thread in threads:
-                thread.join()
-        if errors:
-            raise errors[0]
+        overlap(stop, lambda: self._decode(segments, claims, decoded), network, lambda: self._encode(enlarged, claims))
 
     def _decode(self, segments: Sequence[Segment], claims: Claims, out: Channel) -> None:
         reader = FrameReader(self._film, self._timeline, self._threads)

@@ -14,8 +14,9 @@ from aethernet.errors import DataError, UsageError
 from aethernet.upscale.claims import Claims
 from aethernet.upscale.outputs import format_of
 from aethernet.upscale.upscaler import Upscaler
+from aethernet.upscale.video.channels import Channel, overlap
 from aethernet.upscale.video.decode import Sampled
-from aethernet.upscale.video.pipeline import Channel, Enlarger, Stopped, Tally
+from aethernet.upscale.video.pipeline import Enlarger, Tally
 
 
 class Sink(Protocol):
@@ -47,7 +48,6 @@ def stream_frames(
     """
     stop, tally = threading.Event(), Tally()
     decoded, enlarged = Channel(stop), Channel(stop)
-    errors: list[BaseException] = []
     seen = [0]
 
     def decode() -> None:
@@ -67,36 +67,14 @@ def stream_frames(
             raise DataError("there is no frame in the input")
         sink.finish()
 
-    def guarded(work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Stopped:
-            pass
-        except BaseException as error:
-            errors.append(error)
-            stop.set()
-
-    threads = [
-        threading.Thread(target=guarded, args=(work,), name=work.__name__, daemon=True) for work in (decode, encode)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
+    def network() -> None:
         enlarge = Enlarger(upscaler, size, tally)
         for number, frame, rgb in decoded:
             enlarged.put((number, enlarge(frame, rgb)))
             del frame, rgb
         enlarged.put(None)
-    except Stopped:
-        pass
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        threads[1].join()
-    if errors:
-        raise errors[0]
-    threads[0].join()
+
+    overlap(stop, decode, network, encode, leave_source=True)
     return tally
 
 
