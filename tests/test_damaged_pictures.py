@@ -21,7 +21,7 @@ from aethernet.data.lmdb_folder import write_lmdb
 from aethernet.data.pictures import write_png
 from aethernet.errors import DataError
 from aethernet.integrations.basicsr import compat
-from aethernet.integrations.basicsr.data.damage import SharedDamage, SoundBatches, SoundPictures
+from aethernet.integrations.basicsr.data.damage import SharedDamage, SoundBatches, SoundPictures, most_damaged
 from aethernet.integrations.basicsr.data.samples import SeededSamples
 from aethernet.network.config import AetherConfig
 
@@ -288,6 +288,11 @@ def test_calibration_leaves_out_what_it_cannot_read(tmp_path, caplog):
         path.write_bytes(b"<html>")
     with pytest.raises(DataError, match=r"none of the pictures for calibration can be read \(3 in all\)"):
         list(CalibrationInputs([tmp_path], 2, 3, 10))
+
+
+@needs_basicsr
+def test_no_number_is_the_default():
+    assert [most_damaged(section) for section in ({}, {"max_damaged": None}, {"max_damaged": 0})] == [10, 10, 0]
 
 
 def test_what_workers_find_is_known_to_all():

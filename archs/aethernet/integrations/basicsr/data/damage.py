@@ -20,9 +20,10 @@ logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log fil
 OPTION = "max_damaged in its section"
 
 
-def counter(section: Mapping[str, Any], place: str) -> Damaged:
-    """Of a data set's section."""
-    return Damaged(section.get("max_damaged", MOST_DAMAGED), place, OPTION, logger)
+def most_damaged(section: Mapping[str, Any]) -> int:
+    """How many pictures of a data set may be damaged, by its section; `~` is the default."""
+    most = section.get("max_damaged")
+    return MOST_DAMAGED if most is None else most
 
 
 def damaged_file(dataset: Any, index: int) -> tuple[str, str] | None:
@@ -109,9 +110,9 @@ class SoundPictures(Dataset):
         self.dataset = dataset
         # A set that is read as a whole, like AetherMemoryDataset, has counted its own.
         found = getattr(dataset, "damaged", None)
-        self.damaged: Damaged = (
-            found if isinstance(found, Damaged) else counter(section, f"the figures of {self.opt['name']}")
-        )
+        if not isinstance(found, Damaged):
+            found = Damaged(most_damaged(section), f"the figures of {self.opt['name']}", OPTION, logger)
+        self.damaged: Damaged = found
         self._found: dict[int, tuple[str, str]] = {}
         self.total = len(dataset) + len(self.damaged)
 

@@ -29,10 +29,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from aethernet.data.bicubic import bicubic_downsample, modcrop
-from aethernet.data.damaged import MOST_DAMAGED, Damaged
+from aethernet.data.damaged import Damaged
 from aethernet.data.pictures import SUFFIXES, read_rgb
 from aethernet.errors import DataError, OptionError
-from aethernet.integrations.basicsr.data.damage import OPTION
+from aethernet.integrations.basicsr.data.damage import OPTION, most_damaged
 from aethernet.integrations.basicsr.data.dataset_options import integer, is_grey, patch_size, phase, to_tensor
 from aethernet.machine import cores
 
@@ -93,7 +93,7 @@ class AetherMemoryDataset(Dataset):
         with ThreadPoolExecutor(cores()) as pool:
             read = list(pool.map(self._read_or_tell, *zip(*files, strict=True)))
         pairs = [each for each in read if isinstance(each, Pair)]
-        most = integer(opt, "max_damaged", owner=owner, minimum=0, default=MOST_DAMAGED)
+        most = integer({"max_damaged": most_damaged(opt)}, "max_damaged", owner=owner, minimum=0)
         self.damaged = Damaged(most, "the training" if self.is_train else f"the figures of {name}", OPTION, logger)
         self.damaged.leave_out(each for each in read if not isinstance(each, Pair))
         if not pairs:

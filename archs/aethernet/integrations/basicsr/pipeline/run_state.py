@@ -24,9 +24,8 @@ from basicsr.models import build_model
 from basicsr.models.base_model import BaseModel
 from torch.utils.data import DataLoader, Dataset
 
-from aethernet.data.damaged import MOST_DAMAGED
 from aethernet.errors import OptionError
-from aethernet.integrations.basicsr.data.damage import SharedDamage, SoundBatches, SoundPictures
+from aethernet.integrations.basicsr.data.damage import SharedDamage, SoundBatches, SoundPictures, most_damaged
 from aethernet.integrations.basicsr.data.samples import Draw, SeededSamples, untouched
 from aethernet.integrations.basicsr.pipeline import distributed
 from aethernet.integrations.basicsr.pipeline.best_metrics import BestMetrics
@@ -79,8 +78,7 @@ class RunState:
         if options["phase"] != "train":
             self.measured.append(SoundPictures(dataset, options))
             return self.measured[-1]
-        most = options.get("max_damaged", MOST_DAMAGED)
-        return SeededSamples(dataset, self.seed, SharedDamage(len(dataset), most))
+        return SeededSamples(dataset, self.seed, SharedDamage(len(dataset), most_damaged(options)))
 
     def build_dataloader(self, dataset: Dataset, options: dict, **others: object) -> DataLoader | SoundBatches:
         loader = build_dataloader(dataset, options, **others)

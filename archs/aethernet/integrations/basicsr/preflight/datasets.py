@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from aethernet.checks import is_whole
-from aethernet.data.damaged import MOST_DAMAGED
 from aethernet.data.opencv import opencv
+from aethernet.integrations.basicsr.data.damage import most_damaged
 from aethernet.integrations.basicsr.preflight import lmdb_probe, schema
 from aethernet.integrations.basicsr.preflight.context import Context, phase, positive
 from aethernet.integrations.basicsr.preflight.pictures import Pictures
@@ -29,7 +29,7 @@ def damaged(context: Context) -> Iterator[str]:
     """More damaged pictures than a set may have. Those to validate and test with are all decoded; of a training set only the
     headers that were read anyway, and an LMDB's entries looked for: the rest is left out when it comes to it."""
     for place, section in context.datasets:
-        most = section.get("max_damaged", MOST_DAMAGED)
+        most = most_damaged(section)
         found = context.pictures[place]
         if found.problems or not is_whole(most, 0):
             continue

@@ -8,9 +8,8 @@ import numpy as np
 from basicsr.data import build_dataset
 from torch import Tensor, distributed, nn
 
-from aethernet.data.damaged import MOST_DAMAGED
 from aethernet.errors import OptionError
-from aethernet.integrations.basicsr.data.damage import SharedDamage
+from aethernet.integrations.basicsr.data.damage import SharedDamage, most_damaged
 from aethernet.integrations.basicsr.data.samples import SeededSamples, seeded
 from aethernet.network.network import AetherNet
 from aethernet.quantization.fake import quantizers
@@ -52,7 +51,7 @@ def training_inputs(opt: Mapping, input_of: Callable[[dict], Tensor]) -> Iterato
     """(1, C, H, W) inputs of the training set, spread evenly over it; the same in every run."""
     section = copy.deepcopy(opt["datasets"]["train"])
     whole = build_dataset(section)
-    dataset = SeededSamples(whole, 0, SharedDamage(len(whole), section.get("max_damaged", MOST_DAMAGED)))
+    dataset = SeededSamples(whole, 0, SharedDamage(len(whole), most_damaged(section)))
     chosen = np.linspace(0, len(dataset) - 1, min(PATCHES, len(dataset))).round().astype(int)
     for place, index in enumerate(chosen):
         with seeded(opt["manual_seed"] or 0, place):
