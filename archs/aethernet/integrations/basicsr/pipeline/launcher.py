@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import importlib
 import logging
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -58,10 +59,15 @@ def run(flags: Flags, *, is_train: bool, root: Path | None = None) -> None:
     opt = option_file.read(flags.opt, is_train=is_train)
     option_file.check_overrides(opt, flags.force_yml)
     pipeline = load_basicsr(is_train)
+    from basicsr.utils import options
+
     from aethernet.integrations.basicsr.pipeline import distributed
 
+    parse_value = option_file.with_numbers(options._postprocess_yml_value)
+    option_file.check_overridden(opt, flags.force_yml, parse_value, is_train=is_train, debug=flags.debug)
     command = ["aethernet train" if is_train else "aethernet test", *flags.arguments()]
     session = Session(root or Path.cwd(), is_train=is_train)
+    session.places = option_file.Places(flags.opt, flags.force_yml)
     finished = False
     try:
         with contextlib.ExitStack() as stack:
@@ -69,6 +75,7 @@ def run(flags: Flags, *, is_train: bool, root: Path | None = None) -> None:
             for replacement in [(sys, "argv", command), *repairs(pipeline, session, on_cpu=opt["num_gpu"] == 0)]:
                 stack.enter_context(replaced(*replacement))
             getattr(pipeline, "train_pipeline" if is_train else "test_pipeline")(str(session.root))
+        session.say_damaged()
         finished = True
     except KeyboardInterrupt as interrupt:
         raise Interrupted(session.farewell()) from interrupt
@@ -105,6 +112,7 @@ class Session:
         self.is_train = is_train
         self.run_state = RunState()
         self.opt: dict | None = None
+        self.places: Callable[[str], str] = lambda problem: ""
 
     def parse_options(self, parse: Callable) -> Callable:
         """BasicSR's `parse_options`, followed by the pre-flight check, before anything is created."""
@@ -114,10 +122,12 @@ class Session:
 
         def parse_and_check(root_path: str, is_train: bool = True) -> tuple:
             opt, args = parse(root_path, is_train)
+            if args.force_yml is not None:
+                seed_again(opt)
             if opt["rank"] != 0:
                 logging.getLogger("aethernet").setLevel(logging.ERROR)
             resuming = bool(opt["auto_resume"] or opt["path"].get("resume_state"))
-            distributed.all_or_none(lambda: preflight.check(opt, root_path, is_train, resuming=resuming))
+            distributed.all_or_none(lambda: preflight.check(opt, root_path, is_train, resuming, self.places))
             self.opt = opt
             self.run_state.seed = opt["manual_seed"]
             self.run_state.settings = settings(opt) if is_train else {}
@@ -133,11 +143,28 @@ class Session:
             self.run_state.resume(state)
         return state
 
+    def say_damaged(self) -> None:
+        """The last word of a test of which pictures were left out: behind the figures of each set it stands in the log."""
+        counts = [f"{each.opt['name']} {len(each.damaged)}" for each in self.run_state.measured if len(each.damaged)]
+        if counts and not self.is_train:
+            logging.getLogger("basicsr").warning(
+                "damaged pictures that are no part of the figures above: %s", ", ".join(counts)
+            )
+
     def farewell(self) -> str:
         """What to say after Ctrl-C."""
         if not self.is_train or self.opt is None or not any(Path(self.opt["path"]["training_states"]).glob("*.state")):
             return "interrupted"
         return "interrupted; the same command with --auto_resume goes on from the newest checkpoint"
+
+
+def seed_again(opt: dict) -> None:
+    """BasicSR seeds before it reads `--force_yml manual_seed=...`, which would then be in the log and nowhere else."""
+    from basicsr.utils import set_random_seed
+
+    if opt["manual_seed"] is None:
+        opt["manual_seed"] = random.randint(1, 10000)  # as BasicSR draws it for a file without one
+    set_random_seed(opt["manual_seed"] + opt["rank"])
 
 
 def repairs(pipeline: ModuleType, session: Session, *, on_cpu: bool) -> list[Replacement]:
@@ -146,7 +173,7 @@ def repairs(pipeline: ModuleType, session: Session, *, on_cpu: bool) -> list[Rep
     from basicsr.models.base_model import BaseModel
     from basicsr.utils import options
 
-    from aethernet.integrations.basicsr.pipeline import distributed
+    from aethernet.integrations.basicsr.pipeline import distributed, run_state
     from aethernet.integrations.basicsr.training import weights
 
     table: list[Replacement] = [
@@ -157,14 +184,17 @@ def repairs(pipeline: ModuleType, session: Session, *, on_cpu: bool) -> list[Rep
     ]
     if on_cpu or not torch.cuda.is_available():
         table.append((BaseModel, "model_to_device", distributed.model_to_device(BaseModel.model_to_device)))
-    if not session.is_train:
-        return table
     state = session.run_state
+    table += [
+        (pipeline, "build_dataset", state.build_dataset),
+        (pipeline, "build_dataloader", state.build_dataloader),
+    ]
+    if not session.is_train:
+        return [*table, (pipeline, "build_model", run_state.build_stating_model)]
     return [
         *table,
         (pipeline, "load_resume_state", session.load_resume_state),
         (pipeline, "create_train_val_dataloader", state.create_loaders(pipeline.create_train_val_dataloader)),
-        (pipeline, "build_dataset", state.build_dataset),
         (pipeline, "EnlargedSampler", state.build_sampler),
         (pipeline, "CPUPrefetcher", state.counting(pipeline.CPUPrefetcher)),
         (pipeline, "CUDAPrefetcher", state.counting(pipeline.CUDAPrefetcher)),
