@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from aethernet.flags import positive
+from aethernet.flags import positive, whole
 
 HELP = "prepare training pictures, write the embedded ones, or look at what a training will see"
 
@@ -34,20 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     preview.add_argument("-opt", required=True, metavar="FILE", help="the option file of a training")
     preview.add_argument("-n", type=positive, default=8, metavar="N", help="pairs; default: 8")
     preview.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help="the picture to write")
-    preview.add_argument(
-        "--seed", type=not_negative, default=0, metavar="N", help="other patches and strengths; default: 0"
-    )
+    preview.add_argument("--seed", type=whole, default=0, metavar="N", help="other patches and strengths; default: 0")
 
 
 def run(args: argparse.Namespace) -> int:
     return {"prepare": _prepare, "embedded": _embedded, "preview": _preview}[args.data_command](args)
-
-
-def not_negative(text: str) -> int:
-    """A whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
 
 
 def _preview(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from aethernet.cli.interruption import ended_like_interrupted
 from aethernet.cli.upscaling import PIPE, open_upscaler, write_records
 from aethernet.cli.voice import ENGINES, Voice, print_error, sentence, window_notes
 from aethernet.errors import UsageError
-from aethernet.flags import byte_size, positive
+from aethernet.flags import byte_size, positive, whole
 
 if TYPE_CHECKING:
     from aethernet.runtimes.models import Model
@@ -61,12 +61,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def percent(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100")
-    return int(text)
-
-
-def whole(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 

@@ -15,7 +15,7 @@ from aethernet.demo import figures, pictures
 from aethernet.demo.commands import run_command
 from aethernet.demo.int8 import MAX_DROP, quantize_and_release
 from aethernet.demo.options import EXPERIMENT, test_options, train_options, write_yaml
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.progress import Titled, silent
 from aethernet.upscale.compare import comparison_path
 
@@ -130,8 +130,7 @@ class Table:
             "pictures": self.pictures,
             "rows": [dataclasses.asdict(row) for row in rows],
         }
-        with atomic_path(self.path) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_text(self.path, json.dumps(record, indent=2) + "\n")
         return conditions
 
 

@@ -15,7 +15,7 @@ from aethernet.conditions import measurement_conditions, own_command
 from aethernet.export.ncnn_graph import read_graph
 from aethernet.export.ncnn_programs import PREPADDING, SMALLEST_TILE, is_enough
 from aethernet.export.onnx import require_exporter
-from aethernet.files import atomic_path, check_writable
+from aethernet.files import check_writable, write_text
 from aethernet.network.calibration import calibrate
 from aethernet.progress import Progress, Titled, silent
 from aethernet.quality.sets import PictureFolders
@@ -158,8 +158,7 @@ def _fill(
     page = page_html(report, crops.chosen([figures.worst for figures in worst if figures]))
     card = bundle_card(report, network.config, origin).markdown()
     for file, text in ((places.CARD, card), (places.PAGE, page)):
-        with atomic_path(folder / file) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+        write_text(folder / file, text)
     return report
 
 

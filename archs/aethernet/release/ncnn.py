@@ -67,20 +67,14 @@ def ncnn_guide(report: Report) -> NcnnGuide | None:
     points.append(
         f"Verified in ncnn on a CPU, as the figures say. What the programs do was read in their sources ({READ_IN})."
     )
-    line = [
+    words = [
         "realesrgan-ncnn-vulkan",
-        "-i",
-        "in.png",
-        "-o",
-        "out.png",
-        "-m",
-        "models",
-        "-n",
+        *["-i", "in.png", "-o", "out.png", "-m", "models", "-n"],
         name,
         "-s",
         str(report.scale),
     ]
-    command = shlex.join(line) if usable and not lacking[REALESRGAN] else ""
+    command = shlex.join(words) if usable and not lacking[REALESRGAN] else ""
     introduction = f"{pairs}: a graph and its weights, which belong together. Blobs `data` and `output`, any size."
     return NcnnGuide(introduction, command, points)
 

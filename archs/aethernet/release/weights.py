@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aethernet.bench.complexity import WHOLE_PICTURE, network_complexity
+from aethernet.bench.complexity import network_complexity
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import Checkpoint, load_network, read_checkpoint
 from aethernet.data.photo import PHOTO_CASES, PhotoDegradation
 from aethernet.errors import DataError, OutputError, StageError, UsageError
-from aethernet.files import atomic_path, check_writable
+from aethernet.export.form import WHOLE_PICTURE
+from aethernet.files import atomic_path, check_writable, write_text
 from aethernet.network.config import AetherConfig
 from aethernet.progress import Titled, silent
 from aethernet.quality.scores import BICUBIC, BICUBIC_RGB, QualityReport, measure_quality
@@ -104,8 +105,7 @@ def publish(
         },
         after={"Files": _files(made.records)},
     )
-    with atomic_path(card) as temporary:
-        temporary.write_text(content.markdown(), encoding="utf-8", newline="\n")
+    write_text(card, content.markdown())
     return Published(card, paths, quality)
 
 

@@ -15,7 +15,7 @@ from aethernet.checkpoint import pretrained
 from aethernet.checks import is_one_of
 from aethernet.data.photo import BLUR, BLUR_SHARE, NOISE, QUALITY, QUALITY_SHARE
 from aethernet.errors import OptionError
-from aethernet.files import atomic_path
+from aethernet.files import write_bytes
 from aethernet.network.config import network_name
 from aethernet.network.variants import VARIANTS
 from aethernet.training.recipes.table import (
@@ -228,8 +228,7 @@ def write_all(directory: str | Path) -> list[Path]:
         path = Path(directory, *Path(file_name(*each)).parts[1:])
         text = render(*each)
         if not path.exists() or path.read_bytes() != text.encode():
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(text.encode())
+            write_bytes(path, text.encode())
             changed.append(path)
     return changed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from basicsr.models.base_model import BaseModel
 
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.integrations.basicsr.pipeline.distributed import get_dist_info
 
 FILE = "best_metrics.json"
@@ -42,5 +42,4 @@ class BestMetrics:
         """Writes what a validation has found."""
         best = getattr(model, "best_metric_results", None)
         if best and self._path is not None and get_dist_info()[0] == 0:
-            with atomic_path(self._path) as temporary:
-                temporary.write_text(json.dumps(best, indent=1), encoding="utf-8")
+            write_text(self._path, json.dumps(best, indent=1))
