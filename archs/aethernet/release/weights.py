@@ -11,14 +11,15 @@ from aethernet.bench.complexity import network_complexity
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import Checkpoint, load_network, read_checkpoint
 from aethernet.data.photo import PHOTO_CASES, PhotoDegradation
-from aethernet.errors import DataError, OutputError, StageError, UsageError
+from aethernet.errors import DataError, StageError, UsageError
 from aethernet.export.form import WHOLE_PICTURE
-from aethernet.files import atomic_path, check_writable, write_text
+from aethernet.files import atomic_path, write_text
 from aethernet.network.config import AetherConfig
 from aethernet.progress import Titled, silent
 from aethernet.quality.scores import BICUBIC, BICUBIC_RGB, QualityReport, measure_quality
 from aethernet.release.card import Card
 from aethernet.release.flow import make_files
+from aethernet.release.folder import check_free
 from aethernet.release.networks import Networks, is_fine_tuned, prove_fusion
 from aethernet.release.origin import read_origin
 from aethernet.release.products import FUSED, INT8, TRAINING
@@ -67,10 +68,7 @@ def publish(
     name = settings.name or f"{source.config.name}{pretrained.INT8 if int8 else ''}"
     products = [dataclasses.replace(INT8, suffix=pretrained.SUFFIX)] if int8 else [TRAINING, FUSED]
     paths, card = [out / f"{name}{product.suffix}" for product in products], out / f"{name}.md"
-    existing = [path.name for path in (*paths, card) if path.exists()]
-    if existing and not settings.force:
-        raise OutputError(f"{out} holds {', '.join(existing)} already: give another -o, or --force to overwrite")
-    check_writable(card)
+    check_free(out, [*paths, card], settings.force)
     origin = read_origin(
         source.path, data_note=data_note, license_id=settings.license_id, datasets=settings.datasets,
         experiment=settings.experiment, commit=settings.commit,
@@ -81,16 +79,17 @@ def publish(
             "own header: give the folder of the experiment with --experiment"
         )
     prove_fusion(source, progress("proving"))
-    with tempfile.TemporaryDirectory() as scratch:  # what is measured is the file that is given away
-        made = make_files(Path(scratch), name, networks, products, None, header=origin.header(name), titled=progress)
-        models = [BICUBIC, *([settings.against] if settings.against else []), str(Path(scratch, paths[0].name))]
-        quality = measure_quality(models, sets, progress=progress)
-        degraded = ""
+    with tempfile.TemporaryDirectory() as folder:  # what is measured is the file that is given away
+        scratch = Path(folder)
+        made = make_files(scratch, name, networks, products, None, header=origin.header(name), titled=progress)
+        models = [*([settings.against] if settings.against else []), str(scratch / paths[0].name)]
+        quality = measure_quality([BICUBIC, *models], sets, progress=progress)
+        figures = _figures(name, source.config, quality, made.records[0].file)
         if origin.inputs == "photo":
-            degraded = _degraded_figures(name, models[1:], source.config, sets, progress)
+            figures += _degraded_figures(name, models, source.config, sets, progress)
         for path in paths:
             with atomic_path(path) as temporary:
-                shutil.copyfile(Path(scratch, path.name), temporary)
+                shutil.copyfile(scratch / path.name, temporary)
     own = list(dict.fromkeys(score.model for score in quality.scores))[-1]
     content = Card(
         name=name,
@@ -98,11 +97,7 @@ def publish(
         origin=origin,
         summary=_summary(networks),
         scores={each.set_name: Mean(each.mean.psnr, each.mean.ssim) for each in quality.scores if each.model == own},
-        before={
-            "Load it": _usage(name, source.config, made.records),
-            "Figures": _figures(name, source.config, quality, made.records[0].file) + degraded,
-            "Size": _size(networks),
-        },
+        before={"Load it": _usage(name, source.config, made.records), "Figures": figures, "Size": _size(networks)},
         after={"Files": _files(made.records)},
     )
     write_text(card, content.markdown())
