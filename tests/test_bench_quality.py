@@ -279,24 +279,12 @@ def test_input_folder(folder, tmp_path):
         measure_quality(["bicubic"], [folder], scale=2, lr=[tmp_path / "lr"])
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs `aethernet bench quality ...`; returns exit code, standard output and error."""
-    from aethernet import cli
-
-    monkeypatch.setattr(cli, "COMMANDS", ("bench",))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = cli.main(["bench", "quality", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
-
-
-def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
+def test_command_prints_tables_and_writes_json(bench, folder, tmp_path):
     write_checkpoint(tmp_path / "net.pth", network())
     out_file = tmp_path / "deep" / "quality.json"
-    code, out, err = command("bicubic", tmp_path / "net.pth", "bicubic_rgb", "--sets", folder, "--json", out_file)
+    code, out, err = bench(
+        "quality", "bicubic", tmp_path / "net.pth", "bicubic_rgb", "--sets", folder, "--json", out_file
+    )
     assert code == 0
     assert re.search(r"^\| colour +\| +\d+\.\d\d / 0\.\d{4} \|", out, re.M)
     assert re.search(r"^\| net\.pth +\| +x2 \|", out, re.M)
@@ -309,7 +297,7 @@ def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
     assert set(content["scores"][0]) == {"model", "scale", "set_name", "path", "mean", "pictures", "inputs"}
     assert set(content["scores"][0]["pictures"][0]) == {"name", "psnr", "ssim"}
     assert {"device", "threads", "torch", "precision", "size", "date", "command"} <= set(content["conditions"])
-    code, out, _ = command("bicubic", "--sets", folder, "--scale", 3, "--summary")
+    code, out, _ = bench("quality", "bicubic", "--sets", folder, "--scale", 3, "--summary")
     assert code == 0
     assert "colour" not in out
 
@@ -327,7 +315,7 @@ def test_infinite_psnr_is_null_in_json(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text())["scores"][0]["mean"]["psnr"] is None
 
 
-def test_command_refuses(command, folder, tmp_path, monkeypatch):
+def test_command_refuses(bench, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "no packaged weights")
     write_checkpoint(tmp_path / "x2.pth", network(2))
     write_checkpoint(tmp_path / "x3.pth", network(3))
@@ -350,18 +338,18 @@ def test_command_refuses(command, folder, tmp_path, monkeypatch):
     if torch.cuda.is_available():
         del cases[tmp_path / "x2.pth", "--device", "cuda"]
     for arguments, message in cases.items():
-        code, out, err = command(*arguments, "--sets", folder)
+        code, out, err = bench("quality", *arguments, "--sets", folder)
         assert (code, out) == (1, "")
         assert re.search(message, err, re.M), err
-    code, _, err = command("bicubic", "--scale", 2, "--sets", tmp_path / "empty")
+    code, _, err = bench("quality", "bicubic", "--scale", 2, "--sets", tmp_path / "empty")
     assert code == 1
     assert re.search("no picture below .*empty", err)
 
 
-def test_usage_errors_exit_with_2(command, folder):
+def test_usage_errors_exit_with_2(bench, folder):
     for arguments in (["bicubic"], ["--sets", folder], ["bicubic", "--sets", folder, "--threads", "0"]):
         with pytest.raises(SystemExit) as exit_info:
-            command(*arguments)
+            bench("quality", *arguments)
         assert exit_info.value.code == 2
 
 

@@ -142,14 +142,8 @@ def test_the_bundle_is_whole(made):
 def test_a_pipe_gets_lines_of_progress_alone_if_it_takes_long(made):
     _, done = made
     lines = done.stderr.splitlines()
-    assert {re.fullmatch(r"([\w ]+): \d+ of \d+ \w+", line)[1] for line in lines} <= {
-        "float16 ranges",
-        "proving",
-        "calibrating",
-        "writing",
-        "verifying",
-        "timing",
-    }
+    steps = {"float16 ranges", "proving", "calibrating", "writing", "verifying", "timing"}
+    assert {re.fullmatch(r"([\w ]+): \d+ of \d+ \w+", line)[1] for line in lines} <= steps
     assert not any("%|" in line for line in lines)  # a bar
 
 
@@ -554,15 +548,8 @@ def test_where_weights_come_from(made, tmp_path):
 
 
 def test_a_command_is_told_without_folders(tmp_path):
-    argv = [
-        "/usr/bin/aethernet",
-        "release",
-        f"{tmp_path}/a b.pth",
-        "--data",
-        f"{tmp_path}/Set5",
-        "--data-note",
-        "CC-BY/4.0",
-    ]
+    argv = ["/usr/bin/aethernet", "release", f"{tmp_path}/a b.pth", "--data", f"{tmp_path}/Set5"]
+    argv += ["--data-note", "CC-BY/4.0"]
     assert command_for_others(argv) == "aethernet release 'a b.pth' --data Set5 --data-note CC-BY/4.0"
     note = "such and/or such, " * 500  # longer than any name of a file may be
     assert command_for_others(["aethernet", "release", note]) == f"aethernet release '{note}'"

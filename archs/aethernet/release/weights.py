@@ -21,7 +21,7 @@ from aethernet.release.card import Card
 from aethernet.release.flow import make_files
 from aethernet.release.folder import check_free
 from aethernet.release.networks import Networks, is_fine_tuned, prove_fusion
-from aethernet.release.origin import read_origin
+from aethernet.release.origin import Origin, read_origin
 from aethernet.release.products import FUSED, INT8, TRAINING
 from aethernet.release.records import FileRecord, Mean
 from aethernet.release.settings import CardSettings
@@ -69,15 +69,7 @@ def publish(
     products = [dataclasses.replace(INT8, suffix=pretrained.SUFFIX)] if int8 else [TRAINING, FUSED]
     paths, card = [out / f"{name}{product.suffix}" for product in products], out / f"{name}.md"
     check_free(out, [*paths, card], settings.force)
-    origin = read_origin(
-        source.path, data_note=data_note, license_id=settings.license_id, datasets=settings.datasets,
-        experiment=settings.experiment, commit=settings.commit,
-    )  # fmt: skip
-    if not origin.training:
-        raise DataError(
-            f"how {source.path} was trained is told neither by an option file (.yml) of an experiment around it nor by its "
-            "own header: give the folder of the experiment with --experiment"
-        )
+    origin = _origin(source.path, data_note, settings)
     prove_fusion(source, progress("proving"))
     with tempfile.TemporaryDirectory() as folder:  # what is measured is the file that is given away
         scratch = Path(folder)
@@ -102,6 +94,19 @@ def publish(
     )
     write_text(card, content.markdown())
     return Published(card, paths, quality)
+
+
+def _origin(path: Path, data_note: str, settings: CardSettings) -> Origin:
+    origin = read_origin(
+        path, data_note=data_note, license_id=settings.license_id, datasets=settings.datasets,
+        experiment=settings.experiment, commit=settings.commit,
+    )  # fmt: skip
+    if not origin.training:
+        raise DataError(
+            f"how {path} was trained is told neither by an option file (.yml) of an experiment around it nor by its "
+            "own header: give the folder of the experiment with --experiment"
+        )
+    return origin
 
 
 def _networks(source: Checkpoint, against: str | None) -> Networks:
