@@ -189,12 +189,12 @@ def test_training_and_fused_checkpoints_score_alike(tmp_path, folder):
     assert first.mean.psnr == pytest.approx(mean_quality(direct).psnr, abs=1e-3)
 
 
-def test_files_of_one_name_have_a_row_each(tmp_path, folder, command):
+def test_files_of_one_name_have_a_row_each(tmp_path, folder, bench):
     """As the trainings of an afternoon leave them: experiments/NAME/models/net_g_latest.pth."""
     files = [tmp_path / name / "net_g_latest.pth" for name in ("first", "second")]
     for file in files:
         write_checkpoint(file, network())
-    code, out, _ = command(*files, "--sets", folder, "--summary")
+    code, out, _ = bench("quality", *files, "--sets", folder, "--summary")
     assert code == 0
     assert all(f"| {file} " in out for file in files), out
 

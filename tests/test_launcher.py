@@ -72,12 +72,19 @@ def test_what_is_no_option_file_is_refused(tmp_path, monkeypatch, capsys, conten
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": None}, r"x\.yml: name: is missing at the top level; BasicSR cannot train without it"),
-        ({"name": " "}, r"x\.yml: name: must be a text, not ' '"),
+        ({"name": None}, r"x\.yml: line 1: name: is missing at the top level; BasicSR cannot train without it"),
+        ({"name": " "}, r"x\.yml: line 1: name: must be a text, not ' '"),
+        ({"name": "a/b"}, r"line 1: name: must be the name of a folder, without / and other than . and .., not 'a/b'"),
         ({"manual_seed": "abc"}, r"manual_seed: must be a whole number from 0 to 4294967295, not 'abc'"),
         ({"manual_seed": 2**32}, r"manual_seed: must be a whole number from 0 to 4294967295, not 4294967296"),
         ({"num_gpu": "all"}, r"num_gpu: must be auto or a whole number of at least 0, not 'all'"),
         ({"path": None}, r"path: is missing at the top level"),
+        (
+            {"datasets:train:dataroot_gt": 5},
+            r"line 9: datasets: train: dataroot_gt: must be a path, or ~ for none, not 5",
+        ),
+        ({"path:pretrain_network_g": 5}, r"path: pretrain_network_g: must be a path, or ~ for none, not 5"),
+        ({"path:resume_state": [1]}, r"path: resume_state: must be a path, or ~ for none, not \[1\]"),
         ({"datasets:train": None}, r"datasets: train: must be a section"),
         ({"datasets": {}}, r"datasets: train: is missing; BasicSR needs exactly one training set"),
     ],
@@ -106,6 +113,86 @@ def test_sections_that_basicsr_needs_to_read_the_rest(tmp_path, changes, message
 def test_overrides_name_entries_that_exist(tmp_path, entry, message):
     with pytest.raises(OptionError, match=message):
         option_file.check_overrides(tiny_options(tmp_path), ["train:total_iter=4", entry])
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("manual_seed=abc", r"--force_yml: manual_seed: must be a whole number from 0 to 4294967295, not 'abc'"),
+        ("manual_seed=-1", r"--force_yml: manual_seed: must be a whole number from 0"),
+        ("num_gpu=abc", r"--force_yml: num_gpu: must be auto or a whole number"),
+        ("name=5", r"--force_yml: name: must be a text, not 5"),
+        ("datasets=5", r"--force_yml: datasets: must be a section"),
+        ("train=~", r"--force_yml: train: is missing at the top level"),
+        ("datasets:train:dataroot_lq=5", r"--force_yml: datasets: train: dataroot_lq: must be a path"),
+        ("train:ema_decay=!!floatx", r"--force_yml 'train:ema_decay=!!floatx': '!!floatx' cannot be read"),
+        ("train:total_iter=\N{SUPERSCRIPT TWO}", r"cannot be read .*; give a plain value"),
+        ("val=~", r"val: is ~, and BasicSR writes into it in a run for debugging"),
+    ],
+)
+@needs_basicsr
+def test_overridden_values_are_checked_before_basicsr_reads_them(tmp_path, entry, message):
+    from basicsr.utils import options
+
+    opt, parse = tiny_options(tmp_path), option_file.with_numbers(options._postprocess_yml_value)
+    opt["manual_seed"] = 3
+    option_file.check_overridden(opt, ["manual_seed=5"], parse, is_train=True, debug=True)
+    assert opt["manual_seed"] == 3
+    with pytest.raises(OptionError, match=message):
+        option_file.check_overridden(opt, [entry], parse, is_train=True, debug=True)
+
+
+def test_problems_are_told_with_their_lines(tmp_path):
+    file = write_options(tiny_options(tmp_path), tmp_path / "x.yml")
+    lines = file.read_text().splitlines()
+    places = option_file.Places(file, ["logger: print_freq=0", "val:metrics=~"])
+    for problem, key in (
+        ("datasets: train: use_hflip: must be true or false, not 5", "use_hflip:"),
+        ("datasets: train: gt_sizes: nobody reads this key", "train:"),
+        ("network_g: kernel_size must be odd, not 4", "kernel_size:"),
+        ("network_g leaves its scale at the default 4", "network_g:"),
+        ("train: optim_g: lr: is missing", "lr:"),
+    ):
+        told = places(problem)
+        assert lines[int(told.removeprefix("line ").removesuffix(": ")) - 1].split()[0] == key, problem
+    assert places("logger: print_freq: must be a whole number") == "--force_yml: "
+    assert places("val: metrics: psnr: crop_border: must be") == "--force_yml: "
+    assert places("nothing of the file") == ""
+
+
+@needs_basicsr
+def test_wrong_values_are_told_at_once_with_their_lines(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_pairs(tmp_path)
+    changes = {"dist_params": {"port": "abc"}, "datasets:train:use_hflip": "abc", "train:ema_deacy": 0.9}
+    file = write_options(tiny_options(tmp_path, **changes), tmp_path / "x.yml")
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(["train", "-opt", "x.yml", "--force_yml", "train:optim_g:lr=much"]) == 1
+    told, lines = capsys.readouterr().err, file.read_text().splitlines()
+    for place, text in (
+        ("dist_params: port", "must be a whole number from 1 to 65535, not 'abc'"),
+        ("datasets: train: use_hflip", "must be true or false, not 'abc'"),
+        ("train: ema_deacy", "nobody reads this key"),
+    ):
+        key = place.rpartition(" ")[2]
+        number = next(number for number, line in enumerate(lines, start=1) if line.strip().startswith(f"{key}:"))
+        assert f"line {number}: {place}: {text}" in told
+    assert "--force_yml: train: optim_g: lr: must be a number of at least 0, not 'much'" in told
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@needs_basicsr
+def test_an_overriding_seed_seeds(tmp_path):
+    """BasicSR seeds by the file's seed alone: the override would have changed the log and nothing else."""
+    write_pairs(tmp_path)
+    changes = {"train:total_iter": 1, "val": None, "datasets": {"train": tiny_options(tmp_path)["datasets"]["train"]}}
+    weights = []
+    for name, seed, extra in (("file", 5, []), ("override", 0, ["--force_yml", "manual_seed=5"])):
+        write_options(tiny_options(tmp_path, name=name, manual_seed=seed, **changes), tmp_path / f"{name}.yml")
+        run_aethernet("train", "-opt", f"{name}.yml", *extra, cwd=tmp_path)
+        saved = torch.load(tmp_path / "experiments" / name / "models/net_g_latest.pth", weights_only=True)
+        weights.append(saved["params"])
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
 def test_overrides_take_every_number():

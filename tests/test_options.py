@@ -434,6 +434,14 @@ def test_command_takes_a_name_and_a_folder_of_pictures():
     assert val == options("tiny", 4, "train")["datasets"]["val"]
 
 
+def test_command_takes_whole_numbers_in_any_form_and_any_folder(capsys):
+    assert run_command("tiny", "4", "train", "--set", "total_iter=1e4", "data=/") == 0
+    opt = yaml.safe_load(capsys.readouterr().out)
+    assert opt["train"]["total_iter"] == 10_000
+    train = opt["datasets"]["train"]
+    assert (train["name"], train["dataroot_gt"]) == ("train", "/HR_sub")
+
+
 def test_short_trainings_have_lines_in_their_log():
     assert options("tiny", 4, "train", total_iter=50)["logger"]["print_freq"] == 10
     assert options("tiny", 4, "train", total_iter=1)["logger"]["print_freq"] == 1
@@ -507,6 +515,18 @@ def test_command_renders_all(tmp_path, capsys):
             r"a neosr recipe has no field 'in_channels': known are batch",
         ),
         (("small", "4", "train", "--set", "batch=8", "lq_size=32", "batch=16"), r"--set gives batch twice"),
+        (("small", "4", "train", "--set", "lr=1e999"), r"lr must be a positive number, not inf"),
+        (
+            ("small", "4", "train", "--set", "weight_decay=.inf"),
+            r"weight_decay must be a number of at least 0, not inf",
+        ),
+        (("small", "4", "train", "--set", "grad_clip=.inf"), r"grad_clip must be a positive norm .*, not inf"),
+        (
+            ("small", "4", "train", "--set", "memory_mb=abc"),
+            r"memory_mb must be a whole number of at least 1, not 'abc'",
+        ),
+        (("small", "4", "train", "--set", "name=a/b"), r"name must be the name of a folder, without / .*not 'a/b'"),
+        (("small", "4", "train", "--set", "name=.."), r"name must be the name of a folder"),
         (("small", "4", "train", "--set", "amp=fp16"), r"amp must be bf16, or ~ for float32, not 'fp16'"),
     ],
 )

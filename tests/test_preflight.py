@@ -205,7 +205,10 @@ TRAPS = {
     "no length": ({"train:total_iter": REMOVED}, r"train: total_iter: is missing"),
     "length in words": ({"train:total_iter": "many"}, r"train: total_iter: must be a whole number .*not 'many'$"),
     "frequency of zero": ({"val:val_freq": 0}, r"val: val_freq: must be a whole number of at least 1, not 0"),
-    "frequency as text": ({"logger:print_freq": "5e3"}, r"logger: print_freq: .*not '5e3'; write !!float 5e3"),
+    "frequency as text": (
+        {"logger:print_freq": "5e3"},
+        r"logger: print_freq: '5e3' is text for YAML; write 5000, without",
+    ),
     "broken frequency": ({"logger:save_checkpoint_freq": 0.5}, r"logger: save_checkpoint_freq: must be a whole"),
     "rate as text": ({"train:optim_g:lr": "1e-3"}, r"train: optim_g: lr: '1e-3' is text for YAML; write !!float 1e-3"),
     "loss's number as text": (
@@ -215,15 +218,15 @@ TRAPS = {
     "warm-up": ({"train:warmup_iter": "abc"}, r"train: warmup_iter: must be a number, not 'abc'"),
     "gamma": (
         {"train:scheduler": {"type": "MultiStepLR", "milestones": [1], "gamma": "abc"}},
-        r"train: scheduler: gamma: must be a number, not 'abc'",
+        r"train: scheduler: gamma: must be a number of at least 0, not 'abc'",
     ),
     "weight of a loss": (
         {"train:pixel_opt": {"type": "L1Loss", "loss_weight": [1]}},
-        r"train: pixel_opt: loss_weight: must be a number, not \[1\]",
+        r"train: pixel_opt: loss_weight: must be a number of at least 0, not \[1\]",
     ),
     "border": (
         {"val:metrics": {"psnr": {"type": "calculate_psnr", "crop_border": "abc"}}},
-        r"val: metrics: psnr: crop_border: must be a number, not 'abc'",
+        r"val: metrics: psnr: crop_border: must be a whole number of at least 0, not 'abc'",
     ),
     "decay": ({"train:ema_decay": 1}, r"train: ema_decay: must be in \[0, 1\)"),
     "weights of periods": (
@@ -821,3 +824,140 @@ def test_tables_name_what_basicsr_reads():
         for file in files:
             keys = {match[1] for match in read.findall((folder / file).read_text(encoding="utf-8"))}
             assert keys - known - runtime == set(), file
+
+
+# Values: what each entry may be stands in one table.
+
+
+def rendered(stage: str) -> dict:
+    from aethernet.training.recipes import options
+
+    return options("tiny", 2, stage)
+
+
+def texts(section: dict, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The entries that are a number, a switch or a list: those that a text can never stand for."""
+    found = []
+    for key, value in section.items():
+        if isinstance(value, dict):
+            found += texts(value, (*path, key))
+        elif isinstance(value, bool | int | float | list):
+            found.append((*path, key))
+    return found
+
+
+def value_problems(opt: dict, *, is_train: bool) -> list[str]:
+    """What the tables say of options; their pictures need not be there."""
+    from aethernet.integrations.basicsr.preflight import Context, values
+    from aethernet.integrations.basicsr.training import models
+
+    models.register()
+    context = Context(opt, Path(), is_train, resuming=False)
+    checks = (values.wrong, values.patches, *((values.numbers_as_text, values.aether_options) if is_train else ()))
+    return [problem for each in checks for problem in each(context)]
+
+
+@pytest.mark.parametrize("stage", ["train", "gan", "qat", "distill", "real", "real_gan", "test"])
+def test_a_text_for_a_number_or_a_switch_is_told_anywhere_in_our_files(stage):
+    opt = rendered(stage)
+    assert value_problems(opt, is_train=stage != "test") == []
+    own = (
+        "network_g",
+        "manual_seed",
+        "scale",
+        "resize_prob",
+        "gt_size",
+        "queue_size",
+        "kernel",
+    )  # told by other checks
+    entries = [path for path in texts(opt) if not path[-1].startswith(own[1:]) and path[0] != own[0]]
+    entries += [("datasets", "train", "gt_size")] if stage != "test" else []
+    entries = [path for path in entries if path[-2:-1] != ("layer_weights",)]
+    entries = [path for path in entries if path[:2] != ("train", "perceptual_opt")]
+    for path in entries:
+        section = opt
+        for key in path[:-1]:
+            section = section[key]
+        section[path[-1]] = "abc"
+    told = value_problems(opt, is_train=stage != "test")
+    for path in entries:
+        place = ": ".join(path)
+        assert any(each.startswith((f"{place}: must be", f"{place} must be")) for each in told), place
+    assert len(told) == len(entries)
+
+
+WRONG = {
+    "port": ({"dist_params": {"port": "abc"}}, r"^dist_params: port: must be a whole number from 1 to 65535, not 'abc'"),
+    "port of zero": ({"dist_params": {"port": 0}}, r"dist_params: port: must be a whole number from 1 to 65535, not 0"),
+    "backend": ({"dist_params": {"backend": "ncll"}}, r"dist_params: backend: must be a name such as nccl"),
+    "flip": ({"datasets:train:use_hflip": "abc"}, r"train: use_hflip: must be true or false, not 'abc'"),
+    "quoted switch": ({"datasets:train:use_rot": "false"}, r"train: use_rot: must be true or false, not 'false'"),
+    "save_img": ({"val:save_img": "no"}, r"val: save_img: must be true or false, not 'no'"),
+    "strict": ({"path:strict_load_g": "false"}, r"path: strict_load_g: must be true or false"),
+    "workers": ({"datasets:train:num_worker_per_gpu": -1}, r"num_worker_per_gpu: must be a whole number of at least 0, not -1"),
+    "batch of zero": ({"datasets:train:batch_size_per_gpu": 0}, r"batch_size_per_gpu: must be a whole number of at least 1"),
+    "batch in quotes": ({"datasets:train:batch_size_per_gpu": "2"}, r"batch_size_per_gpu: '2' is text for YAML; write 2, w"),
+    "mean": ({"datasets:train:mean": [0.5, "x", 0.5]}, r"train: mean: must be a list of three numbers"),
+    "deviation of zero": ({"datasets:train:std": [0, 0, 0]}, r"train: std: must be a list of three positive numbers"),
+    "rate below zero": ({"train:optim_g:lr": -1e-3}, r"train: optim_g: lr: must be a number of at least 0, not -0.001"),
+    "rate without end": ({"train:optim_g:lr": math.inf}, r"train: optim_g: lr: must be a number of at least 0, not inf"),
+    "betas": ({"train:optim_g:betas": [0.9, 1]}, r"optim_g: betas: must be two numbers in \[0, 1\) such as \[0.9, 0.99\]"),
+    "one beta": ({"train:optim_g:betas": 0.9}, r"train: optim_g: betas: must be two numbers"),
+    "amsgrad": ({"train:optim_g:amsgrad": "yes please"}, r"train: optim_g: amsgrad: must be true or false"),
+    "reduction": ({"train:pixel_opt:reduction": "none"}, r"pixel_opt: reduction: must be one of mean, sum, not 'none'"),
+    "loss of less than nothing": ({"train:pixel_opt:loss_weight": -1}, r"loss_weight: must be a number of at least 0, not -1"),
+    "kind of GAN": ({**GAN, "train:gan_opt:gan_type": "vanila"}, r"gan_opt: gan_type: must be one of vanilla, lsgan"),
+    "discriminator's steps": ({**GAN, "train:net_d_iters": 0}, r"train: net_d_iters: must be a whole number of at least 1"),
+    "discriminator's start": ({**GAN, "train:net_d_init_iters": None}, r"train: net_d_init_iters: must be a number of at l"),
+    "discriminator": ({**GAN, "network_d:num_feat": "64"}, r"network_d: num_feat: '64' is text for YAML; write 64, without"),
+    "skip": ({**GAN, "network_d:skip_connection": "abc"}, r"network_d: skip_connection: must be true or false, not 'abc'"),
+    "no average": ({"train:ema_decay": None}, r"train: ema_decay: must be in \[0, 1\), where 0 means no average, not None"),
+    "no warm-up": ({"train:warmup_iter": None}, r"train: warmup_iter: must be a number, not None"),
+    "milestones": ({"train:scheduler:milestones": [5, "x"]}, r"scheduler: milestones: must be a list of numbers such as"),
+    "border with a dot": ({"val:metrics:psnr:crop_border": 4.0}, r"crop_border: must be a whole number of at least 0, not 4.0"),
+    "order": ({"val:metrics:psnr:input_order": "NHWC"}, r"psnr: input_order: must be one of HWC, CHW, not 'NHWC'"),
+    "channel": ({"val:metrics:psnr:test_y_channel": "y"}, r"psnr: test_y_channel: must be true or false, not 'y'"),
+    "curves": ({"logger:use_tb_logger": "false"}, r"logger: use_tb_logger: must be true or false, not 'false'"),
+    "their size": (
+        {"network_g": {"type": "SRVGGNetCompact", "num_feat": "x", "num_conv": 1, "upscale": 2}},
+        r"network_g: num_feat: must be a whole number of at least 1, not 'x'",
+    ),
+    "their text": (
+        {"network_g": {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 2, "act_type": 5}},
+        r"network_g: act_type: must be a text, not 5",
+    ),
+    "path": ({"path:ignore_resume_networks": 5}, r"path: ignore_resume_networks: must be the name of a network or a list"),
+    "name": ({"datasets:val:name": 5}, r"datasets: val: name: must be a text, not 5"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_values_are_told(place, changes, message):
+    assert re.search(message, told(place, changes), re.MULTILINE)
+
+
+TAKEN = {
+    "switches as numbers": {"datasets:train:use_hflip": 1, "datasets:train:use_rot": 0, "val:save_img": 0},
+    "whole numbers for others": {"train:optim_g:lr": 1, "train:optim_g:betas": [0, 0], "train:pixel_opt:loss_weight": 1},
+    "no numbers": {"val:suffix": None, "datasets:train:pin_memory": None, "dist_params": {"backend": "nccl", "port": None}},
+    "port in quotes": {"dist_params": {"backend": "nccl", "port": "29500"}},
+    "backend from elsewhere": {"dist_params": {"backend": "hccl"}},
+    "no milestones": {"train:scheduler:milestones": []},
+    "milestones with dots": {"train:scheduler:milestones": [5e0, 4e1]},
+    "warm-up with a dot": {"train:warmup_iter": 2.0},
+    "their sizes": {
+        "network_g": {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1, "upscale": 2,
+                      "res_scale": 0.1, "img_range": 255, "rgb_mean": [0.5, 0.5, 0.5]},
+    },
+    "sizes for each axis": {
+        "network_g": {"type": "SwinIR", "upscale": 2, "img_size": [8, 8], "window_size": 4, "embed_dim": 12,
+                      "depths": [2], "num_heads": [2], "mlp_ratio": 2, "resi_connection": "1conv", "img_range": 1,
+                      "upsampler": "pixelshuffledirect", "qk_scale": None},
+    },
+    "means": {"datasets:train:mean": [0.5, 0.5, 0.5], "datasets:train:std": [1, 1, 1]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", TAKEN.values(), ids=TAKEN.keys())
+def test_what_basicsr_takes_is_taken(place, changes):
+    passes(place, changes)

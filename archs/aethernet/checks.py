@@ -19,6 +19,11 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_folder_name(text: str) -> bool:
+    """Whether a folder can be called so: no path, and nothing that stands for another folder."""
+    return text not in ("", ".", "..") and not set(text) & set("/\\\0")
+
+
 def is_one_of(value: object, allowed: Collection) -> bool:
     """Whether it is among them and of their type: 4.0 and True equal whole numbers."""
     return value in allowed and type(value) in map(type, allowed)

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 from yaml.constructor import ConstructorError
-from yaml.nodes import MappingNode
+from yaml.nodes import MappingNode, Node
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -29,3 +29,20 @@ class StrictLoader(yaml.SafeLoader):
 def parse(text: str) -> Any:
     """As `yaml.safe_load`; raises `yaml.YAMLError`, also for a key that stands twice."""
     return yaml.load(text, Loader=StrictLoader)
+
+
+def lines(text: str) -> dict[tuple[str, ...], int]:
+    """The line of every key, counted from 1, by its path from the top; of text that `parse` takes."""
+    found: dict[tuple[str, ...], int] = {}
+
+    def look(node: Node | None, path: tuple[str, ...]) -> None:
+        if not isinstance(node, MappingNode):
+            return
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            if here not in found:  # an anchor may contain itself
+                found[here] = key.start_mark.line + 1
+                look(value, here)
+
+    look(yaml.compose(text, Loader=StrictLoader), ())
+    return found

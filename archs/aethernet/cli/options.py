@@ -82,7 +82,8 @@ def _assignment(text: str) -> tuple[str, object]:
         return name, None
     if "e" in value.lower():
         with contextlib.suppress(ValueError):
-            return name, float(value)
+            number = float(value)
+            return name, int(number) if number.is_integer() else number
     try:
         read = yaml.safe_load(value)
     except yaml.YAMLError:

@@ -19,7 +19,7 @@ PROBLEMS = (
     ("keys", ("unknown_keys", "missing_keys")),
     ("classes", ("model_type", "dataset_types")),
     ("networks", ("scale",)),
-    ("values", ("dataset_numbers",)),
+    ("values", ("wrong", "patches")),
     ("datasets", ("pictures", "sizes")),
     ("degradation", ("inputs", "settings")),
 )

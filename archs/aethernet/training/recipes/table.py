@@ -21,9 +21,10 @@ batches may ask for less. Those of the larger variants follow SAFMN's and SwinIR
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
-from aethernet.checks import is_number, one_of, whole_number
+from aethernet.checks import is_folder_name, is_number, one_of, whole_number
 from aethernet.errors import OptionError
 from aethernet.network.config import COLOR_ORDERS
 
@@ -116,17 +117,17 @@ class Recipe:
     amp: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("batch", "total_iter", "lq_size"):
+        for name in ("batch", "total_iter", "lq_size", "memory_mb"):
             whole_number(name, getattr(self, name), 1, OptionError)
         for name in ("lr", "adamw_lr"):
             value = getattr(self, name)
-            if not is_number(value) or not value > 0:
+            if not is_number(value) or not 0 < value < math.inf:
                 raise OptionError(f"{name} must be a positive number, not {value!r}")
         if not is_number(self.ema_decay) or not 0 <= self.ema_decay < 1:
             raise OptionError(f"ema_decay must be in [0, 1), where 0 means no average, not {self.ema_decay!r}")
-        if not is_number(self.weight_decay) or not self.weight_decay >= 0:
+        if not is_number(self.weight_decay) or not 0 <= self.weight_decay < math.inf:
             raise OptionError(f"weight_decay must be a number of at least 0, not {self.weight_decay!r}")
-        if self.grad_clip is not None and not (is_number(self.grad_clip) and self.grad_clip > 0):
+        if self.grad_clip is not None and not (is_number(self.grad_clip) and 0 < self.grad_clip < math.inf):
             raise OptionError(f"grad_clip must be a positive norm such as 1.0, or ~ for none, not {self.grad_clip!r}")
         if self.amp not in (None, "bf16"):
             raise OptionError(f"amp must be bf16, or ~ for float32, not {self.amp!r}")
@@ -185,6 +186,10 @@ class Choices:
             value = getattr(self, name)
             if not (isinstance(value, str) and value.strip()) and (value is not None or name == "data"):
                 raise OptionError(f"{name} must be {meaning}, not {value!r}")
+        if self.name is not None and not is_folder_name(self.name):
+            raise OptionError(
+                f"name must be the name of a folder, without / and other than . and .., not {self.name!r}"
+            )
         one_of("in_channels", self.in_channels, tuple(COLOR_ORDERS), OptionError)
         one_of("degradation", self.degradation, DEGRADATIONS, OptionError)
         if not isinstance(self.perceptual, bool) and not (isinstance(self.perceptual, str) and self.perceptual.strip()):

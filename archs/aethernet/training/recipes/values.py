@@ -23,15 +23,15 @@ QUEUE_SIZE = 180
 def choices_values(choices: Choices, scale: int, stage: str, own_name: str, fidelity_name: str) -> dict[str, object]:
     """The choices as the templates have them."""
     start = None if stage in ("train", "real", "distill") else f"experiments/{fidelity_name}/models/net_g_latest.pth"
-    grey = choices.in_channels == 1
+    grey, data = choices.in_channels == 1, PurePath(choices.data)
     return {
         "name": to_yaml(choices.name or own_name),
         "weights": to_yaml(choices.weights or start),
         "data": choices.data,
-        "data_gt": to_yaml(f"{choices.data}/HR_sub"),
-        "data_lq": to_yaml(f"{choices.data}/LR_bicubic_sub/X{scale}"),
-        "data_list": to_yaml(f"{choices.data}/meta_info_HR_sub.txt"),
-        "data_name": to_yaml(PurePath(choices.data).name),
+        "data_gt": to_yaml((data / "HR_sub").as_posix()),
+        "data_lq": to_yaml((data / f"LR_bicubic_sub/X{scale}").as_posix()),
+        "data_list": to_yaml((data / "meta_info_HR_sub.txt").as_posix()),
+        "data_name": to_yaml(data.name or "train"),
         **model_class(stage),
         "in_channels": choices.in_channels,
         "vgg19": to_yaml(VGG19 if choices.perceptual is True else choices.perceptual),

@@ -14,7 +14,8 @@ from basicsr.utils.dist_util import get_dist_info
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from aethernet.errors import AetherError, EnvironmentProblem
+from aethernet.errors import AetherError, EnvironmentProblem, OptionError
+from aethernet.integrations.basicsr.preflight.expected import ANYWHERE
 
 __all__ = ["all_or_none", "gather", "get_dist_info", "leave", "model_to_device", "starter"]
 
@@ -30,7 +31,10 @@ def starter(*, on_cpu: bool) -> Callable[..., None]:
         on_cpu: the option file asks for the CPU (`num_gpu: 0`).
     """
 
-    def init_dist(launcher: str, backend: str = "nccl", port: int | None = None) -> None:
+    def init_dist(launcher: str, backend: str = "nccl", port: int | None = None, **unknown: object) -> None:
+        for name, value in (("backend", backend), ("port", port)):  # read before the rest is looked at
+            if problem := ANYWHERE[f"dist_params: {name}"].problem(f"dist_params: {name}", value):
+                raise OptionError(problem)
         if launcher == "slurm":
             _read_slurm(port)
         missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import importlib
 import logging
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -58,10 +59,15 @@ def run(flags: Flags, *, is_train: bool, root: Path | None = None) -> None:
     opt = option_file.read(flags.opt, is_train=is_train)
     option_file.check_overrides(opt, flags.force_yml)
     pipeline = load_basicsr(is_train)
+    from basicsr.utils import options
+
     from aethernet.integrations.basicsr.pipeline import distributed
 
+    parse_value = option_file.with_numbers(options._postprocess_yml_value)
+    option_file.check_overridden(opt, flags.force_yml, parse_value, is_train=is_train, debug=flags.debug)
     command = ["aethernet train" if is_train else "aethernet test", *flags.arguments()]
     session = Session(root or Path.cwd(), is_train=is_train)
+    session.places = option_file.Places(flags.opt, flags.force_yml)
     finished = False
     try:
         with contextlib.ExitStack() as stack:
@@ -105,6 +111,7 @@ class Session:
         self.is_train = is_train
         self.run_state = RunState()
         self.opt: dict | None = None
+        self.places: Callable[[str], str] = lambda problem: ""
 
     def parse_options(self, parse: Callable) -> Callable:
         """BasicSR's `parse_options`, followed by the pre-flight check, before anything is created."""
@@ -114,10 +121,12 @@ class Session:
 
         def parse_and_check(root_path: str, is_train: bool = True) -> tuple:
             opt, args = parse(root_path, is_train)
+            if args.force_yml is not None:
+                seed_again(opt)
             if opt["rank"] != 0:
                 logging.getLogger("aethernet").setLevel(logging.ERROR)
             resuming = bool(opt["auto_resume"] or opt["path"].get("resume_state"))
-            distributed.all_or_none(lambda: preflight.check(opt, root_path, is_train, resuming=resuming))
+            distributed.all_or_none(lambda: preflight.check(opt, root_path, is_train, resuming, self.places))
             self.opt = opt
             self.run_state.seed = opt["manual_seed"]
             self.run_state.settings = settings(opt) if is_train else {}
@@ -138,6 +147,15 @@ class Session:
         if not self.is_train or self.opt is None or not any(Path(self.opt["path"]["training_states"]).glob("*.state")):
             return "interrupted"
         return "interrupted; the same command with --auto_resume goes on from the newest checkpoint"
+
+
+def seed_again(opt: dict) -> None:
+    """BasicSR seeds before it reads `--force_yml manual_seed=...`, which would then be in the log and nowhere else."""
+    from basicsr.utils import set_random_seed
+
+    if opt["manual_seed"] is None:
+        opt["manual_seed"] = random.randint(1, 10000)  # as BasicSR draws it for a file without one
+    set_random_seed(opt["manual_seed"] + opt["rank"])
 
 
 def repairs(pipeline: ModuleType, session: Session, *, on_cpu: bool) -> list[Replacement]:

@@ -5,6 +5,7 @@ entries without a word. What the values mean is the pre-flight check's business,
 """
 
 import ast
+import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,8 +45,36 @@ def read(path: str | Path, *, is_train: bool) -> dict:
             "file (name, num_gpu, datasets, network_g, path, ...): start from one that `aethernet options` writes"
         )
     if problems := list(shape.sections(opt, is_train)):
-        raise OptionError(f"{path}: {report(problems)}")
+        places = Places(path)
+        raise OptionError(f"{path}: {report([places(problem) + problem for problem in problems])}")
     return opt
+
+
+class Places:
+    """Where the entries of an option file stand, for the problems that are found with them.
+
+    Args:
+        path: the file, which `read` takes.
+        overrides: the entries of `--force_yml`, whose values stand on the command line.
+    """
+
+    def __init__(self, path: str | Path, overrides: Sequence[str] = ()) -> None:
+        self.lines = yaml_files.lines(Path(path).read_text(encoding="utf-8"))
+        self.forced = {_path(entry) for entry in overrides}
+
+    def __call__(self, problem: str) -> str:
+        """`line 43: ` for a text that begins with the place of an entry, as in `datasets: train: gt_size: must be ...`."""
+        known: tuple[str, ...] = ()
+        rest = problem
+        while (found := re.match(r"([^\s:]+)(: | |$)", rest)) and (*known, found[1]) in self.lines:
+            known, rest = (*known, found[1]), rest[found.end() :]
+            if found[2] != ": ":
+                break
+        if not known:
+            return ""
+        if any(known[: len(path)] == path for path in self.forced):
+            return "--force_yml: "
+        return f"line {self.lines[known]}: "
 
 
 def check_overrides(opt: Mapping, entries: Sequence[str]) -> None:
@@ -59,7 +88,7 @@ def check_overrides(opt: Mapping, entries: Sequence[str]) -> None:
         keys, equals, value = entry.partition("=")
         if not equals or "=" in value:
             raise OptionError(f"--force_yml {entry!r} must read section:key=value, with one '='")
-        path = [key.strip() for key in keys.split(":")]
+        path = list(_path(entry))
         if tuple(path) in given:
             raise OptionError(
                 f"--force_yml gives {keys!r} twice, as {given[tuple(path)]!r} and {entry!r}: keep one of them"
@@ -77,6 +106,37 @@ def check_overrides(opt: Mapping, entries: Sequence[str]) -> None:
                 raise OptionError(
                     f"--force_yml {entry!r}: {value.strip()!r} is no list of plain values such as [1, 2] or ['a', 'b']"
                 ) from error
+
+
+def check_overridden(
+    opt: Mapping, entries: Sequence[str], parse_value: Callable[[str], object], *, is_train: bool, debug: bool = False
+) -> None:
+    """Checks what `--force_yml` makes of the options, as far as BasicSR uses it while it reads them.
+
+    Args:
+        entries: those that `check_overrides` took.
+        parse_value: how a value is read.
+        debug: `--debug` is given.
+
+    Raises:
+        OptionError: a value that cannot be read, or a section that is none any more.
+    """
+    changed = copy.deepcopy(dict(opt))
+    for entry in entries:
+        value = entry.partition("=")[2].strip()
+        section, path = changed, _path(entry)
+        for key in path[:-1]:
+            section = section[key]
+        try:
+            section[path[-1]] = parse_value(value)
+        except ValueError as error:
+            raise OptionError(
+                f"--force_yml {entry!r}: {value!r} cannot be read ({error}); give a plain value"
+            ) from error
+    if problems := list(shape.sections(changed, is_train)):
+        raise OptionError(report([f"--force_yml: {problem}" for problem in problems]))
+    if is_train and changed.get("val", {}) is None and (debug or "debug" in changed["name"]):
+        raise OptionError("val: is ~, and BasicSR writes into it in a run for debugging (--debug): remove the line")
 
 
 def with_numbers(parse_value: Callable[[str], object]) -> Callable[[str], object]:
@@ -98,6 +158,11 @@ def with_lists_of_folders(paths: ModuleType) -> SimpleNamespace:
         return [expanduser(each) for each in path] if isinstance(path, list) else paths.expanduser(path)
 
     return SimpleNamespace(**{**vars(paths), "expanduser": expanduser})
+
+
+def _path(entry: str) -> tuple[str, ...]:
+    """The keys of an entry of `--force_yml`, from the top."""
+    return tuple(key.strip() for key in entry.partition("=")[0].split(":"))
 
 
 def _unknown(opt: Mapping, section: object, path: list[str], depth: int) -> str:

@@ -39,8 +39,8 @@ CHECKS: tuple[Check, ...] = (
     networks.arguments,
     networks.scale,
     networks.channels,
-    values.dataset_numbers,
-    values.plain_numbers,
+    values.wrong,
+    values.patches,
     datasets.pictures,
     datasets.damaged,
     datasets.sizes,
@@ -57,7 +57,6 @@ TRAIN_CHECKS: tuple[Check, ...] = (
     classes.optimizers,
     classes.scheduler,
     networks.processes,
-    values.train_numbers,
     values.numbers_as_text,
     values.aether_options,
     degradation.inputs,
@@ -76,7 +75,17 @@ TRAIN_CHECKS: tuple[Check, ...] = (
 """What holds for training only."""
 
 
-def check(opt: Mapping[str, object], root: str | Path, is_train: bool, resuming: bool = False) -> None:
+Place = Callable[[str], str]
+"""Where in the file a problem's entry stands, such as `line 43: `; nothing where that is not known."""
+
+
+def check(
+    opt: Mapping[str, object],
+    root: str | Path,
+    is_train: bool,
+    resuming: bool = False,
+    place: Place = lambda problem: "",
+) -> None:
     """Looks at everything that the options name. It creates nothing and changes nothing.
 
     Args:
@@ -84,6 +93,7 @@ def check(opt: Mapping[str, object], root: str | Path, is_train: bool, resuming:
         root: the folder that holds `experiments`, `results` and `tb_logger`.
         is_train: training, or testing.
         resuming: a former run of this name is going to be continued if it saved a state.
+        place: says where the entry of a problem stands.
 
     Raises:
         OptionError: its text lists every problem that was found.
@@ -94,7 +104,7 @@ def check(opt: Mapping[str, object], root: str | Path, is_train: bool, resuming:
         checks = (*CHECKS, *TRAIN_CHECKS) if is_train else CHECKS
         problems = [problem for each in checks for problem in each(context)]
     if problems:
-        raise OptionError(report(problems))
+        raise OptionError(report([place(problem) + problem for problem in problems]))
     logger.debug("no problem found in the options of %s", opt["name"])
 
 

@@ -47,8 +47,6 @@ def metrics(context: Context) -> Iterator[str]:
         yield from argument_problems(
             place, metric, section, supplied=("img", "img2"), ignored=("type", "better"), closed=is_basicsr(metric)
         )
-        if section.get("better", "higher") not in ("higher", "lower"):
-            yield f"{place}: better: must be higher or lower, not {section['better']!r}"
 
 
 def ground_truth(context: Context) -> Iterator[str]:
@@ -78,6 +76,22 @@ def loss_sections(context: Context) -> Iterator[tuple[str, Mapping]]:
         yield "train: distill_opt: loss", options.loss
 
 
+def optimizer_sections(context: Context) -> Iterator[tuple[str, Mapping, type | None]]:
+    """The sections that name an optimiser, with their place in the file and the class that is built."""
+    known = _known_optimizers(context)
+    for name, section in context.opt["train"].items():
+        if name.startswith("optim_"):
+            yield f"train: {name}", section, known.get(section["type"])
+
+
+def scheduler_sections(context: Context) -> Iterator[tuple[str, Mapping, type]]:
+    """The section of the learning rate's schedule, with its place and the class that is built; none if it is unknown."""
+    section = context.opt["train"].get("scheduler")
+    name = SCHEDULERS.get(section["type"]) if section is not None else None
+    if name is not None:
+        yield "train: scheduler", section, getattr(importlib.import_module("basicsr.models.lr_scheduler"), name)
+
+
 def distillation(context: Context) -> DistillOptions | None:
     """The section `distill_opt` of an Aether model; None where there is none, or a wrong one, which `values` tells."""
     if context.model_type not in schema.AETHER_MODELS:
@@ -91,12 +105,10 @@ def distillation(context: Context) -> DistillOptions | None:
 def optimizers(context: Context) -> Iterator[str]:
     """BasicSR 1.4.2 builds Adam only; the Aether models build more; what models from elsewhere build is not known."""
     known = _known_optimizers(context)
-    for name, section in context.opt["train"].items():
-        if not name.startswith("optim_"):
-            continue
-        place, kind = f"train: {name}", section["type"]
-        if kind in known:
-            yield from _optimizer_arguments(place, known[kind], section)
+    for place, section, optimizer in optimizer_sections(context):
+        kind = section["type"]
+        if optimizer is not None:
+            yield from _optimizer_arguments(place, optimizer, section)
         elif context.model_type in schema.MODELS:
             yield f"{place}: type: {context.model_type} does not build {kind!r}; {_other_optimizer(kind, known)}"
         elif find("model", context.model_type):
@@ -107,14 +119,11 @@ def scheduler(context: Context) -> Iterator[str]:
     section = context.opt["train"].get("scheduler")
     if section is None:
         return  # told as a missing key
-    name = SCHEDULERS.get(section["type"])
-    if name is None:
-        if context.model_type in schema.MODELS:
-            advice = did_you_mean(section["type"], SCHEDULERS)
-            yield f"train: scheduler: type: BasicSR does not build {section['type']!r}; {advice}"
-        return
-    target = getattr(importlib.import_module("basicsr.models.lr_scheduler"), name)
-    yield from argument_problems("train: scheduler", target, section, supplied=("optimizer",))
+    if section["type"] not in SCHEDULERS and context.model_type in schema.MODELS:
+        advice = did_you_mean(section["type"], SCHEDULERS)
+        yield f"train: scheduler: type: BasicSR does not build {section['type']!r}; {advice}"
+    for place, _, target in scheduler_sections(context):
+        yield from argument_problems(place, target, section, supplied=("optimizer",))
 
 
 def _known_optimizers(context: Context) -> dict[str, type]:

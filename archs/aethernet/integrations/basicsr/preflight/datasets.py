@@ -72,8 +72,8 @@ def loading(context: Context) -> Iterator[str]:
     for place, section in context.datasets:
         training = phase(place) == "train"
         mode = section.get("prefetch_mode")
-        if mode not in (None, "cpu", "cuda"):
-            yield f"{place}: prefetch_mode: must be ~, cpu or cuda, not {mode!r}"
+        if mode == "cpu" and section.get("num_prefetch_queue", 1) is None:
+            yield f"{place}: num_prefetch_queue: must be a whole number of at least 1 with prefetch_mode: cpu, not None"
         if training and mode == "cuda":
             if section.get("pin_memory") is not True:
                 yield f"{place}: pin_memory: must be true with prefetch_mode: cuda"

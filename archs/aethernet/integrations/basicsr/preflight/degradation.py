@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from aethernet.checks import is_number
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context, positive
+from aethernet.integrations.basicsr.preflight.kinds import is_finite_list
 
 PLACE = "datasets: train"
 DATASET = "RealESRGANDataset"
@@ -13,22 +13,13 @@ CROP = 400
 
 CHOICES = ("resize_prob", "resize_prob2")
 """Weights of three: larger, smaller, as it is."""
-PROBABILITIES = (
-    "gaussian_noise_prob", "gray_noise_prob", "second_blur_prob", "gaussian_noise_prob2", "gray_noise_prob2",
-)  # fmt: skip
-DATASET_PROBABILITIES = ("sinc_prob", "sinc_prob2", "final_sinc_prob")
-RANGES = {
-    **dict.fromkeys(("resize_range", "resize_range2"), (1e-2, 10.0)),
-    **dict.fromkeys(("noise_range", "noise_range2"), (0.0, 255.0)),
-    **dict.fromkeys(("poisson_scale_range", "poisson_scale_range2"), (0.0, 100.0)),
-    # At a quality of 100 BasicSR's JPEG divides by zero.
-    **dict.fromkeys(("jpeg_range", "jpeg_range2"), (1.0, 99.0)),
-}
-"""Pairs, from least to most, and what they may be."""
-DATASET_RANGES = {
-    **dict.fromkeys(("blur_sigma", "blur_sigma2"), (0.05, 100.0)),
-    **dict.fromkeys(("betag_range", "betag_range2", "betap_range", "betap_range2"), (0.1, 100.0)),
-}
+NEEDED = (
+    *CHOICES,
+    *("gaussian_noise_prob", "gray_noise_prob", "second_blur_prob", "gaussian_noise_prob2", "gray_noise_prob2"),
+    *("resize_range", "noise_range", "poisson_scale_range", "jpeg_range"),
+    *("resize_range2", "noise_range2", "poisson_scale_range2", "jpeg_range2"),
+)
+"""What every model that degrades its inputs reads; `expected.DEGRADATION` says what it may be."""
 KERNELS = ("iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso")
 SHARPENING = {"RealESRNetModel": ("gt_usm",), "RealESRGANModel": ("l1_gt_usm", "percep_gt_usm", "gan_gt_usm")}
 """By the stock class, whose every option is read by ours too."""
@@ -41,8 +32,12 @@ def stock(model_type: str) -> str:
 
 def degrades(context: Context) -> bool:
     """Whether the model makes its inputs."""
-    is_asked = context.opt.get("high_order_degradation", True)
-    return context.model_type in schema.DEGRADING_MODELS and is_asked is not False
+    return context.model_type in schema.DEGRADING_MODELS and bool(context.opt.get("high_order_degradation", True))
+
+
+def is_degraded(section: Mapping) -> bool:
+    """Whether a data set gives originals and kernels, of which a model makes its inputs."""
+    return section["type"].removesuffix("_basicsr") == DATASET
 
 
 def inputs(context: Context) -> Iterator[str]:
@@ -67,23 +62,19 @@ def settings(context: Context) -> Iterator[str]:
     if not degrades(context):
         return
     opt, section = context.opt, context.opt["datasets"]["train"]
-    for key in (*CHOICES, *PROBABILITIES, *RANGES, *SHARPENING[stock(context.model_type)], "gt_size"):
+    for key in (*NEEDED, *SHARPENING[stock(context.model_type)], "gt_size"):
         if opt.get(key) is None:
             yield f"{key}: is missing at the top level; {context.model_type} degrades its inputs with it"
-    yield from _wrong("", opt, PROBABILITIES, RANGES)
-    if not isinstance(opt.get("antialias", False), bool):
-        yield f"antialias: must be true or false, not {opt['antialias']!r}"
     for key in CHOICES:
         value = opt.get(key)
         if value is not None and not _are_weights(value, 3):
             yield f"{key}: must be three weights (larger, smaller, as it is) such as [0.2, 0.7, 0.1], not {value!r}"
     yield from _sizes(context)
-    if section["type"].removesuffix("_basicsr") == DATASET:
-        yield from _wrong(f"{PLACE}: ", section, DATASET_PROBABILITIES, DATASET_RANGES)
+    if is_degraded(section):
         yield from _kernels(section)
         for key in ("blur_sigma", "blur_sigma2"):
             value = section.get(key)
-            if _are_numbers(value, 2) and value[0] == value[1]:
+            if is_finite_list(value, 2) and value[0] == value[1]:
                 yield f"{PLACE}: {key}: BasicSR wants two numbers that differ, such as [0.1, 0.11], not {value!r}"
         if (section.get("io_backend") or {}).get("type") == "disk" and section.get("meta_info") is None:
             yield f"{PLACE}: meta_info: is missing; name the list that `aethernet data prepare` writes beside the pictures"
@@ -117,22 +108,5 @@ def _kernels(section: Mapping) -> Iterator[str]:
             yield f"{PLACE}: kernel_prob{suffix}: must be {len(kinds)} weights, one for each of kernel_list{suffix}, not {weights!r}"
 
 
-def _wrong(
-    place: str, section: Mapping, probabilities: tuple[str, ...], ranges: Mapping[str, tuple[float, float]]
-) -> Iterator[str]:
-    for key in probabilities:
-        value = section.get(key)
-        if value is not None and not (is_number(value) and 0 <= value <= 1):
-            yield f"{place}{key}: must be a probability in [0, 1], not {value!r}"
-    for key, (least, most) in ranges.items():
-        value = section.get(key)
-        if value is not None and not (_are_numbers(value, 2) and least <= value[0] <= value[1] <= most):
-            yield f"{place}{key}: must be two numbers from {least:g} to {most:g}, the smaller one first, not {value!r}"
-
-
-def _are_numbers(value: object, count: int) -> bool:
-    return isinstance(value, list | tuple) and len(value) == count and all(is_number(each) for each in value)
-
-
 def _are_weights(value: object, count: int) -> bool:
-    return _are_numbers(value, count) and min(value) >= 0 and sum(value) > 0  # type: ignore[call-overload, type-var]
+    return is_finite_list(value, count) and min(value) >= 0 and sum(value) > 0  # type: ignore[call-overload, type-var]

@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from aethernet.checks import is_number
 from aethernet.integrations.basicsr.preflight.classes import SCHEDULERS
 from aethernet.integrations.basicsr.preflight.context import Context, positive
-from aethernet.integrations.basicsr.preflight.values import is_ratio
+from aethernet.integrations.basicsr.preflight.expected import ANYWHERE
+from aethernet.integrations.basicsr.preflight.kinds import STEPS
 
 logger = logging.getLogger(__name__)
 
@@ -132,12 +132,9 @@ def restarts(context: Context) -> Iterator[str]:
         for key in ("milestones", "periods", "restarts", "restart_weights")
         if key in parameters and (key in section or parameters[key].default is not inspect.Parameter.empty)
     }
-    wrong = [key for key, value in lists.items() if not _is_numbers(value)]
-    for key in wrong:
-        yield f"train: scheduler: {key}: must be a list of numbers such as [1000, 2000], not {lists[key]!r}"
     counted = "periods" if "periods" in parameters else "restarts"
-    if wrong or counted not in lists:
-        return
+    if counted not in lists or not all(map(STEPS.fits, lists.values())):
+        return  # told as wrong values, or as a missing key
     if len(lists[counted]) != len(lists["restart_weights"]):
         yield (
             f"train: scheduler: restart_weights: has {len(lists['restart_weights'])} entries and {counted} has "
@@ -165,13 +162,9 @@ def epoch_plan(context: Context) -> EpochPlan | None:
     batch_size = positive(section.get("batch_size_per_gpu"))
     total_iter = positive(context.opt["train"].get("total_iter"))
     ratio = section.get("dataset_enlarge_ratio", 1)
-    if not images or not batch_size or not total_iter or not is_ratio(ratio):
+    if not images or not batch_size or not total_iter or not ANYWHERE["datasets: *: dataset_enlarge_ratio"].fits(ratio):
         return None
     distributed = bool(context.opt.get("dist"))
     world_size = context.opt.get("world_size", 1) if distributed else 1
     devices = 1 if distributed else max(1, context.opt["num_gpu"])
     return EpochPlan(images, ratio, batch_size, world_size, devices, total_iter)
-
-
-def _is_numbers(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(map(is_number, value))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from aethernet.checks import is_whole
+from aethernet.checks import is_folder_name, is_whole
 
 
 class Rule(NamedTuple):
@@ -39,6 +39,14 @@ TRAIN_RULES = (
     Rule(("logger", "wandb"), optional=True),
 )
 
+PATHS = (
+    ("datasets", "*", "dataroot_gt"),
+    ("datasets", "*", "dataroot_lq"),
+    ("path", "pretrain_network*"),
+    ("path", "resume_state"),
+)
+"""Entries in which BasicSR expands `~` while it reads."""
+
 NEEDED = ("name", "model_type", "num_gpu", "datasets", "network_g", "path")
 NEEDED_BY_TRAIN = ("train", "logger")
 NEEDED_BY_TEST = ("val",)
@@ -62,12 +70,19 @@ def sections(opt: object, is_train: bool) -> Iterator[str]:
         value = opt.get(key)
         if value is not None and not (isinstance(value, str) and value.strip()):
             yield f"{key}: must be a text, not {value!r}; put it into quotes"
+        elif key == "name" and value is not None and not is_folder_name(str(value)):
+            yield f"name: must be the name of a folder, without / and other than . and .., not {value!r}"
     num_gpu = opt.get("num_gpu", 0)
     if num_gpu not in (None, "auto") and not is_whole(num_gpu, 0):
         yield f"num_gpu: must be auto or a whole number of at least 0, not {num_gpu!r}"
     seed = opt.get("manual_seed")
     if seed is not None and not (is_whole(seed, 0) and seed <= LARGEST_SEED):
         yield f"manual_seed: must be a whole number from 0 to {LARGEST_SEED}, not {seed!r}"
+    for keys in PATHS:
+        for place, value in _matches(opt, keys):
+            listed = value if isinstance(value, list) and keys[0] == "datasets" else [value]
+            if not all(each is None or isinstance(each, str) for each in listed):
+                yield f"{place}: must be a path, or ~ for none, not {value!r}; put a name that YAML reads as a number into quotes"
     for rule in (*RULES, *(TRAIN_RULES if is_train else ())):
         for place, value in _matches(opt, rule.keys):
             yield from _is_section(place, value, rule)

@@ -1,52 +1,51 @@
-"""Numbers in an option file: of the right kind and size, and not read as text by YAML."""
+"""Values in an option file: each of the kind and in the range that its reader computes with, by the tables of `expected`.
 
-import math
+BasicSR looks at no value: a wrong one ends in a traceback, hours after the start or in the first iteration, or trains
+something else (`use_hflip: "false"` flips).
+"""
+
+import inspect
+import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 
-from aethernet.checks import is_number, is_whole
 from aethernet.errors import OptionError
-from aethernet.integrations.basicsr.preflight import schema
+from aethernet.integrations.basicsr.preflight import classes, degradation, expected, kinds, schema
 from aethernet.integrations.basicsr.preflight.context import Context, phase, positive
+from aethernet.integrations.basicsr.preflight.kinds import Kind
+from aethernet.integrations.basicsr.preflight.networks import is_aether
+from aethernet.integrations.basicsr.preflight.registries import find, is_basicsr
 from aethernet.integrations.basicsr.training import optimizers
 from aethernet.integrations.basicsr.training.options import TrainOptions
+from aethernet.integrations.basicsr.training.perceptual import AetherPerceptualLoss
 
-FREQUENCIES = (
-    ("train", "total_iter"),
-    ("val", "val_freq"),
-    ("logger", "print_freq"),
-    ("logger", "save_checkpoint_freq"),
-)
-"""Counts of iterations. BasicSR divides by them, so 5000.0 works and 0 does not."""
+logger = logging.getLogger(__name__)
 
 NO_NUMBERS = ("type", "suffix", "wandb", "name")
 AETHER_NUMBER = re.compile(
     rf"train: (optim_\w+: ({'|'.join(optimizers.NUMBERS)})|grad_clip|max_nonfinite|norm_freeze_iter|distill_opt: weight)"
 )
 """What the Aether models turn from text into a number themselves, or report through `TrainOptions`."""
+OF_PACKAGE = ("torch", "aethernet")
+"""Packages whose classes are known here, beside BasicSR."""
+BLUR_KERNEL = 21
+"""The side of every kernel of RealESRGANDataset, which has 7 to 21 pixels in it by chance, whatever blur_kernel_size says."""
 
 
-PLAIN_NUMBER = re.compile(
-    r"train: (warmup_iter|scheduler: gamma|\w+_opt: (loss|perceptual|style)_weight)|val: metrics: .+: crop_border"
-)
-"""Entries that have to be numbers, whatever the model and the loss."""
+def wrong(context: Context) -> Iterator[str]:
+    """Values of another kind than their reader takes, or out of its range."""
+    for place, value, kind in _judged(context):
+        if context.model_type in schema.AETHER_MODELS and AETHER_NUMBER.fullmatch(place) and isinstance(value, str):
+            number = kinds.as_number(value)
+            value = value if number is None else number
+        if problem := kind.problem(place, value):
+            yield problem
 
 
-def dataset_numbers(context: Context) -> Iterator[str]:
-    """Sizes and counts of the data sets, which have to be whole numbers."""
+def patches(context: Context) -> Iterator[str]:
+    """Patches that are no multiple of the scale, and settings of kernels that change nothing."""
     for place, section in context.datasets:
-        for key in ("batch_size_per_gpu", "gt_size", "num_images"):
-            if section.get(key) is not None and not is_whole(section[key], 1):
-                yield f"{place}: {key}: must be a whole number of at least 1, not {section[key]!r}"
-        workers = section.get("num_worker_per_gpu")
-        if workers is not None and not is_whole(workers, 0):
-            yield f"{place}: num_worker_per_gpu: must be a whole number of at least 0, not {workers!r}"
-        most = section.get("max_damaged")
-        if most is not None and not is_whole(most, 0):
-            yield f"{place}: max_damaged: must be a whole number of at least 0, not {most!r}"
-        ratio = section.get("dataset_enlarge_ratio", 1)
-        if not is_ratio(ratio):
-            yield f"{place}: dataset_enlarge_ratio: must be a positive number, not {ratio!r}"
         patch = positive(section.get("gt_size"))
         if phase(place) == "train" and patch and context.scale and patch % context.scale:
             below = max(patch - patch % context.scale, context.scale)
@@ -54,78 +53,89 @@ def dataset_numbers(context: Context) -> Iterator[str]:
                 f"{place}: gt_size: {patch} is not a multiple of the scale {context.scale}, so cropped pairs would "
                 f"not match; use {below} or {patch - patch % context.scale + context.scale}"
             )
-
-
-def train_numbers(context: Context) -> Iterator[str]:
-    """Counts of iterations, and the decay of the weight average."""
-    for section, key in FREQUENCIES:
-        value = (context.opt.get(section) or {}).get(key)
-        if value is not None and positive(value) is None:
-            hint = f"; {_as_text(value)}" if isinstance(value, str) and _is_number(value) else ""
-            yield f"{section}: {key}: must be a whole number of at least 1, not {value!r}{hint}"
-    decay = context.opt["train"].get("ema_decay")
-    if decay is not None and not (is_number(decay) and 0 <= decay < 1):
-        yield f"train: ema_decay: must be in [0, 1), where 0 means no average, not {decay!r}"
-
-
-def plain_numbers(context: Context) -> Iterator[str]:
-    """What BasicSR computes with as it stands: anything else ends in a traceback, some of it after the first iteration."""
-    for name in ("train", "val"):
-        for place, value in _entries(name, context.opt.get(name) or {}):
-            told = isinstance(value, str) and _is_number(value)  # by `numbers_as_text`
-            if PLAIN_NUMBER.fullmatch(place) and value is not None and not told and not is_number(value):
-                yield f"{place}: must be a number, not {value!r}"
-
-
-def _entries(place: str, section: Mapping) -> Iterator[tuple[str, object]]:
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            yield from _entries(f"{place}: {key}", value)
-        else:
-            yield f"{place}: {key}", value
+        for key in ("blur_kernel_size", "blur_kernel_size2"):
+            if section.get(key) not in (None, BLUR_KERNEL) and degradation.is_degraded(section):
+                logger.warning("%s: %s: does nothing: BasicSR's kernels have 7 to %d pixels", place, key, BLUR_KERNEL)
 
 
 def numbers_as_text(context: Context) -> Iterator[str]:
     """YAML reads 1e-4 (without a dot) as text; torch fails with it after the folders have been made."""
-    handled = {": ".join(keys) for keys in FREQUENCIES}
-    is_aether = context.model_type in schema.AETHER_MODELS
+    is_aether_model = context.model_type in schema.AETHER_MODELS
+    told = {place for place, _, _ in _judged(context)}
     for name in ("train", "val", "logger"):
-        for place, value in _texts(name, context.opt.get(name) or {}):
-            read = is_aether and AETHER_NUMBER.fullmatch(place)
-            if place not in handled and not read and place.rpartition(": ")[2] not in NO_NUMBERS and _is_number(value):
-                yield f"{place}: {value!r} is text for YAML; {_as_text(value)}"
+        for place, value in _entries(name, context.opt.get(name) or {}):
+            texts = [each for each in (value if isinstance(value, list | tuple) else [value]) if isinstance(each, str)]
+            own = is_aether_model and AETHER_NUMBER.fullmatch(place)
+            if place in told or own or place.rpartition(": ")[2] in NO_NUMBERS:
+                continue
+            for text in texts:
+                if kinds.as_number(text) is not None:
+                    yield f"{place}: {text!r} is text for YAML; write !!float {text}, without quotes"
 
 
 def aether_options(context: Context) -> Iterator[str]:
     """Values that the Aether models would refuse, once the network has been built."""
     if context.model_type in schema.AETHER_MODELS:
-        try:
-            TrainOptions.read(context.opt["train"])
-        except OptionError as error:
-            yield str(error)
+        for key, value in context.opt["train"].items():
+            try:
+                TrainOptions.read({key: value})
+            except OptionError as error:
+                yield str(error)
 
 
-def is_ratio(value: object) -> bool:
-    """Whether a value can be a `dataset_enlarge_ratio`."""
-    return is_number(value) and 0 < value < math.inf
+def _judged(context: Context) -> Iterator[tuple[str, object, Kind]]:
+    """Every entry whose kind is known: its place, its value and the kind."""
+    opt = context.opt
+    patterns = {**expected.ANYWHERE, **(expected.TRAINING if context.is_train else {})}
+    if context.model_type in schema.MODELS and context.is_train:
+        patterns |= expected.MODELS
+    for place, value in _entries("", opt):
+        for pattern, kind in patterns.items():
+            if fnmatchcase(place, pattern) and place.count(": ") == pattern.count(": "):
+                yield place, value, kind
+    if context.is_train and degradation.degrades(context):
+        yield from ((key, opt[key], kind) for key, kind in expected.DEGRADATION.items() if opt.get(key) is not None)
+    for place, section in context.datasets:
+        if section["type"].removesuffix("_basicsr") in schema.DATASETS:
+            known = expected.DATASETS
+            yield from ((f"{place}: {key}", section[key], known[key]) for key in known if key in section)
+    for place, section, target in _built(context):
+        yield from _arguments(place, section, target)
 
 
-def _texts(place: str, section: Mapping) -> Iterator[tuple[str, str]]:
+def _arguments(place: str, section: Mapping, target: Callable) -> Iterator[tuple[str, object, Kind]]:
+    for name, parameter in inspect.signature(target).parameters.items():
+        if name not in section:
+            continue
+        kind = expected.ARGUMENTS.get(name) or kinds.like(parameter.default)
+        if kind is not None:
+            yield f"{place}: {name}", section[name], kind
+
+
+def _built(context: Context) -> Iterator[tuple[str, Mapping, Callable]]:
+    """Sections of classes and functions that are known, but for those of this package that look at their arguments."""
+    found: list[tuple[str, Mapping, Callable | None]] = [
+        (place, section, find("network", section["type"]))
+        for place, section in context.networks.items()
+        if not is_aether(section)
+    ]
+    for name, section in ((context.opt.get("val") or {}).get("metrics") or {}).items():
+        found.append((f"val: metrics: {name}", section, find("metric", section["type"])))
+    if context.is_train:
+        found += [(place, section, find("loss", section["type"])) for place, section in classes.loss_sections(context)]
+        found += list(classes.optimizer_sections(context))
+        found += list(classes.scheduler_sections(context))
+    for place, section, target in found:
+        if target is None or target is AetherPerceptualLoss:
+            continue
+        if is_basicsr(target) or target.__module__.partition(".")[0] in OF_PACKAGE:
+            yield place, section, target
+
+
+def _entries(place: str, section: Mapping) -> Iterator[tuple[str, object]]:
     for key, value in section.items():
-        if isinstance(value, Mapping) and key not in NO_NUMBERS:
-            yield from _texts(f"{place}: {key}", value)
-        for each in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(each, str):
-                yield f"{place}: {key}", each
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _as_text(text: str) -> str:
-    return f"write !!float {text}, or the number with a dot and without quotes"
+        here = f"{place}: {key}" if place else str(key)
+        if isinstance(value, Mapping):
+            yield from _entries(here, value)
+        else:
+            yield here, value
