@@ -1,11 +1,11 @@
 """Models, engines, the speed table and its command. Times are never asserted, only what is timed."""
 
-import importlib.util
 import json
 import re
 
 import pytest
 import torch
+from helpers.extras import needs
 from helpers.networks import picture, randomise
 
 from aethernet import VARIANTS, AetherConfig, AetherNet, write_checkpoint
@@ -19,12 +19,8 @@ from aethernet.runtimes.models import resolve_model
 from aethernet.tables import markdown_table, short_count
 
 COMPACT = "spandrel:Compact(num_feat=8, num_conv=1, upscale=2)"
-needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
-needs_onnx = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("onnxruntime", "onnxscript", "onnx")),
-    reason="the ONNX packages are not installed",
-)
-needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
+needs_spandrel, needs_openvino = needs("spandrel"), needs("openvino")
+needs_onnx = needs("onnxruntime", "onnxscript", "onnx")
 
 
 @pytest.fixture(scope="module")

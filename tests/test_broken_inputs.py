@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from helpers import picture_files as make
+from helpers.extras import needs_basicsr
 from helpers.networks import randomise
-from helpers.training import needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.training import tiny_options, write_options, write_pairs
 from PIL import Image
 
 from aethernet import aether_custom, write_checkpoint

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.training import needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.extras import needs_basicsr
+from helpers.training import tiny_options, write_options, write_pairs
 
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.data.lmdb_folder import write_lmdb

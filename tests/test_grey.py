@@ -5,7 +5,8 @@ import json
 import cv2
 import pytest
 import torch
-from helpers.training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
+from helpers.extras import needs_basicsr
+from helpers.training import run_aethernet, tiny_options, write_options, write_pairs
 
 from aethernet import load_network
 from aethernet.cli import main

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.extras import needs_basicsr
 from helpers.networks import randomise
 from helpers.real import real_run
-from helpers.training import ARCHS, needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.training import ARCHS, tiny_options, write_options, write_pairs
 from helpers.trees import copy_basicsr, run_basicsr, run_in, run_real_esrgan, write_real_esrgan
 
 from aethernet import AetherNet, aether_custom, calibrate, cli, load_network, write_checkpoint

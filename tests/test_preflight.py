@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.training import needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.extras import needs_basicsr
+from helpers.training import tiny_options, write_options, write_pairs
 from PIL import Image
 
 from aethernet.checkpoint.checkpoint import write_checkpoint

@@ -240,5 +240,5 @@ def _kind(image: Image.Image, data: Any) -> tuple[int, int, int]:
     alpha = (tiff.UNASSOCIATED,) if channels in (2, 4) else ()
     if tuple(extra) != alpha or tags.get(tiff.PHOTOMETRIC) == tiff.WHITE_IS_ZERO or channels > 4:
         raise DataError(f"{LARGE} and TIFF of this kind is read as a whole only: convert it to grey or RGB")
-    turn = tags.get(tiff.ORIENTATION, 1)
+    turn = tags.get(orientation.TAG, 1)
     return turn if turn in range(1, 9) else 1, channels, depth
