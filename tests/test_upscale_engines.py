@@ -156,6 +156,36 @@ def test_other_arrays_are_refused(files, wrong):
         Upscaler(files["fused"])(wrong)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, r"the picture has values that are not finite numbers \(NaN or infinity\)"),
+        (-np.inf, r"the picture has values that are not finite"),
+        (255, r"the picture has values up to 255, and \[0, 1\] is taken: divide 8-bit samples by 255, those of 16"),
+        (-1, r"the picture has values down to -1, and \[0, 1\] is taken: \(x \+ 1\) / 2 brings \[-1, 1\] there"),
+    ],
+)
+@pytest.mark.parametrize("channel", [0, 3])
+def test_floats_that_no_picture_has_are_refused(files, value, message, channel):
+    picture = np.full((6, 7, 4), 0.5, np.float32)
+    upscaler = Upscaler(files["fused"])
+    picture[2, 3, channel] = -0.1  # overshoot is clipped, as ever
+    upscaler(picture)
+    picture[2, 3, channel] = value
+    with pytest.raises(DataError, match=message):
+        upscaler(picture)
+
+
+def test_floats_and_byte_orders_of_any_kind_are_taken(files):
+    upscaler, picture = Upscaler(files["fused"]), np.random.default_rng(0).random((6, 7, 3), np.float32)
+    wanted = upscaler(picture)
+    for kind in (">f4", ">f8", np.float64):
+        np.testing.assert_array_equal(upscaler(picture.astype(kind)), wanted)
+    assert upscaler(picture.astype(np.float16)).dtype == np.float32
+    levels = (picture * 65535).astype(np.uint16)
+    np.testing.assert_array_equal(upscaler(levels.astype(">u2")), upscaler(levels))
+
+
 def test_the_choice_says_why(files, monkeypatch):
     def reason(name, **options):
         choice = Upscaler(files[name], **options).choice
