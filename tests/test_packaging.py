@@ -37,6 +37,7 @@ LAYERS = (
             "tables",
             "threads",
             "version",
+            "wording",
             "yaml_files",
         ]
     ),

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from threading import Event, Thread
 
 import numpy as np
 import onnx
@@ -21,6 +22,8 @@ from aethernet.export.onnx import export_onnx
 from aethernet.runtimes.models import resolve_model
 from aethernet.runtimes.onnx_files import export_peer, file_name
 from aethernet.runtimes.open import open_model
+from aethernet.runtimes.pytorch import TorchSession
+from aethernet.runtimes.session import RunStopped
 from aethernet.upscale import Upscaler, engine
 from aethernet.upscale.halo import PROBED, find_halo
 from aethernet.upscale.known import by_model, find_model
@@ -72,6 +75,47 @@ def files(network, tmp_path_factory):
     model = resolve_model(str(made["fused"]))  # that of int8 weights is exported where it is wanted
     shutil.copy(made["onnx_fp32"], engine.onnx_folder(model) / file_name(model))
     return made
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO"))])  # fmt: skip
+def test_a_run_ends_by_the_word_of_another_thread(files, runtime):
+    session = open_model(resolve_model(str(files["fused" if runtime == "torch" else "onnx_fp32"])), runtime)
+    batch, begun, ended = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32), Event(), []
+
+    def run_for_ever() -> None:
+        try:
+            while True:
+                session.run(batch)
+                begun.set()
+        except RunStopped as error:
+            ended.append(error)
+
+    sound = session.run(batch)
+    thread = Thread(target=run_for_ever, daemon=True)
+    thread.start()
+    assert begun.wait(60)
+    session.stop()
+    thread.join(60)
+    assert len(ended) == 1
+    with pytest.raises(RunStopped):
+        session.run(batch)
+    session.resume()
+    assert np.array_equal(session.run(batch), sound)
+
+
+def test_a_network_ends_before_its_next_layer(network):
+    class Stops(nn.Module):
+        def forward(self, x):
+            session.stop()
+            return x
+
+    reached = []
+    last = nn.Identity()
+    last.register_forward_hook(lambda *_: reached.append(1))
+    session = TorchSession(nn.Sequential(nn.Identity(), Stops(), last))
+    with pytest.raises(RunStopped):
+        session.run(np.zeros((1, 3, 4, 4), np.float32))
+    assert not reached
 
 
 def network_copy(network):

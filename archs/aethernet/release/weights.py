@@ -58,7 +58,8 @@ def publish(
         data_note: what the network was trained on, and what its licence allows.
 
     Raises:
-        AetherError: files that exist, weights of another stage, no option file, unusable pictures.
+        AetherError: files that exist, weights of another stage, no option file, unusable pictures: a card has no figures
+            over fewer pictures than its sets hold.
     """
     source = read_checkpoint(checkpoint)
     networks = _networks(source, settings.against)
@@ -83,7 +84,7 @@ def publish(
     with tempfile.TemporaryDirectory() as scratch:  # what is measured is the file that is given away
         made = make_files(Path(scratch), name, networks, products, None, header=origin.header(name), titled=progress)
         models = [BICUBIC, *([settings.against] if settings.against else []), str(Path(scratch, paths[0].name))]
-        quality = measure_quality(models, sets, progress=progress)
+        quality = measure_quality(models, sets, max_damaged=None, progress=progress)
         degraded = ""
         if origin.inputs == "photo":
             degraded = _degraded_figures(name, models[1:], source.config, sets, progress)
@@ -196,7 +197,9 @@ def _degraded_figures(
     compared = [BICUBIC_RGB, *clean, *models]
     rows = []
     for case in PHOTO_CASES:
-        quality = measure_quality(compared, sets, degrade=PhotoDegradation.read(case), progress=progress)
+        quality = measure_quality(
+            compared, sets, degrade=PhotoDegradation.read(case), max_damaged=None, progress=progress
+        )
         scores = {(score.model, score.set_name): score for score in quality.scores}
         labels = list(dict.fromkeys(score.model for score in quality.scores))
         for set_name in dict.fromkeys(score.set_name for score in quality.scores):
