@@ -24,7 +24,7 @@ FILES = sorted(path for path in ARCHS.rglob("*.py"))
 
 BASE = (
     "checks", "conditions", "errors", "files", "flags", "machine", "optional", "progress", "tables", "threads", "version",
-    "yaml_files",
+    "wording", "yaml_files",
 )  # fmt: skip
 LAYERS = (
     tuple(f"aethernet.{name}" for name in BASE),

@@ -57,7 +57,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def whole(text: str) -> int:
+def not_negative(text: str) -> int:
     """A whole number of at least 0."""
     if not re.fullmatch(r"\d+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")

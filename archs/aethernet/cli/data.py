@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from aethernet.flags import positive, whole
+from aethernet.flags import not_negative, positive
 
 HELP = "prepare training pictures, write the embedded ones, or look at what a training will see"
 
@@ -34,7 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     preview.add_argument("-opt", required=True, metavar="FILE", help="the option file of a training")
     preview.add_argument("-n", type=positive, default=8, metavar="N", help="pairs; default: 8")
     preview.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help="the picture to write")
-    preview.add_argument("--seed", type=whole, default=0, metavar="N", help="other patches and strengths; default: 0")
+    preview.add_argument(
+        "--seed", type=not_negative, default=0, metavar="N", help="other patches and strengths; default: 0"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

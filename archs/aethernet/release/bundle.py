@@ -36,6 +36,7 @@ from aethernet.release.tensorrt import engine_lines
 from aethernet.release.tile_error import tile_error
 from aethernet.tables import write_json
 from aethernet.verify.budget import budget
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def release(
     places.check_replaceable(out)
     places.check_replaceable(failed_out)
     check_writable(out.parent / places.CARD)
-    pictures = PictureFolders(data, settings.pictures)
+    pictures = PictureFolders(data, settings.pictures, progress=progress("opening"))
     with places.built_beside(out) as folder:
         with logged_to(folder / places.LOG):
             checkpoint = read_float(weights, settings.key, progress("proving"))
@@ -183,8 +184,8 @@ def _networks(
     quantized = calibrate(copy.deepcopy(network), inputs, quantization=settings.preset, progress=progress)
     same = "" if settings.calibration else ", where the figures are from, too (--calibration takes others)"
     return Networks(network, quantized), (
-        f"Calibrated, not fine-tuned (PTQ), preset {settings.preset}, on {len(inputs)} pictures of "
-        f"{', '.join(folder.resolve().name for folder in folders)}{same}."
+        f"Calibrated, not fine-tuned (PTQ), preset {settings.preset}, on {how_many(len(inputs), 'picture')} of "
+        f"{', '.join(folder.resolve().name for folder in folders)}{inputs.damaged.note()}{same}."
     )
 
 

@@ -60,7 +60,8 @@ def publish(
         data_note: what the network was trained on, and what its licence allows.
 
     Raises:
-        AetherError: files that exist, weights of another stage, no option file, unusable pictures.
+        AetherError: files that exist, weights of another stage, no option file, unusable pictures: a card has no figures
+            over fewer pictures than its sets hold.
     """
     source = read_checkpoint(checkpoint)
     networks = _networks(source, settings.against)
@@ -75,7 +76,7 @@ def publish(
         scratch = Path(folder)
         made = make_files(scratch, name, networks, products, None, header=origin.header(name), titled=progress)
         models = [*([settings.against] if settings.against else []), str(scratch / paths[0].name)]
-        quality = measure_quality([BICUBIC, *models], sets, progress=progress)
+        quality = measure_quality([BICUBIC, *models], sets, max_damaged=None, progress=progress)
         figures = _figures(name, source.config, quality, made.records[0].file)
         if origin.inputs == "photo":
             figures += _degraded_figures(name, models, source.config, sets, progress)
@@ -196,7 +197,9 @@ def _degraded_figures(
     compared = [BICUBIC_RGB, *clean, *models]
     rows = []
     for case in PHOTO_CASES:
-        quality = measure_quality(compared, sets, degrade=PhotoDegradation.read(case), progress=progress)
+        quality = measure_quality(
+            compared, sets, degrade=PhotoDegradation.read(case), max_damaged=None, progress=progress
+        )
         scores = {(score.model, score.set_name): score for score in quality.scores}
         labels = list(dict.fromkeys(score.model for score in quality.scores))
         for set_name in dict.fromkeys(score.set_name for score in quality.scores):

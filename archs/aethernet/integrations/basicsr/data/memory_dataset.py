@@ -29,9 +29,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from aethernet.data.bicubic import bicubic_downsample, modcrop
+from aethernet.data.damaged import Damaged
 from aethernet.data.pictures import SUFFIXES, read_rgb
 from aethernet.errors import DataError, OptionError
-from aethernet.integrations.basicsr.data.damage import MOST_DAMAGED
+from aethernet.integrations.basicsr.data.damage import OPTION, most_damaged
 from aethernet.integrations.basicsr.data.dataset_options import integer, is_grey, patch_size, phase, to_tensor
 from aethernet.machine import cores
 
@@ -69,7 +70,7 @@ class AetherMemoryDataset(Dataset):
         color: `y` gives Y alone, for a network of one channel, as PairedImageDataset does. Default RGB.
         crops: positions that are drawn for each patch in training; the one with the most detail is taken. Default 1.
             Flat patches teach little: with 2 a short training was 0.07 dB better (docs/architecture.md).
-        max_damaged: pictures that may be unreadable in training, which are named and left out; default 10.
+        max_damaged: pictures that may be unreadable, which are named and left out; default 10.
         scale, phase: set by BasicSR.
 
     Raises:
@@ -92,13 +93,11 @@ class AetherMemoryDataset(Dataset):
         with ThreadPoolExecutor(cores()) as pool:
             read = list(pool.map(self._read_or_tell, *zip(*files, strict=True)))
         pairs = [each for each in read if isinstance(each, Pair)]
-        problems = [each for each in read if isinstance(each, DataError)]
-        most = integer(opt, "max_damaged", owner=owner, minimum=0, default=MOST_DAMAGED) if self.is_train else 0
-        if len(problems) > most or not pairs:
-            others = f" ({len(problems)} such pictures; max_damaged allows {most})" if len(problems) > 1 else ""
-            raise DataError(f"{problems[0]}{others}")
-        for problem in problems:
-            logger.warning(f"{problem}; it is left out of the training.")
+        most = integer({"max_damaged": most_damaged(opt)}, "max_damaged", owner=owner, minimum=0)
+        self.damaged = Damaged(most, "the training" if self.is_train else f"the figures of {name}", OPTION, logger)
+        self.damaged.leave_out(each for each in read if not isinstance(each, Pair))
+        if not pairs:
+            raise DataError(f"{name}: every picture is damaged: give other folders")
         self.pairs = [pair for pair in pairs if not self.is_train or min(pair.gt.shape[1:]) >= self.gt_size]
         if len(self.pairs) < len(pairs):
             logger.info(f"{name}: {len(pairs) - len(self.pairs)} of {len(pairs)} pictures are smaller than a patch of "
@@ -149,13 +148,18 @@ class AetherMemoryDataset(Dataset):
             ),
         )  # fmt: skip
 
-    def _read_or_tell(self, gt_path: Path, lq_path: Path | None) -> Pair | DataError:
-        """The error of a picture that cannot be read is returned; one of a pair that does not agree is raised."""
+    def _read_or_tell(self, gt_path: Path, lq_path: Path | None) -> Pair | tuple[Path, str]:
+        """The file that cannot be read, with the reason, is returned; the error of a pair that does not agree is raised."""
+        path = gt_path
         try:
-            gt = modcrop(_picture(gt_path), self.scale)
-            lq = bicubic_downsample(gt, self.scale) if lq_path is None else _picture(lq_path)
+            gt = modcrop(read_rgb(gt_path)[0], self.scale)
+            if lq_path is None:
+                lq = bicubic_downsample(gt, self.scale)
+            else:
+                path = lq_path
+                lq = read_rgb(lq_path)[0]
         except DataError as error:
-            return error
+            return path, str(error)
         if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
             raise DataError(
                 f"{lq_path} of {lq.shape[1]}x{lq.shape[0]} does not belong to {gt_path} of {gt.shape[1]}x"
@@ -225,13 +229,6 @@ def summed_detail(lq: np.ndarray) -> np.ndarray:
     differences[:, 1:] += np.abs(np.diff(grey, axis=1))
     differences[1:] += np.abs(np.diff(grey, axis=0))
     return np.pad(differences.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-
-
-def _picture(path: Path) -> np.ndarray:
-    try:
-        return read_rgb(path)[0]
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 def _planes(img: np.ndarray) -> np.ndarray:

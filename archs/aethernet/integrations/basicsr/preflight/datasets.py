@@ -4,12 +4,16 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import torch
 
+from aethernet.checks import is_whole
 from aethernet.data.opencv import opencv
+from aethernet.integrations.basicsr.data.damage import most_damaged
 from aethernet.integrations.basicsr.preflight import lmdb_probe, schema
 from aethernet.integrations.basicsr.preflight.context import Context, phase, positive
+from aethernet.integrations.basicsr.preflight.pictures import Pictures
 from aethernet.machine import cores
 
 logger = logging.getLogger(__name__)
@@ -22,24 +26,56 @@ def pictures(context: Context) -> Iterator[str]:
 
 
 def damaged(context: Context) -> Iterator[str]:
-    """Pictures to validate or test with that cannot be decoded: BasicSR would end with an error at the first, perhaps after
-    hours. Those of a training are left out when it comes to them."""
-    cv2 = opencv("training")
-    for place, _ in context.datasets:
-        if not context.pictures[place].problems:
-            for folder in context.pictures[place].lmdbs:
-                names, decodes = context.pictures[place].names, phase(place) != "train"
-                if problem := lmdb_probe.problem(folder, names, decodes=decodes):
-                    yield f"{place}: {folder} cannot be read ({problem}); write it anew"
-        if phase(place) == "train" or context.pictures[place].problems:
+    """More damaged pictures than a set may have. Those to validate and test with are all decoded; of a training set only the
+    headers that were read anyway, and an LMDB's entries looked for: the rest is left out when it comes to it."""
+    for place, section in context.datasets:
+        most = most_damaged(section)
+        found = context.pictures[place]
+        if found.problems or not is_whole(most, 0):
             continue
-        files = context.pictures[place].files
-        with ThreadPoolExecutor(cores()) as pool:
-            sound = pool.map(lambda path: cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None, files)
-            broken = [str(path) for path, is_sound in zip(files, sound, strict=True) if not is_sound]
-        if broken:
-            more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
-            yield f"{place}: {broken[0]} cannot be decoded{more}; replace or remove it, with its partner"
+        decodes = phase(place) != "train"
+        problems: dict[str, str] = {}  # by item, so that a pair counts once
+        for folder in found.lmdbs:
+            problem, entries = lmdb_probe.look(folder, found.names, decodes=decodes)
+            if problem:
+                yield f"{place}: {folder} cannot be read ({problem}); write it anew"
+            for key in entries:
+                problems.setdefault(key, f"{folder}: {key} cannot be decoded")
+        for files, broken in zip(found.files, _broken(found, decodes), strict=True):
+            if broken:
+                problems[str(files)] = broken
+        total = len(found.files) or len(found.names)
+        if not problems:
+            continue
+        first, rest = next(iter(problems.values())), len(problems) - 1
+        more = f", and {rest} more" if rest else ""
+        if len(problems) > most:
+            allowed = f"max_damaged: {most} is less than that" if most else "max_damaged: 0 allows none"
+            yield f"{place}: {first}{more}; replace or remove {'it, with its partner' if not rest else 'them'} ({allowed})"
+        elif len(problems) == total:
+            yield f"{place}: every picture is damaged: {first}{more}; give others"
+        elif decodes:
+            for problem in problems.values():
+                logger.warning("%s: %s; it is left out of the figures", place, problem)
+
+
+def _broken(found: Pictures, decodes: bool) -> Iterator[str]:
+    """For each item which of its files is damaged, in words, or an empty text."""
+    cv2 = opencv("training")
+
+    def problem(files: tuple[Path, ...]) -> str:
+        for path in files:
+            if path in found.damaged:
+                return f"{path} {found.damaged[path]}"
+            if decodes and cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is None:
+                return f"{path} cannot be decoded"
+        return ""
+
+    if not decodes:
+        yield from map(problem, found.files)
+        return
+    with ThreadPoolExecutor(cores()) as pool:
+        yield from pool.map(problem, found.files)
 
 
 def sizes(context: Context) -> Iterator[str]:
