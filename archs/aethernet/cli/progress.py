@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aethernet.progress import Progress
+from aethernet.wording import how_many
 
 BETWEEN_LINES = 30.0  # seconds
 
@@ -39,7 +40,12 @@ class ProgressBars:
                 self.__exit__()
                 # disable=None: none where standard error is no terminal
                 self.bar = tqdm(
-                    total=total, desc=title, unit=f" {unit}s", bar_format=BAR, leave=self.leave, disable=None
+                    total=total,
+                    desc=title,
+                    unit=f" {unit}" if total == 1 else f" {unit}s",
+                    bar_format=BAR,
+                    leave=self.leave,
+                    disable=None,
                 )
                 self.title = title
             news = done > self.bar.n
@@ -55,7 +61,7 @@ class ProgressBars:
         now, finished = time.monotonic(), done >= total
         if (self.leave and finished) or (now - self.said > BETWEEN_LINES and not finished):
             self.said = now
-            print(f"{self.title}: {done} of {total} {unit}s", file=sys.stderr, flush=True)
+            print(f"{self.title}: {done} of {how_many(total, unit)}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> "ProgressBars":
         return self
@@ -121,7 +127,7 @@ class PictureBar:
             rate = done / (now - self._began)
             left = max(0.0, total - done) / rate / 60
             self.write(
-                f"{self._finished} of {self._count} pictures, {done:.1f} of {total:.1f} megapixels, {rate:.2g} a second, "
+                f"{self._finished} of {how_many(self._count, 'picture')}, {done:.1f} of {total:.1f} megapixels, {rate:.2g} a second, "
                 f"{left:.0f} min left"
             )
 
@@ -151,7 +157,7 @@ class FrameBar:
             self._first = done - fresh
             self._bar = tqdm(
                 total=total, initial=self._first, unit="frame", desc=self._title, leave=False, disable=self._quiet or self._lines,
-                bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} frames, {rate_fmt}, {remaining} left"
+                bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}" + f" {'frame' if total == 1 else 'frames'}" + ", {rate_fmt}, {remaining} left"
                 if total else "{desc}: {n_fmt} frames, {rate_fmt}, {elapsed}",
             )  # fmt: skip
         self._bar.update(max(0, done - self._bar.n))
@@ -160,9 +166,9 @@ class FrameBar:
             self._said, rate = now, fresh / (now - self._began)
             from aethernet.upscale.summary import duration, per_second
 
-            of = f" of {total}" if total else ""
+            frames = f"{done} of {how_many(total, 'frame')}" if total else how_many(done, "frame")
             left = f", {duration((total - done) / rate)} left" if total else ""
-            print(f"{self._name}: {done}{of} frames, {per_second(rate)}{left}", file=sys.stderr, flush=True)
+            print(f"{self._name}: {frames}, {per_second(rate)}{left}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> "FrameBar":
         return self

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from aethernet.errors import CheckpointError
 from aethernet.export.ncnn import INPUT_BLOB, OUTPUT_BLOB, weights_of
+from aethernet.wording import how_many
 
 MAGIC = "7767517"
 MOST_BYTES = 2**24
@@ -190,7 +191,7 @@ def check_weights(graph: NcnnGraph) -> str:
                 stored = 4 * count
             elif len(flag) < 4:
                 raise CheckpointError(
-                    f"{weights} has {size:,} bytes, and ends before {layer.name} of {graph.path.name} begins: it is cut off"
+                    f"{weights} has {how_many(size, 'byte')}, and ends before {layer.name} of {graph.path.name} begins: it is cut off"
                 )
             else:
                 raise CheckpointError(
@@ -199,7 +200,7 @@ def check_weights(graph: NcnnGraph) -> str:
             at += 4 + stored + (4 * layer.whole(0) if layer.whole(5) else 0)
     if at != size:
         raise CheckpointError(
-            f"{weights} has {size:,} bytes, and {graph.path.name} asks for {at:,}: it is cut off, or another graph's"
+            f"{weights} has {how_many(size, 'byte')}, and {graph.path.name} asks for {at:,}: it is cut off, or another graph's"
         )
     return " and ".join(dict.fromkeys(kinds))
 
@@ -208,7 +209,7 @@ def _layers(path: Path) -> tuple[Layer, ...]:
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file: an ncnn model is a .param with its .bin beside it")
     if path.stat().st_size > MOST_BYTES:
-        raise CheckpointError(f"{path} is no graph of ncnn: it has {path.stat().st_size:,} bytes")
+        raise CheckpointError(f"{path} is no graph of ncnn: it has {how_many(path.stat().st_size, 'byte')}")
     try:
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
@@ -225,7 +226,7 @@ def _layers(path: Path) -> tuple[Layer, ...]:
     made = [blob for layer in layers for blob in layer.outputs]
     if len(layers) != count or len(made) != blobs or len(set(made)) != blobs:
         raise CheckpointError(
-            f"{path} is cut off or damaged: it names {count} layers and {blobs} blobs, and has {len(layers)} and {len(made)}"
+            f"{path} is cut off or damaged: it names {how_many(count, 'layer')} and {how_many(blobs, 'blob')}, and has {len(layers)} and {len(made)}"
         )
     return layers
 
@@ -293,7 +294,11 @@ class _Walk:
             out = self._step(layer)
             self.seen |= dict.fromkeys(layer.outputs, out)
         if self.in_channels not in (1, 3):
-            takes = f"{self.in_channels} channels" if self.in_channels else "nothing that a convolution looks at"
+            takes = (
+                f"{how_many(self.in_channels, 'channel')}"
+                if self.in_channels
+                else "nothing that a convolution looks at"
+            )
             raise CheckpointError(f"{path} takes {takes}: 1 channel (grey) or 3 (RGB) are needed")
 
     def _step(self, layer: Layer) -> _Seen:

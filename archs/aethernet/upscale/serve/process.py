@@ -14,6 +14,7 @@ from aethernet.errors import EnvironmentProblem
 from aethernet.upscale.serve import worker
 from aethernet.upscale.serve.messages import Cancel, Network, Outcome, Ready, Step, Work
 from aethernet.upscale.serve.settings import Settings
+from aethernet.wording import how_many
 
 START = 180.0
 """Seconds that a process may take until it is ready: PyTorch is imported from slow disks, too."""
@@ -129,7 +130,9 @@ class Worker:
                     await self.stop()
                     if is_cancelled:
                         return Outcome(work.id, "cancelled")
-                    raise Died(f"it took longer than the {work.seconds:.0f} seconds that are allowed", 422) from None
+                    raise Died(
+                        f"it took longer than the {how_many(round(work.seconds), 'second')} allowed", 422
+                    ) from None
                 if message is None:
                     ending = await self._ending()
                     await self.stop()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from aethernet.errors import AetherError, EngineOutOfMemory, OutputError
 from aethernet.upscale.serve.messages import Cancel, Outcome, Ready, Step, Work
 from aethernet.upscale.serve.settings import Settings
+from aethernet.wording import how_many
 
 if TYPE_CHECKING:
     from aethernet.upscale.serve.networks import Networks
@@ -71,7 +72,7 @@ def outcome_of(task: Work, networks: "Networks", connection: Connection) -> Outc
     except Stopped:
         return Outcome(task.id, "cancelled")
     except TooLong:
-        text = f"it took longer than the {task.seconds:.0f} seconds that are allowed: give a smaller picture or a faster network"
+        text = f"it took longer than the {how_many(round(task.seconds), 'second')} allowed: give a smaller picture or a faster network"
         return Outcome(task.id, "failed", 422, text)
     except (EngineOutOfMemory, MemoryError) as error:
         return Outcome(task.id, "failed", 503, _named(problem_of(error), task))
