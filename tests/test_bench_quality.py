@@ -17,7 +17,7 @@ from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.embedded import embedded_pictures
 from aethernet.data.luma import luma
 from aethernet.data.pictures import read_rgb, write_png
-from aethernet.errors import CheckpointError, DataError, UsageError
+from aethernet.errors import CheckpointError, DataError, UnusableOutputError, UsageError
 from aethernet.integrations.basicsr import compat
 from aethernet.quality.evaluation import (
     PictureQuality,
@@ -148,6 +148,28 @@ def test_evaluate_refuses_what_cannot_be_compared(photographs):
         evaluate(lambda lr: lr, {"a": picture[:64, :64]}, 2)
     with pytest.raises(DataError, match=r"a: a picture of 16x16 is too small.*at least 19x19"):
         evaluate(lambda lr: bicubic_upscale(lr, 4), {"a": picture[:18, :19]}, 4)
+
+
+def test_evaluate_takes_levels_of_eight_bits_alone(photographs):
+    picture = photographs["chelsea"]
+    for wrong, kind in ((picture / 255, "float64"), (picture.astype(np.uint16), "uint16")):
+        with pytest.raises(DataError, match=rf"x: the picture is an array of {kind}: give uint8"):
+            evaluate(lambda lr: lr, {"x": wrong}, 2)
+        with pytest.raises(DataError, match=rf"an array of {kind} cannot be compared: give uint8"):
+            y_psnr_ssim(picture, wrong, 2)
+    with pytest.raises(DataError, match=r"x: the upscaler's output is an array of float64"):
+        evaluate(lambda lr: bicubic_upscale(lr, 2) / 255, {"x": picture}, 2)
+
+
+def test_a_network_without_numbers_gets_no_figure(photographs):
+    """Rounded, its NaN would be black, and PSNR a figure like any other."""
+
+    class Overflowing(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.interpolate(x, scale_factor=2) * torch.tensor(float("nan"))
+
+    with pytest.raises(UnusableOutputError, match=r"x: the model gives values that are not finite numbers"):
+        evaluate(network_upscaler(Overflowing()), {"x": photographs["chelsea"]}, 2)
 
 
 def test_grey_spans_fewer_levels_on_the_rgb_path(photographs):

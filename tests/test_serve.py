@@ -5,8 +5,10 @@ import contextlib
 import io
 import re
 import socket
+import threading
 import time
 import zipfile
+from multiprocessing import Pipe
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +18,20 @@ from helpers.upscaling import SCALE, write_network
 pytest.importorskip("starlette", reason="the extra web is not installed")
 pytest.importorskip("httpx", reason="the client of the tests is not installed")
 
-from helpers.serving import ADDRESS, DIES, HANGS, WAITS, picture, scripted, serving, threaded, wait
+from helpers.serving import ADDRESS, DIES, HANGS, WAITS, done, listening, picture, scripted, serving, threaded, wait
 from PIL import Image
 
 from aethernet import cli
 from aethernet.cli.serve import address_of, listen, settings_of
 from aethernet.data.picture.header import Header
 from aethernet.errors import UsageError
-from aethernet.upscale import Upscaler
-from aethernet.upscale.serve import process, worker
+from aethernet.runtimes.pytorch import TorchSession
+from aethernet.upscale import Upscaler, engine
+from aethernet.upscale.serve import process, uploads, worker
 from aethernet.upscale.serve.archive import distinct
-from aethernet.upscale.serve.jobs import download_name
-from aethernet.upscale.serve.messages import Ready
+from aethernet.upscale.serve.between import Paces
+from aethernet.upscale.serve.jobs import Job, Wish, download_name
+from aethernet.upscale.serve.messages import Cancel, Network, Outcome, Ready, Step, Work
 from aethernet.upscale.serve.service import Service
 from aethernet.upscale.serve.settings import Settings
 from aethernet.upscale.serve.turns import Turns
@@ -244,6 +248,24 @@ def test_sizes_are_limited():
         assert send(client, picture((40, 25))).status_code == 201
 
 
+def test_a_body_that_is_declared_too_large_is_refused_before_it_comes(monkeypatch):
+    """And who sends it all before it listens hears the reason, not a broken line."""
+    monkeypatch.setattr(uploads, "PATIENCE", 3000.0)
+    head = "POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {}\r\n\r\n"
+    with listening(max_bytes=2**20) as (address, service):
+        place = ("127.0.0.1", int(address.rpartition(":")[2]))
+        for declared, sent in ((10**11, 0), (2**20 + 1, 0), (2**20 + 1, 2**20 + 1)):
+            with socket.create_connection(place, timeout=60) as connection:
+                connection.sendall(head.format(declared).encode() + b"x" * sent)
+                answer = b""
+                while not answer.endswith(b"}"):
+                    part = connection.recv(65536)
+                    assert part, answer
+                    answer += part
+                assert answer.startswith(b"HTTP/1.1 413 ") and b"more than the 1 MB" in answer
+        assert list(service.folder.iterdir()) == []
+
+
 def test_a_header_that_lies_is_found_out_before_anything_is_enlarged(model, monkeypatch):
     monkeypatch.setattr("aethernet.upscale.serve.app.read_admitted", lambda path, most: Header("PNG", (1, 1)))
     with serving(worker.work, models=[str(model)], engine="torch", max_pixels=100) as client:
@@ -280,13 +302,15 @@ def test_time_is_limited(monkeypatch):
         assert wait(client, sound)["state"] == "done"
 
 
-def test_time_is_looked_at_between_windows(model):
-    data = picture((64, 64))
-    with serving(worker.work, models=[str(model)], engine="torch", max_seconds=1) as client:
-        assert send(client, data, "/api/upscale").status_code == 200
-        object.__setattr__(client.service.settings, "max_seconds", -1)
-        answer = send(client, data, "/api/upscale")
+def test_who_computes_is_told_when_the_time_is_over(monkeypatch):
+    """And goes on with the next picture."""
+    monkeypatch.setattr(process, "GRACE", 60)
+    with serving(max_seconds=1) as client:
+        first = client.service.worker._connection
+        answer = send(client, None, "/api/upscale", quality=WAITS, format="jpg")
         assert answer.status_code == 422 and "give a smaller picture" in answer.json()["error"]
+        assert wait(client, send(client).json()["id"])["state"] == "done"
+        assert client.service.worker._connection is first
 
 
 def test_results_are_kept_for_a_while():
@@ -317,6 +341,12 @@ def test_clients_take_turns():
         turns.add(client, item)
     assert [turns.ahead(item[0], item) for item in ("a1", "b1", "c1", "a2", "b2", "a3")] == [0, 1, 2, 3, 4, 5]
     assert turns.remove("c", "c1") and not turns.remove("c", "c1")
+    assert turns.take_first(lambda item: item[1] == "2") is None, "a client's own order holds"
+    assert turns.take_first(lambda item: item == "b1") == "b1"
+    turns.put_back("b", "b1")
+    assert turns.ahead("b", "b1") == 0
+    assert turns.take_first(lambda item: item == "a1") == "a1"
+    turns.put_back("a", "a1")
     assert [turns.take() for _ in range(len(turns))] == ["a1", "b1", "a2", "b2", "a3"]
     with pytest.raises(IndexError):
         turns.take()
@@ -346,6 +376,120 @@ def test_who_has_many_pictures_waits_for_who_has_one(client):
     client.delete(f"/api/jobs/{first}")
     over = {name: wait(client, id) and client.service.jobs[id].over for name, id in order}
     assert sorted(over, key=over.get) == ["a0", "b0", "c0", "a1", "c1", "a2"]
+
+
+def long_one(connection, settings):
+    """Takes one picture in the middle of the first one, and none later."""
+    connection.send(Ready((Network("net_x2", 2), Network("net_x4", 4))))
+    long = connection.recv()
+    connection.send(Step(long.id, 1, 100, "windows", "net_x2"))
+    if settings.queue == 9:  # the second process of a service; see below
+        other = connection.recv()
+        connection.send(Step(other.id, 1, 4, "windows", "net_x2"))
+        if other.quality == DIES:
+            object.__setattr__(settings, "queue", 10)
+            return
+        done(other, connection)
+    done(long, connection)
+    while True:
+        done(connection.recv(), connection)
+
+
+@pytest.mark.parametrize("quality", [None, DIES])
+def test_a_short_picture_is_computed_in_the_middle_of_a_long_one(quality):
+    """Of another client alone. Where that ends the process, the long one is computed anew, and to its end."""
+    with serving(long_one, queue=9) as client:
+        sizes = {"a": (90, 90), "A": (19, 13), "b": (89, 89), "c": (19, 13)}
+        ids = {}
+        for name, size in sizes.items():
+            client.cookies.set("aethernet_session", name.lower() * 32)
+            how = {"quality": quality, "format": "jpg"} if quality and name == "c" else {}
+            ids[name] = send(client, picture(size), **how).json()["id"]
+            if name == "a":
+                wait(client, ids[name], "running")
+        jobs = client.service.jobs
+        over = {name: wait(client, id) and jobs[id].over for name, id in ids.items()}
+        assert sorted(over, key=over.get)[:2] == ["c", "a"]
+        assert [jobs[ids[name]].state for name in "aAbc"] == ["done", "done", "done", "failed" if quality else "done"]
+        assert jobs[ids["a"]].is_alone == bool(quality)
+        assert quality or jobs[ids["a"]].lent > 0
+
+
+def test_what_is_short():
+    """By what was learnt of pictures that the same network enlarged, or by a guess that is on the safe side."""
+
+    def job(client: str, side: int, network: str | None = None, **more) -> Job:
+        found = Job(client, None, "", Wish(network, 4), Path("x.in"), Header("PNG", (side, side)), 0)
+        for name, value in more.items():
+            setattr(found, name, value)
+        return found
+
+    paces = Paces()
+    long = job("a", 1000)
+    assert not paces.fits(job("b", 10), long), "nothing is known of it yet"
+    long.step, long.spent = Step("", 1, 10, "", ""), 10.0  # 100 seconds for 1,000,000 pixels
+    assert paces.fits(job("b", 200), long) and not paces.fits(job("b", 300), long)
+    assert not paces.fits(job("a", 10), long), "who has the long one waits for it"
+    paces.learn(job("b", 100, began=0.0, over=3.0, lent=2.0))  # as fast as the long one
+    assert paces.fits(job("b", 600), long) and not paces.fits(job("b", 700), long)
+    assert not paces.fits(job("b", 300, "other"), long), "nothing is known of that network"
+    long.step = Step("", 9, 10, "", "")
+    assert not paces.fits(job("b", 600), long), "it is done soon"
+
+
+def test_the_process_takes_what_comes_between_two_windows(model, tmp_path, monkeypatch):
+    """Of what is not wanted any more, no layer is computed; the end of the other process ends it as well."""
+    monkeypatch.setitem(engine.FEWEST_PIXELS, "torch", 2**10)
+    ours, theirs = Pipe()
+    jobs = {"long": (90, 90), "short": (19, 13), "late": (19, 13)}
+    for name, size in jobs.items():
+        (tmp_path / f"{name}.in").write_bytes(picture(size))
+        ours.send(Work(name, str(tmp_path / f"{name}.in"), str(tmp_path / f"{name}.out"), None, SCALE, "same", None, "same", 9.0, 10**6))  # fmt: skip
+    ours.send(Cancel("late"))
+    ours.send(Cancel("nobody"))
+    settings = Settings(models=[str(model)], engine="torch")
+    thread = threading.Thread(target=worker.work, args=(theirs, settings), daemon=True)
+    thread.start()
+    said = []
+    while sum(isinstance(each, Outcome) for each in said) < 3:
+        assert ours.poll(60), said
+        said.append(ours.recv())
+    states = [(each.id, each.state) for each in said if isinstance(each, Outcome)]
+    assert states == [("late", "cancelled"), ("short", "done"), ("long", "done")]
+    Upscaler(str(model), "torch").file(tmp_path / "long.in", tmp_path / "alone.png")
+    assert (tmp_path / "alone.png").read_bytes() == (tmp_path / "long.out").read_bytes()
+    ours.close()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_a_window_is_given_up_after_a_layer(model, monkeypatch):
+    """By the one process, which goes on with the next picture."""
+    monkeypatch.setattr(process, "GRACE", 60)
+    layers = []
+
+    def run(session, batch):
+        while len(layers) < 2:
+            layers.append(None)
+            session.check_stopped()
+            if len(layers) == 2:
+                layers.pop()
+                time.sleep(0.01)
+        return np.zeros((1, 3, *(side * SCALE for side in batch.shape[2:])), np.float32)
+
+    with serving(worker.work, models=[str(model)], engine="torch") as client:
+        first = client.service.worker._connection
+        real, TorchSession.run = TorchSession.run, run
+        try:
+            job = client.service.jobs[send(client).json()["id"]]
+            wait(client, job.id, "running")
+            client.delete(f"/api/jobs/{job.id}")
+            while not job.ended.is_set():
+                time.sleep(0.01)
+        finally:
+            TorchSession.run = real
+        assert job.outcome.state == "cancelled" and send(client, None, "/api/upscale").status_code == 200
+        assert client.service.worker._connection is first
 
 
 # cancelling, crashes, the end

@@ -136,7 +136,7 @@ def test_its_whole_life(opened, real, width, dark):
     job(page, "astronaut.png").get_by_role("button", name="Compare").click() if page.locator("#shown").text_content() != "astronaut.png" else None  # fmt: skip
     page.wait_for_function("document.getElementById('after').naturalWidth === 520")
     page.wait_for_function("document.getElementById('before').naturalWidth === 260")
-    assert "260 × 180 → 520 × 360, PNG" in job(page, "astronaut.png").locator("p").text_content()
+    assert "260 × 180 → 520 × 360, PNG" in job(page, "astronaut.png").locator("p").first.text_content()
     assert page.evaluate("document.documentElement.scrollWidth") == width, "nothing sticks out"
     slider = page.get_by_label("Boundary of before and after")
     assert slider.bounding_box()["width"] == page.locator("#stage").bounding_box()["width"]
@@ -182,6 +182,34 @@ def test_the_slider_follows_the_pointer(opened, real):
     left = page.evaluate("document.querySelector('.spot').style.left")
     page.locator("#stage").press("Shift+ArrowRight")
     page.wait_for_function("(left) => document.querySelector('.spot').style.left !== left", arg=left)
+
+
+def test_on_a_phone_the_comparison_opens_below_its_picture(opened, real):
+    """Not below the whole queue; and it goes beside it, and back, where a window becomes wide."""
+    page = opened(real, 390)
+    drop(page, *((f"{number}.png", picture(seed=number)) for number in range(9)))
+    page.get_by_text("Queue: 9 of 9 done").wait_for()
+    place = "document.querySelector('.view').parentElement.querySelector('h3, #zone').textContent.trim()"
+    page.get_by_role("button", name="Compare 4.png").click()
+    assert page.evaluate(place) == "4.png" and page.evaluate("document.activeElement.id") == "shown"
+    page.wait_for_function("document.getElementById('after').naturalWidth === 38")
+    page.wait_for_function("() => { const { top, bottom } = document.getElementById('stage').getBoundingClientRect(); return top >= 0 && bottom <= innerHeight; }")  # fmt: skip
+    shot(page, "below_390")
+    page.get_by_role("button", name="Compare 2.png").click()
+    assert page.evaluate(place) == "2.png" and page.locator(".view").count() == 1
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.wait_for_function("document.querySelector('.view').parentElement.id === 'tool'")
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_function("document.querySelector('.view').parentElement.tagName === 'LI'")
+    page.get_by_role("button", name="Hide 2.png").press("Enter")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Compare 2.png"
+    assert not page.locator(".view").is_visible()
+    page.get_by_role("button", name="Compare 3.png").click()
+    page.get_by_role("button", name="Remove 3.png").click()
+    page.get_by_text("Queue: 8 of 8 done").wait_for()
+    assert page.evaluate("document.querySelectorAll('.view').length") == 1
+    page.get_by_role("button", name="Remove all").click()
+    assert page.told == []
 
 
 def test_pictures_are_chosen_and_pasted(opened, real):

@@ -116,7 +116,7 @@ def test_50_uploads_at_once_neither_fail_nor_grow_memory(served, script):
     for number in range(6):
         assert script["uploads"](port, 50, picture((150, 100), seed=number), "net.safetensors") == 50
         sizes.append(script["memory"](process))
-    assert list(folder.glob("*/*")) == []
+    until(lambda: not list(folder.glob("*/*")), "the last result is deleted, after its last byte")
     for before, after in zip(sizes[1], sizes[-1], strict=True):  # the first round loads and makes what stays
         assert after - before < FLAT, sizes
 

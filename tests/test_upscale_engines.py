@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from threading import Event, Thread
 
 import numpy as np
 import onnx
@@ -21,6 +22,8 @@ from aethernet.export.onnx import export_onnx
 from aethernet.runtimes.models import resolve_model
 from aethernet.runtimes.onnx_files import export_peer, file_name
 from aethernet.runtimes.open import open_model
+from aethernet.runtimes.pytorch import TorchSession
+from aethernet.runtimes.session import RunStopped
 from aethernet.upscale import Upscaler, engine
 from aethernet.upscale.halo import PROBED, find_halo
 from aethernet.upscale.known import by_model, find_model
@@ -72,6 +75,47 @@ def files(network, tmp_path_factory):
     model = resolve_model(str(made["fused"]))  # that of int8 weights is exported where it is wanted
     shutil.copy(made["onnx_fp32"], engine.onnx_folder(model) / file_name(model))
     return made
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO"))])  # fmt: skip
+def test_a_run_ends_by_the_word_of_another_thread(files, runtime):
+    session = open_model(resolve_model(str(files["fused" if runtime == "torch" else "onnx_fp32"])), runtime)
+    batch, begun, ended = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32), Event(), []
+
+    def run_for_ever() -> None:
+        try:
+            while True:
+                session.run(batch)
+                begun.set()
+        except RunStopped as error:
+            ended.append(error)
+
+    sound = session.run(batch)
+    thread = Thread(target=run_for_ever, daemon=True)
+    thread.start()
+    assert begun.wait(60)
+    session.stop()
+    thread.join(60)
+    assert len(ended) == 1
+    with pytest.raises(RunStopped):
+        session.run(batch)
+    session.resume()
+    assert np.array_equal(session.run(batch), sound)
+
+
+def test_a_network_ends_before_its_next_layer(network):
+    class Stops(nn.Module):
+        def forward(self, x):
+            session.stop()
+            return x
+
+    reached = []
+    last = nn.Identity()
+    last.register_forward_hook(lambda *_: reached.append(1))
+    session = TorchSession(nn.Sequential(nn.Identity(), Stops(), last))
+    with pytest.raises(RunStopped):
+        session.run(np.zeros((1, 3, 4, 4), np.float32))
+    assert not reached
 
 
 def network_copy(network):
@@ -154,6 +198,36 @@ def test_levels_in_levels_out(files):
 def test_other_arrays_are_refused(files, wrong):
     with pytest.raises(DataError, match=r"is no picture|5 channels"):
         Upscaler(files["fused"])(wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, r"the picture has values that are not finite numbers \(NaN or infinity\)"),
+        (-np.inf, r"the picture has values that are not finite"),
+        (255, r"the picture has values up to 255, and \[0, 1\] is taken: divide 8-bit samples by 255, those of 16"),
+        (-1, r"the picture has values down to -1, and \[0, 1\] is taken: \(x \+ 1\) / 2 brings \[-1, 1\] there"),
+    ],
+)
+@pytest.mark.parametrize("channel", [0, 3])
+def test_floats_that_no_picture_has_are_refused(files, value, message, channel):
+    picture = np.full((6, 7, 4), 0.5, np.float32)
+    upscaler = Upscaler(files["fused"])
+    picture[2, 3, channel] = -0.1  # overshoot is clipped, as ever
+    upscaler(picture)
+    picture[2, 3, channel] = value
+    with pytest.raises(DataError, match=message):
+        upscaler(picture)
+
+
+def test_floats_and_byte_orders_of_any_kind_are_taken(files):
+    upscaler, picture = Upscaler(files["fused"]), np.random.default_rng(0).random((6, 7, 3), np.float32)
+    wanted = upscaler(picture)
+    for kind in (">f4", ">f8", np.float64):
+        np.testing.assert_array_equal(upscaler(picture.astype(kind)), wanted)
+    assert upscaler(picture.astype(np.float16)).dtype == np.float32
+    levels = (picture * 65535).astype(np.uint16)
+    np.testing.assert_array_equal(upscaler(levels.astype(">u2")), upscaler(levels))
 
 
 def test_the_choice_says_why(files, monkeypatch):

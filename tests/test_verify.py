@@ -63,12 +63,23 @@ def test_damaged_pictures_are_told_at_the_figures(folder, tmp_path, capsys):
     name = sorted((folder / "pictures").iterdir())[0].name
     (tmp_path / "set").mkdir()
     shutil.copy(folder / "pictures" / name, tmp_path / "set")
-    base = ["verify", str(folder / "qat.pth"), "--against", str(folder / "float.pth"), "--threads", "1", "--max-drop", "3"]
+    base = [
+        "verify",
+        str(folder / "qat.pth"),
+        "--against",
+        str(folder / "float.pth"),
+        "--threads",
+        "1",
+        "--max-drop",
+        "3",
+    ]
     assert main([*base, "--data", str(tmp_path / "set"), "--json", str(tmp_path / "whole.json")]) == 0
     assert "- 1 picture; gate: " in capsys.readouterr().out
     (tmp_path / "set" / "page.png").write_bytes(b"<html>")
     assert main([*base, "--data", str(tmp_path / "set"), "--json", str(tmp_path / "left.json")]) == 0
-    assert "- 1 more picture, damaged and left out of all figures: set/page.png (not a picture" in capsys.readouterr().out
+    assert (
+        "- 1 more picture, damaged and left out of all figures: set/page.png (not a picture" in capsys.readouterr().out
+    )
     whole, left = (json.loads((tmp_path / f"{each}.json").read_text()) for each in ("whole", "left"))
     assert [each["file"] for each in left["damaged"]] == ["set/page.png"] and whole["damaged"] == []
     assert (left["psnr"], left["rows"], left["pictures"]) == (whole["psnr"], whole["rows"], 1)

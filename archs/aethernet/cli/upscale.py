@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aethernet.cli import video
+from aethernet.cli import video, video_options
 from aethernet.cli.interruption import ended_like_interrupted
 from aethernet.cli.upscaling import PIPE, open_upscaler, write_records
 from aethernet.cli.voice import ENGINES, Voice, print_error, sentence, window_notes
@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     windows.add_argument("--halo", type=whole, metavar="N", help="pixels around a window (default: what the network sees)")  # fmt: skip
     windows.add_argument("--passes", type=positive, default=2, metavar="N", help="over a picture before channel attention computes it in windows; more are more exact (default: 2)")  # fmt: skip
     windows.add_argument("--memory", type=byte_size, metavar="SIZE", help="of main memory to stay within, such as 4G or 800M (default: half of what is free)")  # fmt: skip
-    video.configure(parser)
+    video_options.configure(parser)
 
 
 def percent(text: str) -> int:

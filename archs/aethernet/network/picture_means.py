@@ -58,16 +58,16 @@ class PictureMeans:
     def gathering(self) -> Iterator[None]:
         """One pass: `gather` is called for every window inside, and the means are new afterwards."""
         self._sums, self._pixels = [None] * self.count, 0
-        with self.applied():
-            yield
+        yield
         self._finish()
 
     @torch.inference_mode()
     def gather(self, x: Tensor, rows: slice, columns: slice) -> None:
         """Adds one window (N, C, H, W), of which the rows and columns count that no other window counts."""
-        for number, attention in enumerate(self._attentions):
-            attention.watch = _Sum(self._sums, number, rows, columns)
-        self._network(x)
+        with self.applied():
+            for number, attention in enumerate(self._attentions):
+                attention.watch = _Sum(self._sums, number, rows, columns)
+            self._network(x)
         self._pixels += (rows.stop - rows.start) * (columns.stop - columns.start)
 
     def _weights(self, number: int, means: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ class NcnnSession(Session):
             raise CheckpointError(f"ncnn cannot load {self.path} with its .bin: they are damaged or of another version")
 
     def run(self, batch: np.ndarray) -> np.ndarray:
+        self.check_stopped()
         return np.stack([self._one(picture) for picture in batch])
 
     def _one(self, picture: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from aethernet.errors import CheckpointError, EngineError, EngineOutOfMemory, MissingDeviceError, UsageError, one_line
 from aethernet.optional import optional_package
-from aethernet.runtimes.session import Session, with_batch, with_bytes
+from aethernet.runtimes.session import RunStopped, Session, with_batch, with_bytes
 
 INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 CONVOLUTIONS = (*INTEGER_CONVOLUTIONS, "Conv", "ConvTranspose", "FusedConv", "NhwcFusedConv")
@@ -40,6 +40,8 @@ class OnnxRuntimeSession(Session):
         threads: that work inside one operator; None leaves their number to the runtime.
         as_written: the runtime fuses nothing: quantised convolutions are computed as the float operations between the
             rounding steps of the file.
+        spinning: threads without work ask for it again and again, which is faster by microseconds an operator where nothing
+            else runs. Else they sleep, and leave their core to what works beside.
 
     Raises:
         CheckpointError: no such file, or not a picture-to-picture ONNX model.
@@ -50,10 +52,17 @@ class OnnxRuntimeSession(Session):
     engine = "onnxruntime"
 
     def __init__(
-        self, path: Path, device: str = "cpu", threads: int | None = None, *, as_written: bool = False
+        self,
+        path: Path,
+        device: str = "cpu",
+        threads: int | None = None,
+        *,
+        as_written: bool = False,
+        spinning: bool = True,
     ) -> None:
         self.path, self.device = Path(path), device
-        self.session = _inference_session(self.path, device, threads, as_written=as_written)
+        self.session = _inference_session(self.path, device, threads, as_written=as_written, spinning=spinning)
+        self._options = optional_package("onnxruntime", "running an ONNX file").RunOptions()
         metadata = self.session.get_modelmeta().custom_metadata_map
         self.metadata: dict[str, str] = dict(metadata)
         self.channels_last = metadata.get("layout") == "NHWC"
@@ -73,9 +82,19 @@ class OnnxRuntimeSession(Session):
         try:
             return self._run(batch)
         except runtime_errors() as error:
+            if self._is_stopped:
+                raise RunStopped from error
             texts = ("bad_alloc", "bad allocation", "Failed to allocate memory", "out of memory")
             kind = EngineOutOfMemory if any(text in str(error) for text in texts) else EngineError
             raise kind(f"ONNX Runtime broke off on {self.path.name}: {one_line(error)}") from error
+
+    def stop(self) -> None:
+        super().stop()
+        self._options.terminate = True
+
+    def resume(self) -> None:
+        super().resume()
+        self._options.terminate = False
 
     def integer_convolutions(self) -> tuple[int, int]:
         """Counted in the graph that ONNX Runtime makes of the file.
@@ -90,14 +109,21 @@ class OnnxRuntimeSession(Session):
         return sum(kind in INTEGER_CONVOLUTIONS for kind in kinds), sum(kind in CONVOLUTIONS for kind in kinds)
 
     def _raw(self, batch: np.ndarray) -> np.ndarray:
-        return self.session.run(self._outputs, {self._name: batch})[0]
+        self.check_stopped()
+        return self.session.run(self._outputs, {self._name: batch}, self._options)[0]
 
     def _floats(self, batch: np.ndarray) -> np.ndarray:
         return self._raw(batch.astype(self.element_type, copy=False)).astype(np.float32, copy=False)
 
 
 def _inference_session(
-    path: Path, device: str, threads: int | None, *, optimized: Path | None = None, as_written: bool = False
+    path: Path,
+    device: str,
+    threads: int | None,
+    *,
+    optimized: Path | None = None,
+    as_written: bool = False,
+    spinning: bool = True,
 ):
     """The runtime's own session; the graph that it has made of the file goes to `optimized`, if given."""
     runtime = optional_package("onnxruntime", "running an ONNX file")
@@ -113,6 +139,8 @@ def _inference_session(
         options.optimized_model_filepath = str(optimized)
     # Waiting threads that keep spinning would slow down whoever is measured next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = runtime.InferenceSession(str(path), options, providers=_providers(runtime, device))
     except runtime_errors() as error:

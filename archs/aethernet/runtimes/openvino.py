@@ -8,7 +8,7 @@ import numpy as np
 
 from aethernet.errors import CheckpointError, EngineError, EngineOutOfMemory, one_line
 from aethernet.optional import optional_package
-from aethernet.runtimes.session import Session, with_batch, with_bytes
+from aethernet.runtimes.session import RunStopped, Session, with_batch, with_bytes
 
 INTEGER_TYPES = ("u8", "i8")
 
@@ -61,9 +61,15 @@ class OpenVinoSession(Session):
         try:
             return self._run(batch)
         except (RuntimeError, MemoryError) as error:
+            if self._is_stopped:
+                raise RunStopped from error
             lacks = isinstance(error, MemoryError) or "alloc" in str(error)
             kind = EngineOutOfMemory if lacks else EngineError
             raise kind(f"OpenVINO broke off on {self.path.name}: {one_line(error)}") from error
+
+    def stop(self) -> None:
+        super().stop()
+        self._request.cancel()
 
     def integer_convolutions(self) -> tuple[int, int]:
         """Counted in the graph that OpenVINO executes."""
@@ -75,5 +81,9 @@ class OpenVinoSession(Session):
         return sum(kind in INTEGER_TYPES for kind in types), len(types)
 
     def _infer(self, batch: np.ndarray) -> np.ndarray:
-        out = self._request.infer([batch.astype(self._type, copy=False)])[0]
+        self.check_stopped()
+        self._request.start_async([batch.astype(self._type, copy=False)])
+        self._request.wait()
+        self.check_stopped()  # the word may have come a moment before it was busy
+        out = self._request.get_output_tensor(0).data
         return np.array(out, dtype=np.uint8 if self._type == np.uint8 else np.float32)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from aethernet.errors import EngineError, EngineOutOfMemory, MissingDeviceError, UsageError, one_line
 from aethernet.network.picture_means import PictureMeans
@@ -50,7 +51,9 @@ class TorchSession(Session):
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """PyTorch's errors as ours."""
+        """PyTorch's errors as ours; and `stop` is looked for before every layer."""
+        self.check_stopped()
+        looking = register_module_forward_pre_hook(lambda *_: self.check_stopped())
         try:
             yield
         except torch.OutOfMemoryError as error:
@@ -60,6 +63,8 @@ class TorchSession(Session):
             lacks = any(text in str(error) for text in ("not enough memory", "can't allocate memory"))
             kind = EngineOutOfMemory if lacks else EngineError
             raise kind(f"PyTorch broke off on {self.device}: {one_line(error)}") from error
+        finally:
+            looking.remove()
 
 
 def device_kind(device: str) -> str:

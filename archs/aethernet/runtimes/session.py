@@ -9,8 +9,12 @@ BatchFunction = Callable[[np.ndarray], np.ndarray]
 """(N, C, H, W) -> (N, C, scale H, scale W), such as `Session.run`."""
 
 
+class RunStopped(Exception):
+    """A run that was ended by `Session.stop`."""
+
+
 class Session(ABC):
-    """A model opened in a runtime, on one device. It is not for several threads at once.
+    """A model opened in a runtime, on one device. It is not for several threads at once, but for `stop`.
 
     Attributes:
         engine: `torch`, `onnxruntime`, `openvino` or `ncnn`.
@@ -21,6 +25,7 @@ class Session(ABC):
     engine: str
     device: str
     clipped: bool = False
+    _is_stopped: bool = False
 
     @abstractmethod
     def run(self, batch: np.ndarray) -> np.ndarray:
@@ -30,7 +35,22 @@ class Session(ABC):
 
         Raises:
             EngineError: the runtime broke off; `EngineOutOfMemory` where it says that it is for lack of memory.
+            RunStopped: `stop` was called.
         """
+
+    def stop(self) -> None:
+        """From another thread: ends the run that goes on, after the layer that it is at (in ncnn: at its end), and all that
+        come before `resume`."""
+        self._is_stopped = True
+
+    def resume(self) -> None:
+        """Allows runs again."""
+        self._is_stopped = False
+
+    def check_stopped(self) -> None:
+        """Raises `RunStopped` where `stop` was called."""
+        if self._is_stopped:
+            raise RunStopped
 
     def integer_convolutions(self) -> tuple[int, int] | None:
         """How many convolutions are computed in integers, of how many; None where the runtime does not tell."""

@@ -78,10 +78,13 @@ def enlarge(
                     first = max(row.first, done)
                     strip = np.empty(((row.last - first) * scale, width * scale, channels), source.dtype)
                     rounding = Rounding(windows.in_channels, pool, threads, clips)
-                    _fill(strip, padded.rows(row.start, row.stop), plan, row, first, session, windows, means, rounding)
+                    computed = number * len(plan.columns)
+                    rows = padded.rows(row.start, row.stop)
+                    for count in _fill(strip, rows, plan, row, first, session, windows, means, rounding):
+                        computed += count
+                        if progress is not None:
+                            progress(computed, plan.count, "windows")
                     done = row.last
-                    if progress is not None:
-                        progress((number + 1) * len(plan.columns), plan.count, "windows")
                     yield padded.cropped(strip, first)
             except (EngineOutOfMemory, MemoryError) as error:
                 windows = _smaller(windows, height, width, report, error)
@@ -103,8 +106,8 @@ def _fill(
     windows: Windows,
     means: PictureMeans | None,
     rounding: "Rounding",
-) -> None:
-    """Computes the windows of one row into a strip that starts at input row `first`."""
+) -> Iterator[int]:
+    """Computes the windows of one row into a strip that starts at input row `first`; yields how many, after each run."""
     scale = windows.scale
     for start in range(0, len(plan.columns), windows.batch):
         columns = plan.columns[start : start + windows.batch]
@@ -123,6 +126,7 @@ def _fill(
             brightest = max(brightest, rounding(part[:, :, top:bottom, left:right], target))
         if brightest < BLACK and batch.max() > NOT_BLACK:
             raise UnusableOutputError("the model gives black for a picture that is not black")
+        yield len(columns)
 
 
 def _gather(

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from aethernet.errors import AetherError
 from aethernet.upscale.serve.admission import FORMAT_NAMES, read_admitted, wish_of
@@ -88,6 +88,23 @@ class Once(Response):
             await self.answer(scope, receive, send)
         finally:
             self.then()
+
+
+class Early(Response):
+    """An answer to who has not sent all yet, which is read on behind it: who sends before it listens sees the answer, not a
+    broken line."""
+
+    def __init__(self, answer: Response, body: Body) -> None:
+        self.answer, self.body_of_request = answer, body
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_unfinished(message: Message) -> None:
+            await send({**message, "more_body": True} if message["type"] == "http.response.body" else message)
+
+        await self.answer(scope, receive, send_unfinished)
+        await self.body_of_request.drain()
+        await send({"type": "http.response.body", "body": b""})
 
 
 class Web:
@@ -186,7 +203,7 @@ class Web:
 
     async def _accepted(self, request: Request) -> Job:
         """The job of a picture that was uploaded; what is refused leaves nothing behind."""
-        body = Body(request, self.service.settings.max_bytes)
+        body = request.state.body = Body(request, self.service.settings.max_bytes)
         client, session = client_of(request), session_of(request)
         try:
             with self.service.place(client) as path:
@@ -201,9 +218,6 @@ class Web:
                 return self.service.add(client, session, download_name(upload.name), wish, path, header)
         except OSError as error:
             raise Refusal(503, f"the picture cannot be kept here: {error.strerror or error}", retry=60) from error
-        except Refusal:
-            await body.drain()
-            raise
 
 
 def session_of(request: Request) -> str | None:
@@ -223,7 +237,8 @@ def client_of(request: Request) -> str:
 
 async def _refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    return refused(error)
+    body = getattr(request.state, "body", None)
+    return refused(error) if body is None else Early(refused(error), body)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

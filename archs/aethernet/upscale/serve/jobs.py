@@ -54,6 +54,12 @@ class Job:
     created: float = field(default_factory=time.time)
     began: float | None = None
     over: float | None = None
+    lent: float = 0.0
+    """Seconds that others were computed meanwhile."""
+    spent: float = 0.0
+    """Seconds of its own, at the last step."""
+    is_alone: bool = False
+    """Whether nobody is computed meanwhile any more: it was lost so once."""
     step: Step | None = None
     outcome: Outcome | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,6 +72,18 @@ class Job:
     def stored(self) -> int:
         """Bytes that its files take."""
         return (self.outcome.bytes if self.outcome else 0) if self.ended.is_set() else self.bytes
+
+    @property
+    def pixels(self) -> int:
+        """Of all frames."""
+        return self.header.pixels if self.header else 0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that it will take, as it looks at the last step; None before it is known."""
+        return (
+            self.spent * (self.step.total - self.step.done) / self.step.done if self.step and self.step.done else None
+        )
 
     @property
     def result_name(self) -> str:

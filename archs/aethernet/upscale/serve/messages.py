@@ -26,8 +26,8 @@ class Ready:
 class Work:
     """A picture to enlarge. Both paths are the service's own.
 
-    `network` is None for the best one; `scale` is then the one to take. `seconds` are what it may take, `pixels` those of all
-    frames that it may have: its header was believed so far.
+    `network` is None for the best one; `scale` is then the one to take. `seconds` are what it may take, which who gives it
+    watches; `pixels` are those of all frames that it may have: its header was believed so far.
     """
 
     id: str

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from aethernet.data.picture.header import Header
 from aethernet.errors import AetherError, EnvironmentProblem
+from aethernet.upscale.serve.between import Paces
 from aethernet.upscale.serve.jobs import Job, Refusal, Wish
 from aethernet.upscale.serve.messages import Network, Outcome, Step, Work
-from aethernet.upscale.serve.process import Died, Launch, Worker, launch
+from aethernet.upscale.serve.process import Died, Launch, Lost, Worker, launch
 from aethernet.upscale.serve.settings import Settings
 from aethernet.upscale.serve.turns import Turns
 from aethernet.wording import how_many
@@ -46,7 +47,8 @@ class Service:
         self._launch = launch
         self._waiting: Turns[Job] = Turns()
         self._uploading: Counter[str] = Counter()
-        self._running: Job | None = None
+        self._running: list[Job] = []
+        self._paces = Paces()
         self._tasks: list[asyncio.Task] = []
 
     async def start(self) -> None:
@@ -55,7 +57,7 @@ class Service:
             self.folder = Path(tempfile.mkdtemp(prefix="aethernet-serve-"))  # readable for this user alone
         except OSError as error:
             raise EnvironmentProblem(f"no temporary folder can be made: {error.strerror}; set TMPDIR") from error
-        self._arrived = asyncio.Event()
+        self._changed = asyncio.Event()
         self.worker = Worker(self.settings, str(self.folder), self._launch)
         try:
             await self.worker.start()
@@ -90,15 +92,11 @@ class Service:
             Refusal: 429 where this client has too many pictures here, 503 where all have, or the disk is full.
         """
         settings = self.settings
-        own = (
-            self._uploading[client]
-            + self._waiting.count(client)
-            + (self._running is not None and self._running.client == client)
-        )
+        own = self._uploading[client] + self._waiting.count(client) + sum(job.client == client for job in self._running)
         if own >= settings.queue_per_client:
             text = f"{how_many(own, 'picture')} of yours in work or waiting, and {settings.queue_per_client} may be: try again when one is done"
             raise Refusal(429, text, retry=5)
-        if self._uploading.total() + len(self._waiting) + (self._running is not None) >= settings.queue:
+        if self._uploading.total() + len(self._waiting) + len(self._running) >= settings.queue:
             raise Refusal(
                 503, f"{settings.queue} pictures wait or are computed, which is all that may: try again later", retry=10
             )
@@ -120,7 +118,7 @@ class Service:
         job = Job(client, session, name, wish, source, header, source.stat().st_size)
         self.jobs[job.id] = job
         self._waiting.add(client, job)
-        self._arrived.set()
+        self._changed.set()
         return job
 
     def find(self, id: str) -> Job:
@@ -133,10 +131,10 @@ class Service:
 
     def record(self, job: Job) -> dict:
         ahead = None
-        if job is self._running:
-            ahead = 0 if job.state == "waiting" else None  # while its process is started
+        if job in self._running:
+            ahead = 0 if job.state == "waiting" else None  # until who computes takes it up
         elif job.state == "waiting":
-            ahead = self._waiting.ahead(job.client, job) + (self._running is not None)
+            ahead = self._waiting.ahead(job.client, job) + len(self._running)
         return job.record(ahead, self.settings.keep)
 
     def of_session(self, session: str | None) -> list[Job]:
@@ -149,7 +147,7 @@ class Service:
         if self._waiting.remove(job.client, job) or job.ended.is_set():
             self._end(job, job.outcome or Outcome(job.id, "cancelled"))
             self._delete(job)
-        elif job is self._running:
+        elif job in self._running:
             job.state = "cancelled"
             self.worker.cancel(job.id)
 
@@ -159,20 +157,50 @@ class Service:
             try:
                 job = self._waiting.take()
             except IndexError:
-                self._arrived.clear()
-                await self._arrived.wait()
+                self._changed.clear()
+                await self._changed.wait()
                 continue
-            self._running = job
-            try:
-                outcome = await self._outcome(job)
-            except Exception:  # a fault of ours ends this job, not the service
-                logger.exception("job %s", job.id)
-                outcome = Outcome(job.id, "failed", 500, "the service failed: its log says why")
-            finally:
-                self._running = None
-            self._end(job, outcome)
-            if job.id not in self.jobs:
-                self._delete(job)
+            self._running.append(job)
+            await asyncio.gather(self._end_of(job), self._between(job))
+
+    async def _between(self, long: Job) -> None:
+        """Short pictures of others, while a long one is computed, which has half of the time."""
+        turn = 0.0
+        while long in self._running:
+            self._changed.clear()
+            job = self._waiting.take_first(lambda job: self._paces.fits(job, long)) if long.spent >= turn else None
+            if job is None:
+                await self._changed.wait()
+                continue
+            self._running.append(job)
+            await self._end_of(job)
+            if job.began is not None:
+                took = time.time() - job.began
+                long.lent += took
+                turn = long.spent + took
+
+    async def _end_of(self, job: Job) -> None:
+        """Computes one that is among those that run, and ends it."""
+        outcome = None
+        try:
+            outcome = await self._outcome(job)
+        except Lost:
+            pass
+        except Exception:  # a fault of ours ends this job, not the service
+            logger.exception("job %s", job.id)
+            outcome = Outcome(job.id, "failed", 500, "the service failed: its log says why")
+        finally:
+            self._running.remove(job)
+            self._changed.set()
+        if outcome is None and job.id in self.jobs:
+            job.state, job.began, job.step, job.lent, job.spent, job.is_alone = "waiting", None, None, 0.0, 0.0, True
+            self._waiting.put_back(job.client, job)
+            return
+        self._end(job, outcome or Outcome(job.id, "cancelled"))
+        if job.state == "done":
+            self._paces.learn(job)
+        if job.id not in self.jobs:
+            self._delete(job)
 
     async def _outcome(self, job: Job) -> Outcome:
         try:
@@ -182,7 +210,6 @@ class Service:
             return Outcome(job.id, "failed", 503, f"nothing can be computed: {error}")
         if job.id not in self.jobs:  # cancelled meanwhile
             return Outcome(job.id, "cancelled")
-        job.state, job.began = "running", time.time()
         wish = job.wish
         work = Work(
             job.id, str(job.source), str(job.target), wish.network, wish.scale, wish.format, wish.quality, wish.depth,
@@ -190,7 +217,12 @@ class Service:
         )  # fmt: skip
 
         def step(step: Step) -> None:
-            job.step = step
+            if job.began is None:
+                job.began = time.time()
+            if job.state == "waiting":
+                job.state = "running"
+            job.step, job.spent = step, time.time() - job.began - job.lent
+            self._changed.set()
 
         try:
             return await self.worker.run(work, step)

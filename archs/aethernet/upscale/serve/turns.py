@@ -1,6 +1,7 @@
 """Whose turn it is: clients one after the other, each client's pictures in their order."""
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -32,6 +33,19 @@ class Turns(Generic[T]):
         else:
             del self._lines[client]
         return item
+
+    def take_first(self, fits: Callable[[T], bool]) -> T | None:
+        """As `take`, of the first client whose next item fits; None where there is none."""
+        for client, line in self._lines.items():
+            if fits(line[0]):
+                self._lines.move_to_end(client, last=False)
+                return self.take()
+        return None
+
+    def put_back(self, client: str, item: T) -> None:
+        """Of one that was taken: it is the next."""
+        self._lines.setdefault(client, deque()).appendleft(item)
+        self._lines.move_to_end(client, last=False)
 
     def remove(self, client: str, item: T) -> bool:
         """Whether it waited."""

@@ -62,7 +62,7 @@ class Body:
                 yield part
 
     async def drain(self) -> None:
-        """Reads on, without end for nobody: who sends before it listens sees why it is refused, not a broken line."""
+        """Reads on, without end for nobody."""
         left = self.most
         try:
             while not self.has_ended and left > 0:

@@ -16,7 +16,7 @@ from aethernet.upscale.outputs import format_of
 from aethernet.upscale.upscaler import Upscaler
 from aethernet.upscale.video.channels import Channel, overlap
 from aethernet.upscale.video.decode import Sampled
-from aethernet.upscale.video.pipeline import Enlarger, Tally
+from aethernet.upscale.video.enlarger import Decoded, Enlarger, Tally
 
 
 class Sink(Protocol):
@@ -54,12 +54,13 @@ def stream_frames(
         for number, frame in enumerate(frames):
             seen[0] = number + 1
             if wanted(number):
-                decoded.put((number, frame, frame.rgb()))
+                decoded.put(Decoded(number, frame, frame.rgb()))
         decoded.put(None)
 
     def encode() -> None:
-        for number, picture in enlarged:
-            sink.write(picture, number)
+        for item in enlarged:
+            sink.write(item.rgb, item.time)
+            del item
             tally.frames += 1
             if progress is not None:
                 progress(tally)
@@ -68,10 +69,9 @@ def stream_frames(
         sink.finish()
 
     def network() -> None:
-        enlarge = Enlarger(upscaler, size, tally)
-        for number, frame, rgb in decoded:
-            enlarged.put((number, enlarge(frame, rgb)))
-            del frame, rgb
+        for item in Enlarger(upscaler, size, tally).through(decoded):
+            enlarged.put(item)
+            del item
         enlarged.put(None)
 
     overlap(stop, decode, network, encode, leave_source=True)

@@ -30,6 +30,8 @@ from aethernet.integrations.basicsr.data.samples import Draw, SeededSamples, unt
 from aethernet.integrations.basicsr.pipeline import distributed
 from aethernet.integrations.basicsr.pipeline.best_metrics import BestMetrics
 from aethernet.integrations.basicsr.pipeline.resumed_settings import compare, resume_by_file
+from aethernet.integrations.basicsr.preflight import schema
+from aethernet.integrations.basicsr.training.guard import watched_log
 from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
@@ -136,6 +138,9 @@ class RunState:
         self.best.restore(model, opt, self.start_iter)
         model.resume_training = resume_by_file(model)
         model.save = MethodType(save_with_state, model)
+        kind = opt["model_type"].removesuffix("_basicsr")
+        if kind not in schema.AETHER_MODELS:  # those skip such steps
+            model.get_current_log = watched_log(kind, model.get_current_log, stops=kind in schema.MODELS)
         model.validation = MethodType(quiet_validation, model)
         return model
 

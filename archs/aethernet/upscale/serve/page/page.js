@@ -227,10 +227,10 @@ function again(item) {
 function remove(item) {
   const place = items.indexOf(item);
   if (item.id) ask(`/api/jobs/${item.id}`, { method: "DELETE" }).catch(() => {});
-  if (item.url) URL.revokeObjectURL(item.url);
+  if (shown === item) close();
   items.splice(place, 1);
   item.element.remove();
-  if (shown === item) close();
+  if (item.url) URL.revokeObjectURL(item.url);
   summary();
   const next = items[place] || items[place - 1];
   (next ? next.element.querySelector("button, a") || $("listed") : $("choose")).focus();
@@ -249,10 +249,10 @@ function draw(item) {
     item.drawn = title;
     item.line = make("p", { class: state === "failed" ? "problem" : "soft" });
     item.bar = ACTIVE.includes(state) ? make("progress", { max: 1, "aria-label": `Progress of ${item.name}` }) : "";
-    const button = (text, action) => make("button", { type: "button", "aria-label": `${text} ${item.name}`, onclick: () => action(item) }, text);
+    const button = (text, action, more) => make("button", { type: "button", "aria-label": `${text} ${item.name}`, onclick: () => action(item), ...more }, text);
     const buttons = make("div", { class: "row" });
     if (state === "done") {
-      buttons.append(button(shown === item ? "Shown" : "Compare", (each) => view(each, true)),
+      buttons.append(shown === item ? button("Hide", close, { "aria-expanded": "true" }) : button("Compare", (each) => view(each, true), { "aria-expanded": "false" }),
         make("a", { class: "button", href: record.result.url, download: record.result.name, "aria-label": `Download ${record.result.name}` }, "Download"));
     }
     if ((state === "failed" || state === "cancelled") && item.file) buttons.append(button("Try again", again));
@@ -260,6 +260,7 @@ function draw(item) {
     const thumb = item.url ? make("img", { class: "thumb", alt: "", src: item.url, onerror: (event) => event.target.replaceWith(make("div", { class: "thumb" })) }) : make("div", { class: "thumb" });
     element.className = shown === item ? "shown" : "";
     element.replaceChildren(thumb, make("div", {}, make("h3", {}, item.name), item.line, item.bar, buttons));
+    if (shown === item) settle();
     if (had) buttons.querySelector("button, a").focus();
   }
   item.line.textContent = words(item);
@@ -295,6 +296,14 @@ function summary() {
 
 const stage = $("stage");
 const spot = { x: 0.5, y: 0.5 };
+const section = document.querySelector(".view");
+const narrow = matchMedia("(max-width: 899px)");
+narrow.addEventListener("change", settle);
+function settle() { // beside the list, or on narrow screens below the picture that it shows
+  const place = narrow.matches && shown ? shown.element : $("tool");
+  if (section.parentElement !== place) place.append(section);
+  magnified();
+}
 function view(item, asked) {
   const former = shown;
   shown = item;
@@ -314,10 +323,14 @@ function view(item, asked) {
   $("viewer").hidden = false;
   divide(50);
   place(0.5, 0.5);
+  settle();
   if (asked) { $("shown").focus({ preventScroll: true }); $("shown").scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }); }
 }
 function close() {
+  const former = shown;
   shown = null;
+  settle();
+  draw(former);
   $("viewer").hidden = true;
   $("nothing").hidden = false;
   $("shown").textContent = "Before and after";
