@@ -243,7 +243,7 @@ class Worker:
 
 
 def _too_long(work: Work) -> Died:
-    text = f"it took longer than the {how_many(round(work.seconds), 'second')} that are allowed: give a smaller picture or a faster network"
+    text = f"it took longer than the {how_many(round(work.seconds), 'second')} allowed: give a smaller picture or a faster network"
     return Died(text, 422)
 
 
