@@ -23,6 +23,7 @@ from aethernet.quality.sets import PictureFolder, damage_notes, leave_out_damage
 from aethernet.runtimes.models import resolve_model
 from aethernet.tables import write_json
 from aethernet.version import __version__
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -215,7 +216,7 @@ def _sets(recipe: ArenaRecipe, progress: Titled | None) -> list[PictureFolder]:
     sets = [PictureFolder(folder) for folder in recipe.data.test]
     names = [each.name for each in sets]
     if len(set(names)) < len(names):
-        raise OptionError(f"data: test: {len(names)} folders with the names {', '.join(dict.fromkeys(names))} only: "
+        raise OptionError(f"data: test: {how_many(len(names), 'folder')} with the names {', '.join(dict.fromkeys(names))} only: "
                           "they must differ")  # fmt: skip
     wanted = [(folder, name) for folder in sets for name in folder]
     bar = progress("opening", "picture") if progress else None

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aethernet.progress import Progress
+from aethernet.wording import how_many
 
 BETWEEN_LINES = 30.0  # seconds
 LONGEST_NAME = 24
@@ -62,7 +63,12 @@ class ProgressBars:
                 self.__exit__()
                 # disable=None: none where standard error is no terminal
                 self.bar = tqdm(
-                    total=total, desc=title, unit=f" {unit}s", bar_format=BAR, leave=self.leave, disable=None
+                    total=total,
+                    desc=title,
+                    unit=f" {unit}" if total == 1 else f" {unit}s",
+                    bar_format=BAR,
+                    leave=self.leave,
+                    disable=None,
                 )
                 self.title = title
             news = done > self.bar.n
@@ -73,7 +79,7 @@ class ProgressBars:
                 finished = done >= total
                 if (self.leave and finished) or (not finished and self.lines.is_due()):
                     self.lines.said = time.monotonic()
-                    print(f"{title}: {done} of {total} {unit}s", file=sys.stderr, flush=True)
+                    print(f"{title}: {done} of {how_many(total, unit)}", file=sys.stderr, flush=True)
 
         return step
 
@@ -138,7 +144,8 @@ class PictureBar:
             rate = done / self._lines.seconds
             left = max(0.0, self._total - done) / rate / 60
             self.write(
-                f"{self._finished} of {self._count} pictures, {done:.1f} of {self._total:.1f} megapixels, {rate:.2g} a second, "
+                f"{self._finished} of {how_many(self._count, 'picture')}, {done:.1f} of {self._total:.1f} megapixels, "
+                f"{rate:.2g} a second, "
                 f"{left:.0f} min left"
             )
 
@@ -166,7 +173,7 @@ class FrameBar:
             self._bar = tqdm(
                 total=total, initial=done - fresh, unit="frame", desc=shortened(self._title), leave=False,
                 disable=self._quiet or self._lines is not None,
-                bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} frames, {rate_fmt}, {remaining} left"
+                bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}" + f" {'frame' if total == 1 else 'frames'}" + ", {rate_fmt}, {remaining} left"
                 if total else "{desc}: {n_fmt} frames, {rate_fmt}, {elapsed}",
             )  # fmt: skip
         self._bar.update(max(0, done - self._bar.n))
@@ -174,9 +181,9 @@ class FrameBar:
             from aethernet.upscale.summary import duration, per_second
 
             rate = fresh / self._lines.seconds
-            of = f" of {total}" if total else ""
+            frames = f"{done} of {how_many(total, 'frame')}" if total else how_many(done, "frame")
             left = f", {duration((total - done) / rate)} left" if total else ""
-            print(f"{self._title}: {done}{of} frames, {per_second(rate)}{left}", file=sys.stderr, flush=True)
+            print(f"{self._title}: {frames}, {per_second(rate)}{left}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> "FrameBar":
         return self

@@ -22,6 +22,7 @@ from aethernet.errors import DataError, OutputError
 from aethernet.files import write_text
 from aethernet.machine import cores
 from aethernet.progress import Progress
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ def _prepare(
     records = [record for record in manifest.records.values() if record.source in usable]
     if not records:
         reasons = "".join(f"\n  {source}: {reason}" for source, reason in summary.failures[:10])
-        raise DataError(f"none of the {len(paths)} pictures below {hr_dir} can be used:{reasons}")
+        raise DataError(f"none of {how_many(len(paths), 'picture')} below {hr_dir} can be used:{reasons}")
     stale = [record for record in manifest.records.values() if record.source not in usable]
     if stale:
         _remove_outputs(summary.folders, itertools.chain.from_iterable(record.outputs for record in stale))

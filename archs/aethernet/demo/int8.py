@@ -12,6 +12,7 @@ from aethernet.export.onnx import export_onnx
 from aethernet.network.config import network_name
 from aethernet.progress import Titled
 from aethernet.release.folder import REPORT
+from aethernet.wording import how_many
 
 MAX_DROP = 0.15
 """dB that an int8 file may lose."""
@@ -73,4 +74,6 @@ def quantize_and_release(
 def data_note() -> str:
     """What the demo trains on, for the model card."""
     trained = [f"{picture.name} ({picture.source})" for picture in PICTURES if picture.split == "train"]
-    return f"{len(trained)} pictures that come with scikit-image, to show how it goes: {'; '.join(trained)}."
+    return (
+        f"{how_many(len(trained), 'picture')} that come with scikit-image, to show how it goes: {'; '.join(trained)}."
+    )

@@ -9,6 +9,7 @@ from aethernet.export.form import WHOLE_PICTURE
 from aethernet.export.ncnn import OUTPUT_BLOB, weights_of
 from aethernet.export.ncnn_layers import CONVOLUTIONS, Layer, read_layers
 from aethernet.export.ncnn_walk import WHOLE, Cost, Walk
+from aethernet.wording import how_many
 
 HALF_FLAG = b"\x47\x6b\x30\x01"
 """Before weights in float16; four zeros stand before those in float32."""
@@ -98,7 +99,7 @@ def check_weights(graph: NcnnGraph) -> str:
                 stored = 4 * count
             elif len(flag) < 4:
                 raise CheckpointError(
-                    f"{weights} has {size:,} bytes, and ends before {layer.name} of {graph.path.name} begins: it is cut off"
+                    f"{weights} has {how_many(size, 'byte')}, and ends before {layer.name} of {graph.path.name} begins: it is cut off"
                 )
             else:
                 raise CheckpointError(
@@ -107,6 +108,6 @@ def check_weights(graph: NcnnGraph) -> str:
             at += 4 + stored + (4 * layer.whole(0) if layer.whole(5) else 0)
     if at != size:
         raise CheckpointError(
-            f"{weights} has {size:,} bytes, and {graph.path.name} asks for {at:,}: it is cut off, or another graph's"
+            f"{weights} has {how_many(size, 'byte')}, and {graph.path.name} asks for {at:,}: it is cut off, or another graph's"
         )
     return " and ".join(dict.fromkeys(kinds))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aethernet.errors import CheckpointError
 from aethernet.export.ncnn import INPUT_BLOB, OUTPUT_BLOB
+from aethernet.wording import how_many
 
 MAGIC = "7767517"
 MOST_BYTES = 2**24
@@ -47,7 +48,7 @@ def _layers(path: Path) -> tuple[Layer, ...]:
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file: an ncnn model is a .param with its .bin beside it")
     if path.stat().st_size > MOST_BYTES:
-        raise CheckpointError(f"{path} is no graph of ncnn: it has {path.stat().st_size:,} bytes")
+        raise CheckpointError(f"{path} is no graph of ncnn: it has {how_many(path.stat().st_size, 'byte')}")
     try:
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
@@ -64,7 +65,7 @@ def _layers(path: Path) -> tuple[Layer, ...]:
     made = [blob for layer in layers for blob in layer.outputs]
     if len(layers) != count or len(made) != blobs or len(set(made)) != blobs:
         raise CheckpointError(
-            f"{path} is cut off or damaged: it names {count} layers and {blobs} blobs, and has {len(layers)} and {len(made)}"
+            f"{path} is cut off or damaged: it names {how_many(count, 'layer')} and {how_many(blobs, 'blob')}, and has {len(layers)} and {len(made)}"
         )
     return layers
 

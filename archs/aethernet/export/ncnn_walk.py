@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from aethernet.errors import CheckpointError
 from aethernet.export.ncnn_layers import CONVOLUTIONS, Layer
+from aethernet.wording import how_many
 
 PASSING = frozenset(
     {
@@ -58,7 +59,7 @@ class Walk:
             out = self._step(layer)
             self.seen |= dict.fromkeys(layer.outputs, out)
         if self.in_channels not in (1, 3):
-            takes = f"{self.in_channels} channels" if self.in_channels else "nothing that a convolution looks at"
+            takes = how_many(self.in_channels, "channel") if self.in_channels else "nothing that a convolution looks at"
             raise CheckpointError(f"{path} takes {takes}: 1 channel (grey) or 3 (RGB) are needed")
 
     def _step(self, layer: Layer) -> Seen:

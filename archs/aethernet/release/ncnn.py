@@ -18,6 +18,7 @@ from aethernet.export.ncnn_programs import (
 )
 from aethernet.release import products
 from aethernet.release.records import Report
+from aethernet.wording import how_many
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,5 @@ def _seams(report: Report) -> str:
         return ""
     measured = ""
     if (found := report.tile_error) is not None:
-        pictures = f"{found.pictures} picture{'s' if found.pictures > 1 else ''}"
-        measured = f" Measured on {pictures} in their smallest tiles, {found.tile} pixels: up to {found.levels:.1f} of 255 levels."
+        measured = f" Measured on {how_many(found.pictures, 'picture')} in their smallest tiles, {how_many(found.tile, 'pixel')}: up to {found.levels:.1f} of 255 levels."
     return f"{measured} A tile size (`-t`, in Upscayl's settings) larger than the picture avoids that, where the memory allows it."

@@ -26,6 +26,7 @@ from aethernet.release.products import FUSED, INT8, TRAINING
 from aethernet.release.records import FileRecord, Mean
 from aethernet.release.settings import CardSettings
 from aethernet.tables import markdown_table, short_count
+from aethernet.wording import how_many
 
 COUNTED_SIZE = (128, 128)
 """Height and width of the picture that MACs are counted for."""
@@ -182,7 +183,7 @@ def _figures(name: str, config: AetherConfig, quality: QualityReport, file: str)
     command = f"aethernet bench quality {' '.join((bicubic, *floats, file))} --sets {sets}"
     conditions = dataclasses.replace(quality.conditions, command=command)
     return (
-        f"Y-PSNR in dB / SSIM, mean over whole pictures, a border of {config.scale} pixels left out; inputs by "
+        f"Y-PSNR in dB / SSIM, mean over whole pictures, a border of {how_many(config.scale, 'pixel')} left out; inputs by "
         "MATLAB-like bicubic reduction.\n\n"
         + markdown_table(["set", bicubic, *floats, name, "over float" if floats else "gain"], rows)
         + f"\n\n{conditions.sentence()}"

@@ -29,6 +29,7 @@ from aethernet.data.picture.picture import Metadata, with_usable_profile
 from aethernet.data.picture.reading import refuse_pages
 from aethernet.errors import DataError, one_line
 from aethernet.optional import optional_package
+from aethernet.wording import how_many
 
 MOST_PIXELS = 2**34
 """131,072 x 131,072. Memory is no limit here; it is for time, and for the disk."""
@@ -139,7 +140,7 @@ class FileRows:
         kind = {"uchar": np.uint8, "ushort": np.uint16}.get(image.format)
         if (image.height, image.width, image.bands, kind) != (height, width, channels, self.dtype.type):
             raise DataError(
-                f"libvips finds {image.width} x {image.height} with {image.bands} channels of {image.format} in it, where "
+                f"libvips finds {image.width} x {image.height} with {how_many(image.bands, 'channel')} of {image.format} in it, where "
                 f"{width} x {height} with {channels} of {self.dtype} were expected"
             )
         return self._vips.Region.new(image)
@@ -202,7 +203,7 @@ def _open(file: str | Path | bytes, data: Any, most_pixels: int) -> FileRows:
         check_size(width, height, most_pixels)
         if width * height * channels * depth // 8 > BOMB * len(data):
             raise DataError(
-                f"it declares {width:,} x {height:,} pixels in {len(data):,} bytes: a decompression bomb, or empty"
+                f"it declares {width:,} x {height:,} pixels in {how_many(len(data), 'byte')}: a decompression bomb, or empty"
             )
         metadata = metadata_of(image, data)
     if turn > 4:

@@ -10,6 +10,7 @@ import tifffile
 
 from aethernet.data.picture import orientation
 from aethernet.errors import DataError, one_line
+from aethernet.wording import how_many
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it prints what is damaged, beside our error
 
@@ -78,7 +79,7 @@ def decode(data: bytes) -> np.ndarray:
     if separate:
         img = np.moveaxis(img, 0, 2)
     if img.ndim not in (2, 3):
-        raise DataError(f"the TIFF file holds an array of {img.ndim} dimensions, not a picture")
+        raise DataError(f"the TIFF file holds an array of {how_many(img.ndim, 'dimension')}, not a picture")
     return orientation.upright(as_meant(img, tags), tags.get(orientation.TAG, 1))
 
 
