@@ -11,7 +11,7 @@ from typing import IO, Any, Literal
 import numpy as np
 import torch
 
-from aethernet.checks import is_whole
+from aethernet.checks import is_whole, samples_problem
 from aethernet.data.picture.animation_writing import write_animation
 from aethernet.data.picture.bleed import bleed
 from aethernet.data.picture.formats import Output, check_quality, output_format, unused_quality
@@ -36,7 +36,10 @@ from aethernet.upscale.outputs import format_of, result_name
 from aethernet.upscale.planes import to_planes
 from aethernet.upscale.sources import ArraySource, Padded, Source
 from aethernet.upscale.windows import Windows, with_pixels
+from aethernet.wording import how_many
 
+BEYOND = 0.5
+"""How far from [0, 1] floats may be: the result is clipped, so that more would be lost without a word."""
 KINDS = (np.uint8, np.uint16, np.float32)
 
 
@@ -119,7 +122,7 @@ class Upscaler:
         self._side = None if tile == AUTO else int(tile)
         if self._side is not None and self._side <= 2 * self.halo.pixels:
             raise UsageError(
-                f"tile {self._side} leaves nothing between halos of {self.halo.pixels} pixels, which "
+                f"tile {self._side} leaves nothing between halos of {how_many(self.halo.pixels, 'pixel')}, which "
                 f"{self.model.label} sees: give more than {2 * self.halo.pixels}, or --halo"
             )
         self._bytes_per_pixel = bytes_per_pixel(self.model)
@@ -130,18 +133,20 @@ class Upscaler:
         """Enlarges (H, W) or (H, W, C): grey, grey and alpha, RGB, or RGB and alpha.
 
         Args:
-            picture: uint8, uint16 (0 to 65535), or float32 in [0, 1].
+            picture: uint8, uint16 (0 to 65535), or floats in [0, 1], which become float32.
 
         Returns:
             (scale H, scale W[, C]) of the same type, rounded half to even and clipped. Grey stays grey.
 
         Raises:
-            DataError: an array of another shape or type.
+            DataError: an array of another shape or type, or floats that are not finite or far outside of [0, 1].
             EngineError: the model gives what are not numbers.
         """
         picture = np.asarray(picture)
-        if picture.dtype == np.float64:
-            picture = picture.astype(np.float32)
+        if picture.dtype.kind in "uf":  # in the byte order of this machine
+            picture = picture.astype(
+                np.float32 if picture.dtype.kind == "f" else picture.dtype.newbyteorder("="), copy=False
+            )
         if picture.ndim not in (2, 3) or picture.dtype not in KINDS or 0 in picture.shape:
             raise DataError(
                 f"an array {picture.shape} of {picture.dtype} is no picture: give (H, W) or (H, W, C), uint8, uint16 or "
@@ -219,6 +224,8 @@ class Upscaler:
 
     def _whole(self, pixels: np.ndarray, progress: Progress | None = None) -> np.ndarray:
         """(H, W, C), enlarged."""
+        if pixels.dtype == np.float32 and (problem := samples_problem(pixels.min(), pixels.max(), BEYOND)):
+            raise DataError(f"the picture {problem}")
         height, width, channels = pixels.shape
         out, top = None, 0
         for strip in self.rows(ArraySource(pixels), progress):

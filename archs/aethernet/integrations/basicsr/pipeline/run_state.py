@@ -30,6 +30,9 @@ from aethernet.integrations.basicsr.data.samples import Draw, SeededSamples, unt
 from aethernet.integrations.basicsr.pipeline import distributed
 from aethernet.integrations.basicsr.pipeline.best_metrics import BestMetrics
 from aethernet.integrations.basicsr.pipeline.resumed_settings import compare, resume_by_file
+from aethernet.integrations.basicsr.preflight import schema
+from aethernet.integrations.basicsr.training.guard import watched_log
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 basicsr_logger = logging.getLogger("basicsr")  # which writes the log file of the run
@@ -65,8 +68,8 @@ class RunState:
         rank, world_size = distributed.get_dist_info()
         if len(own["ranks"]) != world_size:
             logger.warning(
-                "the training state is of %d processes, not %d: random numbers will differ",
-                len(own["ranks"]),
+                "the training state is of %s, not %d: random numbers will differ",
+                how_many(len(own["ranks"]), "process", "processes"),
                 world_size,
             )
             return
@@ -135,6 +138,9 @@ class RunState:
         self.best.restore(model, opt, self.start_iter)
         model.resume_training = resume_by_file(model)
         model.save = MethodType(save_with_state, model)
+        kind = opt["model_type"].removesuffix("_basicsr")
+        if kind not in schema.AETHER_MODELS:  # those skip such steps
+            model.get_current_log = watched_log(kind, model.get_current_log, stops=kind in schema.MODELS)
         model.validation = MethodType(quiet_validation, model)
         return model
 
