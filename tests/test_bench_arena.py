@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers.training import environment, needs_basicsr, run_aethernet, write_pairs
+from helpers.extras import needs, needs_basicsr
+from helpers.training import environment, run_aethernet, write_pairs
 
 from aethernet.arena import pace, trainer
 from aethernet.arena.arena import run_arena
@@ -25,7 +26,7 @@ from aethernet.arena.training import Training
 from aethernet.arena.values import merged
 from aethernet.cli import main
 from aethernet.conditions import measurement_conditions
-from aethernet.errors import AetherError, OptionError, OutputError, ProcessError, UsageError
+from aethernet.errors import AetherError, DataError, OptionError, OutputError, ProcessError, UsageError
 from aethernet.integrations.basicsr import compat
 
 pytestmark = needs_basicsr
@@ -188,7 +189,7 @@ def test_a_recipe_that_is_not_there(place):
 
 
 def make_folders(root: Path, content: dict) -> None:
-    for value in content["data"].values():
+    for value in (each for key, each in content["data"].items() if key != "max_damaged"):
         for name in [value] if isinstance(value, str) else value:
             (root / name).mkdir(parents=True, exist_ok=True)
 
@@ -206,7 +207,7 @@ def test_the_documented_recipe_shows_the_defaults(place):
 
 
 @pytest.mark.parametrize("path", sorted((DOCS / "arena").glob("*.yml")), ids=lambda path: path.stem)
-@pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
+@needs("spandrel")
 def test_the_recipes_of_the_documentation_can_be_read(path, place, monkeypatch):
     monkeypatch.chdir(DOCS.parent)  # one of them imports a module of the checkout
     make_folders(place, yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -321,6 +322,17 @@ def test_a_curve_leaves_out_validation_and_what_was_done_twice():
     assert curve.seconds == pytest.approx(5.0)
 
 
+def test_a_curve_knows_of_how_many_pictures_it_is():
+    lines = [
+        log_line(0, "Start training from epoch: 0, iter: 0"),
+        iteration_line(1, 4),
+        *validation_lines(2, 20.5),
+        log_line(2, "val: the figures are of 4 of 5 pictures; damaged and left out: a.png is empty"),
+    ]
+    assert curve_of([lines * 2], 4).damaged == ["4 of 5 pictures"]
+    assert curve_of([lines[:-1]], 4).damaged == []
+
+
 def test_the_validation_at_the_end_counts_once():
     lines = [
         log_line(0, "Start training from epoch: 0, iter: 0"),
@@ -387,6 +399,36 @@ def test_what_is_finished_is_not_done_again(arena, monkeypatch):
     again = run_arena(read_recipe(place / "recipe.yml"), place / "out", speed=False)
     assert [network.runs for network in again.networks] == [network.runs for network in report.networks]
     assert not (place / "out" / "runs" / "ours_seed0" / "experiments" / "arena" / "training_states").exists()
+
+
+def test_a_damaged_picture_is_left_out_for_all_networks_also_for_those_that_are_finished(arena, monkeypatch):
+    place, report = arena
+    monkeypatch.setattr(trainer, "run_command", lambda *_, **__: pytest.fail("trained again"))
+    path = place / "val" / "gt" / "00.png"
+    content = path.read_bytes()
+    path.write_bytes(content[:100])
+    try:
+        again = run_arena(read_recipe(place / "recipe.yml"), place / "out", speed=False)
+        assert again.sets == ["val/gt (1 of 2)", "more/gt"] and len(again.networks) == len(report.networks)
+        for network, before in zip(again.networks, report.networks, strict=True):
+            now, then = network.runs[0].quality, before.runs[0].quality
+            assert now["val/gt (1 of 2)"] != then["val/gt"] and now["more/gt"] == then["more/gt"]
+        assert re.search(r"\| +val/gt \(1 of 2\) \|", arena_markdown(again))
+        assert "val/gt: 1 of 2 pictures; damaged and left out for all: val/gt/00.png (" in arena_markdown(again)
+        strict = read_recipe(write_recipe(place, {"data": {"max_damaged": 0}}, "strict.yml"))
+        with pytest.raises(DataError, match=r"none may be left out of the figures \(max_damaged below data\)"):
+            run_arena(strict, place / "out", speed=False)
+    finally:
+        path.write_bytes(content)
+    whole = run_arena(read_recipe(place / "recipe.yml"), place / "out", speed=False)
+    assert [network.runs for network in whole.networks] == [network.runs for network in report.networks]
+
+
+def test_the_options_hold_how_many_pictures_may_be_damaged(place):
+    for most, expected in ((None, None), (3, 3)):
+        recipe = read(place, {"data": {} if most is None else {"max_damaged": most}})
+        datasets = training_options(recipe, recipe.networks[0], 0, 4)["datasets"]
+        assert {datasets[name].get("max_damaged") for name in ("train", "val")} == {expected}
 
 
 def test_other_options_for_a_finished_training_are_refused(arena, monkeypatch):

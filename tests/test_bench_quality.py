@@ -16,8 +16,8 @@ from aethernet.checkpoint import pretrained
 from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.embedded import embedded_pictures
 from aethernet.data.luma import luma
-from aethernet.data.pictures import write_png
-from aethernet.errors import CheckpointError, DataError, UsageError
+from aethernet.data.pictures import read_rgb, write_png
+from aethernet.errors import CheckpointError, DataError, UnusableOutputError, UsageError
 from aethernet.integrations.basicsr import compat
 from aethernet.quality.evaluation import (
     PictureQuality,
@@ -27,6 +27,7 @@ from aethernet.quality.evaluation import (
     network_upscaler,
 )
 from aethernet.quality.metrics import y_psnr_ssim
+from aethernet.quality.report import quality_markdown
 from aethernet.quality.scores import measure_quality
 from aethernet.quality.sets import InputFolder, PictureFolder, PictureFolders
 
@@ -149,6 +150,28 @@ def test_evaluate_refuses_what_cannot_be_compared(photographs):
         evaluate(lambda lr: bicubic_upscale(lr, 4), {"a": picture[:18, :19]}, 4)
 
 
+def test_evaluate_takes_levels_of_eight_bits_alone(photographs):
+    picture = photographs["chelsea"]
+    for wrong, kind in ((picture / 255, "float64"), (picture.astype(np.uint16), "uint16")):
+        with pytest.raises(DataError, match=rf"x: the picture is an array of {kind}: give uint8"):
+            evaluate(lambda lr: lr, {"x": wrong}, 2)
+        with pytest.raises(DataError, match=rf"an array of {kind} cannot be compared: give uint8"):
+            y_psnr_ssim(picture, wrong, 2)
+    with pytest.raises(DataError, match=r"x: the upscaler's output is an array of float64"):
+        evaluate(lambda lr: bicubic_upscale(lr, 2) / 255, {"x": picture}, 2)
+
+
+def test_a_network_without_numbers_gets_no_figure(photographs):
+    """Rounded, its NaN would be black, and PSNR a figure like any other."""
+
+    class Overflowing(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.interpolate(x, scale_factor=2) * torch.tensor(float("nan"))
+
+    with pytest.raises(UnusableOutputError, match=r"x: the model gives values that are not finite numbers"):
+        evaluate(network_upscaler(Overflowing()), {"x": photographs["chelsea"]}, 2)
+
+
 def test_grey_spans_fewer_levels_on_the_rgb_path(photographs):
     """Y of RGB spans 219 levels, so the same grey picture scores 20 log10(255 / 219) = 1.32 dB higher there."""
     grey = {"grey": photographs["coffee"][:120, :120, 1]}
@@ -189,12 +212,76 @@ def test_training_and_fused_checkpoints_score_alike(tmp_path, folder):
     assert first.mean.psnr == pytest.approx(mean_quality(direct).psnr, abs=1e-3)
 
 
-def test_files_of_one_name_have_a_row_each(tmp_path, folder, command):
+@pytest.fixture
+def damaged_set(folder, tmp_path):
+    """A set with a picture that is cut off and one whose ready-made input is a web page, beside two that are sound."""
+    place, lr = tmp_path / "damaged" / "four", tmp_path / "lr"
+    shutil.copytree(folder, place)
+    for name in ("cut", "page"):
+        shutil.copy(place / "colour.png", place / f"{name}.png")
+    for path in place.iterdir():
+        rgb = read_rgb(path)[0]
+        write_png(lr / path.name, bicubic_downsample(modcrop(rgb, 2), 2))
+    (place / "cut.png").write_bytes((place / "cut.png").read_bytes()[:2000])
+    (lr / "page.png").write_bytes(b"<html>")
+    return place, lr
+
+
+def test_damaged_pictures_are_left_out_for_all_and_told_at_the_figures(folder, damaged_set, tmp_path, caplog):
+    place, lr = damaged_set
+    write_checkpoint(tmp_path / "net.pth", network())
+    models = ["bicubic_rgb", str(tmp_path / "net.pth")]
+    sound = measure_quality(models, [folder])
+    report = measure_quality(models, [place], lr=[lr], max_damaged=2)
+    assert [score.mean for score in report.scores] == [score.mean for score in sound.scores]
+    for score in report.scores:
+        assert score.set_name == "four (2 of 4)"
+        assert [picture.name for picture in score.pictures] == ["colour", "grey"]
+        assert [each.file for each in score.damaged] == ["four/cut.png", "four/page.png"]
+    table = quality_markdown(report)
+    assert (
+        "| four (2 of 4) " in table and "four: 2 of 4 pictures; damaged and left out for all: four/cut.png (" in table
+    )
+    assert "cut.png: " in caplog.text and "lr/page.png: " in caplog.text
+    with pytest.raises(
+        DataError, match=r"^2 pictures are damaged, and at most 1 may be left out .*\(--max-damaged\): .*cut"
+    ):
+        measure_quality(models, [place], lr=[lr], max_damaged=1)
+    (made,) = measure_quality(["bicubic"], [place], scale=2).scores
+    assert made.set_name == "four (3 of 4)", "without ready-made inputs only one is damaged"
+
+
+def test_a_set_of_damaged_pictures_alone(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.png").write_bytes(b"<html>")
+    with pytest.raises(DataError, match=r"every picture of .*set is damaged"):
+        measure_quality(["bicubic"], [tmp_path / "set"], scale=2)
+
+
+def test_of_chosen_pictures_the_damaged_ones_are_left_out(damaged_set):
+    place, _ = damaged_set
+    (place / "page.png").write_bytes(b"<html>")
+    pictures = PictureFolders([place], 3, max_damaged=5)  # of colour, cut, grey, page
+    assert [title for title, _ in pictures] == ["four/colour", "four/grey"] and len(pictures) == 2
+    assert [each.file for each in pictures.damaged] == ["four/page.png"], "what is not wanted is not opened"
+    with pytest.raises(DataError, match=r"^2 pictures are damaged, and none may be left out of the figures: "):
+        PictureFolders([place])
+
+
+def test_the_command_allows_so_many_damaged_pictures(bench, damaged_set):
+    arguments = ("bicubic", "--scale", 2, "--sets", damaged_set[0])
+    code, out, _ = bench("quality", *arguments)
+    assert code == 0 and "four (3 of 4)" in out
+    code, out, err = bench("quality", *arguments, "--max-damaged", 0)
+    assert code == 1 and not out and "1 picture is damaged, and none may be" in err
+
+
+def test_files_of_one_name_have_a_row_each(tmp_path, folder, bench):
     """As the trainings of an afternoon leave them: experiments/NAME/models/net_g_latest.pth."""
     files = [tmp_path / name / "net_g_latest.pth" for name in ("first", "second")]
     for file in files:
         write_checkpoint(file, network())
-    code, out, _ = command(*files, "--sets", folder, "--summary")
+    code, out, _ = bench("quality", *files, "--sets", folder, "--summary")
     assert code == 0
     assert all(f"| {file} " in out for file in files), out
 
@@ -279,24 +366,12 @@ def test_input_folder(folder, tmp_path):
         measure_quality(["bicubic"], [folder], scale=2, lr=[tmp_path / "lr"])
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs `aethernet bench quality ...`; returns exit code, standard output and error."""
-    from aethernet import cli
-
-    monkeypatch.setattr(cli, "COMMANDS", ("bench",))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = cli.main(["bench", "quality", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
-
-
-def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
+def test_command_prints_tables_and_writes_json(bench, folder, tmp_path):
     write_checkpoint(tmp_path / "net.pth", network())
     out_file = tmp_path / "deep" / "quality.json"
-    code, out, err = command("bicubic", tmp_path / "net.pth", "bicubic_rgb", "--sets", folder, "--json", out_file)
+    code, out, err = bench(
+        "quality", "bicubic", tmp_path / "net.pth", "bicubic_rgb", "--sets", folder, "--json", out_file
+    )
     assert code == 0
     assert re.search(r"^\| colour +\| +\d+\.\d\d / 0\.\d{4} \|", out, re.M)
     assert re.search(r"^\| net\.pth +\| +x2 \|", out, re.M)
@@ -306,10 +381,10 @@ def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
     assert content["kind"] == "quality"
     assert set(content) == {"kind", "scores", "notes", "conditions"}
     assert [score["model"] for score in content["scores"]] == ["bicubic", "net.pth", "bicubic_rgb"]
-    assert set(content["scores"][0]) == {"model", "scale", "set_name", "path", "mean", "pictures", "inputs"}
+    assert set(content["scores"][0]) == {"model", "scale", "set_name", "path", "mean", "pictures", "inputs", "damaged"}
     assert set(content["scores"][0]["pictures"][0]) == {"name", "psnr", "ssim"}
     assert {"device", "threads", "torch", "precision", "size", "date", "command"} <= set(content["conditions"])
-    code, out, _ = command("bicubic", "--sets", folder, "--scale", 3, "--summary")
+    code, out, _ = bench("quality", "bicubic", "--sets", folder, "--scale", 3, "--summary")
     assert code == 0
     assert "colour" not in out
 
@@ -327,7 +402,7 @@ def test_infinite_psnr_is_null_in_json(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text())["scores"][0]["mean"]["psnr"] is None
 
 
-def test_command_refuses(command, folder, tmp_path, monkeypatch):
+def test_command_refuses(bench, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "no packaged weights")
     write_checkpoint(tmp_path / "x2.pth", network(2))
     write_checkpoint(tmp_path / "x3.pth", network(3))
@@ -350,18 +425,18 @@ def test_command_refuses(command, folder, tmp_path, monkeypatch):
     if torch.cuda.is_available():
         del cases[tmp_path / "x2.pth", "--device", "cuda"]
     for arguments, message in cases.items():
-        code, out, err = command(*arguments, "--sets", folder)
+        code, out, err = bench("quality", *arguments, "--sets", folder)
         assert (code, out) == (1, "")
         assert re.search(message, err, re.M), err
-    code, _, err = command("bicubic", "--scale", 2, "--sets", tmp_path / "empty")
+    code, _, err = bench("quality", "bicubic", "--scale", 2, "--sets", tmp_path / "empty")
     assert code == 1
     assert re.search("no picture below .*empty", err)
 
 
-def test_usage_errors_exit_with_2(command, folder):
+def test_usage_errors_exit_with_2(bench, folder):
     for arguments in (["bicubic"], ["--sets", folder], ["bicubic", "--sets", folder, "--threads", "0"]):
         with pytest.raises(SystemExit) as exit_info:
-            command(*arguments)
+            bench("quality", *arguments)
         assert exit_info.value.code == 2
 
 

@@ -13,7 +13,7 @@ from aethernet.cli import main
 from aethernet.data.bicubic import bicubic_downsample
 from aethernet.data.calibration import LARGEST_SIDE, CalibrationInputs
 from aethernet.data.pictures import write_png
-from aethernet.errors import StageError
+from aethernet.errors import DataError, StageError
 from aethernet.quantization.fake import quantizers
 from aethernet.quantization.settings import QuantizationConfig
 
@@ -49,18 +49,17 @@ def test_the_command_writes_a_calibrated_checkpoint(tmp_path, pictures, weights,
         assert torch.equal(aethernet.load_network(out, stage="int8")(x), expected.convert_to_quantized()(x))
 
 
-def test_presets_travel(tmp_path, pictures, weights):
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--preset", "quality", "--percentile", "100"], QuantizationConfig.read("quality")),
+        (["--float", "last", "gate"], QuantizationConfig(last="float", gate="float")),
+    ],
+)
+def test_presets_and_single_parts_travel(tmp_path, pictures, weights, options, expected):
     out = tmp_path / "qat.pth"
-    arguments = ["calibrate", str(weights), "--data", str(pictures), "-o", str(out), "--preset", "quality"]
-    assert main([*arguments, "--percentile", "100"]) == 0
-    assert aethernet.load_network(out).config.quantization.residual == "float"
-
-
-def test_single_parts_can_stay_float(tmp_path, pictures, weights):
-    out = tmp_path / "qat.pth"
-    assert main(["calibrate", str(weights), "--data", str(pictures), "-o", str(out), "--float", "last", "gate"]) == 0
-    quantization = aethernet.load_network(out).config.quantization
-    assert quantization == QuantizationConfig(last="float", gate="float")
+    assert main(["calibrate", str(weights), "--data", str(pictures), "-o", str(out), *options]) == 0
+    assert aethernet.load_network(out).config.quantization == expected
 
 
 @pytest.mark.parametrize(
@@ -98,6 +97,24 @@ def test_any_float_stage_can_be_calibrated_and_again():
     assert ranges[0] == pytest.approx(ranges[1], rel=1e-5) and ranges[1] == ranges[2]
     with pytest.raises(StageError, match="cannot be trained"):
         aethernet.calibrate(network.convert_to_quantized(), pictures)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (float("nan"), r"picture 1 \(counted from 0\) to calibrate on has values that are not finite numbers"),
+        (float("inf"), r"picture 1 .* not finite"),
+        (255.0, r"picture 1 .* has values up to 255, and \[0, 1\] is taken: divide 8-bit samples by 255"),
+        (-255.0, r"picture 1 .* has values down to -255"),
+    ],
+)
+def test_values_that_no_picture_has_are_refused(value, message):
+    picture, damaged = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)
+    damaged[0, 0, 3, 3] = value
+    network = aethernet.aether_tiny(2)
+    with pytest.raises(DataError, match=message):
+        aethernet.calibrate(network, [picture, damaged])
+    aethernet.calibrate(network, [picture, damaged.fill_(1.2)])  # as noise may
 
 
 def test_inputs_are_spread_reduced_and_cut(tmp_path, pictures):

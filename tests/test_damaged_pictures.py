@@ -2,24 +2,40 @@
 
 import logging
 import pickle
+import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.training import needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.extras import needs_basicsr
+from helpers.networks import randomise
+from helpers.training import run_aethernet, tiny_options, write_options, write_pairs
 
+import aethernet
+from aethernet.cli import main
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.data.lmdb_folder import write_lmdb
 from aethernet.data.pictures import write_png
 from aethernet.errors import DataError
 from aethernet.integrations.basicsr import compat
-from aethernet.integrations.basicsr.data.damage import Damaged
+from aethernet.integrations.basicsr.data.damage import SharedDamage, SoundBatches, SoundPictures, most_damaged
 from aethernet.integrations.basicsr.data.samples import SeededSamples
+from aethernet.network.config import AetherConfig
 
-LOG = logging.getLogger("damaged")
+CONFIG = AetherConfig(scale=2, width=8, depths=(1, 1), kernel_size=5, norm_freeze_iter=20)
+
+
+@pytest.fixture
+def log(caplog):
+    """BasicSR's log, which keeps its messages to itself once it is set up."""
+    logger = logging.getLogger("basicsr")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 def damage(path):
@@ -34,7 +50,7 @@ def sound_pixels(samples, batch):
 @needs_basicsr
 @pytest.mark.parametrize("kind", ["cut", "empty", "html"])
 @pytest.mark.parametrize("backend", ["disk", "lmdb"])
-def test_a_damaged_picture_is_left_out_and_named(tmp_path, caplog, backend, kind):
+def test_a_damaged_picture_is_left_out_and_named(tmp_path, log, backend, kind):
     compat.apply()
     from basicsr.data import build_dataset
 
@@ -63,18 +79,17 @@ def test_a_damaged_picture_is_left_out_and_named(tmp_path, caplog, backend, kind
     expected = samples[4, 0, 3]["gt"]  # the next one, at the same place
     assert torch.equal(samples[3, 0, 3]["gt"], expected)
     assert torch.equal(samples[3, 0, 3]["gt"], expected)  # known by now
-    with caplog.at_level("WARNING", "damaged"):
-        samples.damaged.require_few(dataset, LOG)
-        samples.damaged.require_few(dataset, LOG)
-    (message,) = caplog.messages
+    samples.damaged.require_few(dataset)
+    samples.damaged.require_few(dataset)
+    (message,) = [each for each in log.messages if "damaged" in each or "left out" in each]
     assert "03" in message
-    assert message.endswith("and is left out of the training")
-    strict = SeededSamples(dataset, 0, Damaged(len(dataset), 0))
+    assert message.endswith("; it is left out of the training")
+    strict = SeededSamples(dataset, 0, SharedDamage(len(dataset), 0))
     assert strict[3, 0, 3]
     with pytest.raises(
-        DataError, match=r"^1 pictures of the training set are damaged, more than the 0 that max_damaged"
+        DataError, match=r"^1 picture is damaged, and none may be left out of the training \(max_damaged in"
     ):
-        strict.damaged.require_few(strict.dataset, LOG)
+        strict.damaged.require_few(strict.dataset)
 
 
 @needs_basicsr
@@ -109,11 +124,11 @@ def test_a_training_goes_on_without_a_damaged_picture_and_ends_in_words_with_too
         command = [sys.executable, "-m", "aethernet", "train", "-opt", str(file)]
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert run.returncode == code, run.stdout + run.stderr
-        assert "03.png cannot be decoded" in run.stdout + run.stderr
+        assert "03.png: cannot be decoded" in run.stdout + run.stderr
         assert "Traceback" not in run.stderr
 
 
-def test_a_set_in_memory_leaves_out_what_it_cannot_read(tmp_path, caplog):
+def test_a_set_in_memory_leaves_out_what_it_cannot_read(tmp_path, log):
     pytest.importorskip("basicsr")
     compat.apply()
     from aethernet.integrations.basicsr.data.memory_dataset import AetherMemoryDataset
@@ -122,28 +137,167 @@ def test_a_set_in_memory_leaves_out_what_it_cannot_read(tmp_path, caplog):
         write_png(tmp_path / "hr" / f"{number}.png", np.full((32, 32, 3), 10 * number, np.uint8))
     damage(tmp_path / "hr" / "2.png")
     options = {"dataroot_gt": str(tmp_path / "hr"), "phase": "train", "scale": 2, "gt_size": 16, "name": "photos"}
-    with caplog.at_level("WARNING", "basicsr"):
-        assert len(AetherMemoryDataset(options)) == 3
-    assert "2.png" in caplog.text
-    for strict in ({"max_damaged": 0}, {"phase": "val"}):
-        with pytest.raises(DataError, match=r"2\.png"):
-            AetherMemoryDataset({**options, **strict})
+    assert len(AetherMemoryDataset(options)) == 3
+    assert "2.png" in log.text
+    with pytest.raises(DataError, match=r"1 picture is damaged, and none may be .*2\.png"):
+        AetherMemoryDataset({**options, "max_damaged": 0})
+    assert len(AetherMemoryDataset({**options, "phase": "val"})) == 3
+    for path in (tmp_path / "hr").iterdir():
+        path.write_bytes(b"<html>")
+    with pytest.raises(DataError, match="photos: every picture is damaged"):
+        AetherMemoryDataset(options)
+
+
+def options_of_a_test(place, **changes):
+    """Options for a test of two sets of six pictures with a network of random weights; the first has two damaged ones."""
+    opt = tiny_options(place, name="test")
+    aethernet.write_checkpoint(place / "net.pth", randomise(aethernet.AetherNet(CONFIG)))
+    opt["path"]["pretrain_network_g"] = str(place / "net.pth")
+    for name in ("first", "second"):
+        write_pairs(place / name)
+    damage(place / "first" / "lq" / "03.png")
+    damage(place / "first" / "gt" / "05.png")
+    section = {**opt["datasets"]["val"], **changes}
+    opt["datasets"] = {
+        f"test_{number}": {
+            **section, "name": name, "dataroot_gt": str(place / name / "gt"), "dataroot_lq": str(place / name / "lq"),
+        }
+        for number, name in enumerate(("first", "second"), start=1)
+    }  # fmt: skip
+    return write_options(opt, place / "test.yml")
+
+
+@needs_basicsr
+def test_a_test_leaves_out_damaged_pictures_and_says_so_at_its_figures_and_at_the_end(tmp_path):
+    done = run_aethernet("test", "-opt", options_of_a_test(tmp_path), cwd=tmp_path)
+    assert "datasets: test_1: " in done.stderr and "it is left out of the figures" in done.stderr
+    (log,) = tmp_path.glob("results/test/*.log")
+    text = log.read_text()
+    first, second, end = re.search(
+        r"Validation first\s+# psnr: ([\d.]+).*first: the figures are of 4 of 6 pictures; damaged and left out: .*lq/03.png "
+        r"cannot be decoded; .*gt/05.png.*Validation second\s+# psnr: ([\d.]+)(.*)",
+        text, re.S,
+    ).groups()  # fmt: skip
+    assert "damaged pictures that are no part of the figures above: first 2" in end and "second: the figures" not in end
+    for place in (tmp_path / "first", tmp_path / "second"):
+        for kind in ("gt", "lq"):
+            for name in ("03.png", "05.png"):
+                (place / kind / name).unlink()
+    run_aethernet("test", "-opt", tmp_path / "test.yml", cwd=tmp_path)
+    again = re.findall(r"# psnr: ([\d.]+)", max(tmp_path.glob("results/test/*.log")).read_text())
+    assert again == [first, first] and second != first, "the figures are those of the sound pictures"
+
+
+@needs_basicsr
+@pytest.mark.parametrize(("most", "said"), [(1, "max_damaged: 1 is less than that"), (0, "max_damaged: 0 allows none")])
+def test_a_test_with_too_many_damaged_pictures_is_refused_before_it_starts(tmp_path, most, said):
+    done = run_aethernet("test", "-opt", options_of_a_test(tmp_path, max_damaged=most), cwd=tmp_path, check=False)
+    assert done.returncode == 1 and said in done.stderr and "03.png cannot be decoded, and 1 more" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@needs_basicsr
+@pytest.mark.parametrize("prefetch", [None, "cpu"])
+def test_pictures_that_are_damaged_while_a_test_runs_are_left_out_from_then_on(tmp_path, log, prefetch):
+    compat.apply()
+    from basicsr.data import build_dataloader, build_dataset
+
+    write_pairs(tmp_path)
+    options = {**tiny_options(tmp_path)["datasets"]["val"], "phase": "val", "scale": 2, "prefetch_mode": prefetch}
+    pictures = SoundPictures(build_dataset(options), {"max_damaged": 2})
+    loader = SoundBatches(build_dataloader(pictures, options))
+    names = lambda: sorted(batch["lq_path"][0][-6:-4] for batch in loader)  # noqa: E731
+    assert len(loader) == 6 and names() == ["00", "01", "02", "03", "04", "05"] and not pictures.statement()
+    (tmp_path / "lq" / "01.png").write_bytes(b"")
+    (tmp_path / "gt" / "04.png").unlink()
+    for _ in range(2):
+        assert names() == ["00", "02", "03", "05"] and len(loader) == 4
+    assert pictures.statement().startswith("val: the figures are of 4 of 6 pictures; damaged and left out: ")
+    assert sum("left out" in message for message in log.messages) == 2
+    damage(tmp_path / "lq" / "05.png")
+    with pytest.raises(DataError, match="3 pictures are damaged, and at most 2 may be left out of the figures of val"):
+        names()
+    everything = SoundPictures(pictures.dataset, {"max_damaged": 9})
+    for path in (tmp_path / "lq").iterdir():
+        path.write_bytes(b"<html>")
+    with pytest.raises(DataError, match="val: every picture is damaged"):
+        list(SoundBatches(build_dataloader(everything, options)))
+
+
+@needs_basicsr
+def test_the_best_figures_begin_anew_when_other_pictures_are_damaged(tmp_path, log):
+    compat.apply()
+    from aethernet.integrations.basicsr.pipeline.best_metrics import BestMetrics
+
+    opt = {"path": {"experiments_root": str(tmp_path)}, "val": {"metrics": {"psnr": {}}}}
+
+    def validated(best, value, iteration, *damaged, model=None):
+        model = model or SimpleNamespace(
+            best_metric_results={"set": {"psnr": {"better": "higher", "val": 31, "iter": 5}}}
+        )
+        model.metric_results = {"psnr": value}
+        found = SimpleNamespace(found=dict.fromkeys(damaged, "is cut off"))
+        best.note(model, SimpleNamespace(opt={"name": "set"}, damaged=found), iteration)
+        return model.best_metric_results["set"]["psnr"]
+
+    best = BestMetrics()
+    best.restore(SimpleNamespace(), opt, 0)
+    assert validated(best, 30, 10)["val"] == 31, "a better one was there before"
+    assert validated(best, 30, 10, "a/03.png") == {"better": "higher", "val": 30, "iter": 10}
+    assert "other pictures are damaged than before: the best psnr begins anew" in log.text
+    resumed, model = BestMetrics(), SimpleNamespace()
+    resumed.restore(model, opt, 10)
+    assert validated(resumed, 29, 15, "b/03.png", model=model)["val"] == 30, "the same picture, elsewhere"
+    assert validated(resumed, 29, 20, model=model) == {"better": "higher", "val": 29, "iter": 20}, "it was mended"
+
+
+@needs_basicsr
+def test_ranges_of_a_training_are_set_without_damaged_pictures(tmp_path, log):
+    compat.apply()
+    from aethernet.integrations.basicsr.training import calibration
+
+    write_pairs(tmp_path)
+    opt = tiny_options(tmp_path)
+    opt["datasets"]["train"] |= {"phase": "train", "scale": 2}
+    damage(tmp_path / "gt" / "02.png")
+    assert len(list(calibration.training_inputs(opt, lambda sample: sample["lq"][None]))) == 6
+    assert "02.png: cannot be decoded; it is left out of the training" in log.text
+    opt["datasets"]["train"]["max_damaged"] = 0
+    with pytest.raises(DataError, match="none may be left out of the training"):
+        list(calibration.training_inputs(opt, lambda sample: sample["lq"][None]))
+
+
+def test_a_release_refuses_damaged_pictures_before_it_starts(tmp_path, capsys):
+    write_png(tmp_path / "set" / "a.png", np.zeros((32, 32, 3), np.uint8))
+    (tmp_path / "set" / "b.png").write_bytes(b"<html>")
+    assert main(["release", "aether_tiny_x4", "--data", str(tmp_path / "set"), "-o", str(tmp_path / "out")]) == 1
+    assert "1 picture is damaged, and none may be left out of the figures: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_calibration_leaves_out_what_it_cannot_read(tmp_path, caplog):
     for number in range(3):
         write_png(tmp_path / f"{number}.png", np.full((32, 32, 3), 10 * number, np.uint8))
     damage(tmp_path / "1.png")
-    assert len(list(CalibrationInputs([tmp_path], 2, 3, 10))) == 2
+    inputs = CalibrationInputs([tmp_path], 2, 3, 10)
+    assert [len(list(inputs)) for _ in range(2)] == [2, 2] and len(inputs) == 2
+    assert inputs.damaged.note() == " (1 more is damaged)" and caplog.text.count("1.png: ") == 1
+    with pytest.raises(DataError, match=r"1 picture is damaged, and none may be .* calibration \(--max-damaged\): "):
+        list(CalibrationInputs([tmp_path], 2, 3, 10, max_damaged=0))
     assert "1.png: " in caplog.text
     for path in tmp_path.iterdir():
         path.write_bytes(b"<html>")
-    with pytest.raises(DataError, match="none of the 3 pictures for calibration can be read"):
+    with pytest.raises(DataError, match=r"none of the pictures for calibration can be read \(3 in all\)"):
         list(CalibrationInputs([tmp_path], 2, 3, 10))
 
 
+@needs_basicsr
+def test_no_number_is_the_default():
+    assert [most_damaged(section) for section in ({}, {"max_damaged": None}, {"max_damaged": 0})] == [10, 10, 0]
+
+
 def test_what_workers_find_is_known_to_all():
-    damaged = Damaged(5, 1)
+    damaged = SharedDamage(5, 1)
     assert damaged.flags.is_shared()
     assert pickle.loads(pickle.dumps(damaged)).most == 1
     assert cv2.imdecode(np.frombuffer(b"<html>", np.uint8), cv2.IMREAD_COLOR) is None

@@ -1,18 +1,19 @@
 """The model classes for BasicSR: optimisers, clipping, mixed precision, the guard, files, and the GAN model."""
 
 import errno
+import math
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 from helpers.models import PICTURES, STATISTICS, build_model, copy_of, gan_options, models, options, train
-from helpers.training import start_ranks
+from helpers.training import run_aethernet, start_ranks, tiny_options, write_options, write_pairs
 from torch import distributed, nn
 
 from aethernet.checkpoint.checkpoint import read_checkpoint
-from aethernet.errors import AetherError, CheckpointError, OptionError, OutputError, StageError
-from aethernet.integrations.basicsr.training.guard import StepGuard
+from aethernet.errors import AetherError, CheckpointError, NonFiniteLossError, OptionError, OutputError, StageError
+from aethernet.integrations.basicsr.training.guard import StepGuard, watched_log
 from aethernet.network.norms import DeploymentNorm
 
 
@@ -183,6 +184,29 @@ def test_training_stops_after_too_many_in_a_row_and_not_before(log):
     assert_equal(copy_of(model.net_g), before, but=("iterations", *STATISTICS))
 
 
+@pytest.mark.parametrize("value", [0.5, math.inf])
+def test_losses_of_other_classes_are_watched(value, caplog):
+    """BasicSR's own classes take a step with NaN, which makes the weights NaN; others may have a guard of their own."""
+    losses = {"l_pix": value, "out_d_real": math.nan}
+    assert watched_log("SRModel", lambda: losses, stops=True)() is losses
+    lost = {**losses, "l_g_total": math.nan}
+    with pytest.raises(NonFiniteLossError, match=r"the loss l_g_total is NaN.* SRModel takes such steps.*AetherModel"):
+        watched_log("SRModel", lambda: lost, stops=True)()
+    assert watched_log("OtherModel", lambda: lost, stops=False)() is lost
+
+
+def test_a_stock_training_ends_with_its_numbers(tmp_path):
+    write_pairs(tmp_path)
+    changes = {"train:optim_g:lr": 1e30, "train:total_iter": 30, "logger:save_checkpoint_freq": 30, "val": None}
+    opt = tiny_options(tmp_path, **changes)
+    del opt["datasets"]["val"]
+    write_options(opt, tmp_path / "x.yml")
+    result = run_aethernet("train", "-opt", "x.yml", cwd=tmp_path, check=False)
+    assert result.returncode == 1
+    assert "aethernet train: error: the loss l_pix is NaN" in result.stderr
+    assert not list(tmp_path.rglob("*.pth"))
+
+
 def take_steps(rank: int, folder: str) -> None:
     """One of two processes; it leaves in a file which of three steps it took."""
     torch.set_num_threads(1)
@@ -336,7 +360,7 @@ def test_without_strict_the_tensors_that_fit_are_taken(tmp_path, log):
     model = build_model(options(path={"pretrain_network_g": str(file), "strict_load_g": False}))
     assert_equal({"": model.net_g.reconstruction.weight}, {"": weights["reconstruction.weight"]})
     assert model.net_g.config.scale == 2
-    assert "2 keep their initial values (scale: 3 in the weights, 2 here)" in log.text
+    assert "45 of 47 tensors fit, the others keep their initial values (scale: 3 in the weights, 2 here)" in log.text
 
 
 def test_other_networks_are_loaded_as_in_basicsr_and_averaged_with_their_buffers(tmp_path):

@@ -1,5 +1,7 @@
 """The whole network: shapes, gradients, extreme inputs, tiles, and errors that name what is allowed."""
 
+import math
+
 import pytest
 import torch
 from helpers.networks import picture, randomise
@@ -185,11 +187,16 @@ def test_levels_of_eight_bits_are_told_of(caplog):
     with torch.no_grad():
         network(torch.randn(1, 3, 8, 8))
         assert not caplog.messages
-        other = aether_tiny(2).eval()
-        for _ in range(2):  # once
-            other(torch.full((1, 3, 8, 8), 255.0))
+        for value in (255.0, math.nan, math.inf):
+            other = aether_tiny(2).eval()
+            for _ in range(2):  # once
+                other(torch.full((1, 3, 8, 8), value))
+    divide = "divide 8-bit samples by 255, those of 16 bits by 65535"
+    numbers = "the first input of the network has values that are not finite numbers (NaN or infinity)"
     assert caplog.messages == [
-        "the network takes values in [0, 1], and got some up to 255: divide 8-bit samples by 255"
+        f"the first input of the network has values up to 255, and [0, 1] is taken: {divide}",
+        numbers,
+        numbers,
     ]
 
 

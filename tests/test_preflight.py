@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.training import needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.extras import needs_basicsr
+from helpers.training import tiny_options, write_options, write_pairs
 from PIL import Image
 
 from aethernet.checkpoint.checkpoint import write_checkpoint
@@ -196,7 +197,7 @@ TRAPS = {
     ),
     "batch above synthetic set": (
         {"datasets:train:type": "AetherSyntheticDataset", "datasets:train:num_images": 1},
-        r"batch_size_per_gpu: 2 is more than the 1 pictures",
+        r"batch_size_per_gpu: 2 is more than the 1 picture of",
     ),
     "early end": (
         {"datasets:train:batch_size_per_gpu": 4, "train:total_iter": 40},
@@ -231,11 +232,11 @@ TRAPS = {
     "decay": ({"train:ema_decay": 1}, r"train: ema_decay: must be in \[0, 1\)"),
     "weights of periods": (
         {"train:scheduler": {"type": "CosineAnnealingRestartLR", "periods": [3, 3]}},
-        r"restart_weights: has 1 entries and periods has 2; .*\[1, 1\]",
+        r"restart_weights: has 1 entry and periods has 2; .*\[1, 1\]",
     ),
     "weights of restarts": (
         {"train:scheduler": {"type": "MultiStepRestartLR", "milestones": [3], "restarts": [0, 4]}},
-        r"restart_weights: has 1 entries and restarts has 2",
+        r"restart_weights: has 1 entry and restarts has 2",
     ),
     "short periods": (
         {"train:scheduler": {"type": "CosineAnnealingRestartLR", "periods": [4], "restart_weights": [1]}},
@@ -480,17 +481,13 @@ PICTURES = {
         lambda place: [(place / name / "readme.txt").write_text("x") for name in ("gt", "lq")],
         r"dataroot_gt: .* holds readme.txt, which BasicSR would open as a picture",
     ),
-    "damaged": (
-        lambda place: (place / "lq/00.png").write_bytes(b"<html>"),
-        r"datasets: train: 00.png: a picture cannot be read",
+    "all damaged": (
+        lambda place: [path.write_bytes(b"<html>") for path in (place / "lq").iterdir()],
+        r"datasets: train: every picture is damaged: .*lq/00.png cannot be read .*, and 5 more",
     ),
     "small partner": (
         lambda place: save(place / "lq/02.png", 8, 8),
-        r"train: dataroot_lq: 02.png is 8x8 and its HR picture 32x32, which is not 2 times .*1 such pairs",
-    ),
-    "damaged validation picture": (
-        lambda place: (lambda path: path.write_bytes(path.read_bytes()[:-60]))(place / "validation/lq/01.png"),
-        r"datasets: val: .*01.png cannot be decoded; replace or remove it",
+        r"train: dataroot_lq: 02.png is 8x8 and its HR picture 32x32, which is not 2 times .*1 such pair of",
     ),
     "large validation picture": (
         lambda place: save(place / "validation/gt/00.png", 64, 64),
@@ -503,6 +500,29 @@ PICTURES = {
 def test_spoilt_pictures_are_told(place, spoil, message):
     spoil(place)
     assert re.search(message, told(place))
+
+
+@pytest.mark.parametrize("phase", ["train", "val"])
+def test_damaged_pictures_are_counted_up_to_a_limit(place, phase, caplog):
+    """A pair counts once. Headers alone are looked at before a training."""
+    folder = place if phase == "train" else place / "validation"
+    for name in ("gt", "lq"):
+        (folder / name / "00.png").write_bytes(b"<html>")
+    passes(place, {f"datasets:{phase}:max_damaged": 1})
+    assert ("00.png" in caplog.text) == (phase == "val")
+    text = told(place, {f"datasets:{phase}:max_damaged": 0})
+    assert re.search(
+        rf"datasets: {phase}: .*00.png cannot be .*, with its partner \(max_damaged: 0 allows none\)", text
+    )
+
+
+def test_a_validation_picture_that_is_cut_off_is_named(place, caplog):
+    path = place / "validation/lq/01.png"
+    path.write_bytes(path.read_bytes()[:-60])
+    passes(place)
+    assert "01.png cannot be decoded; it is left out of the figures" in caplog.text
+    text = told(place, {"datasets:val:max_damaged": 0})
+    assert re.search(r"datasets: val: .*01.png cannot be decoded; replace or remove it, with its partner", text)
 
 
 def test_validation_pictures_may_exceed_a_multiple_of_the_scale(place):
@@ -550,7 +570,7 @@ def test_lmdb(place):
     assert re.search(r"datasets: train: .*lq.lmdb cannot be read \(.+\); write it anew", problems(place, opt))
 
 
-def test_pictures_to_validate_with_in_an_lmdb_are_decoded(place):
+def test_pictures_to_validate_with_in_an_lmdb_are_decoded(place, caplog):
     for name in ("gt", "lq"):
         write_lmdb(place / name, place / f"{name}.lmdb")
     lmdb = pytest.importorskip("lmdb")
@@ -558,7 +578,10 @@ def test_pictures_to_validate_with_in_an_lmdb_are_decoded(place):
         transaction.put(b"03", b"no picture")
     roots = {f"dataroot_{name}": str(place / f"{name}.lmdb") for name in ("gt", "lq")}
     section = {"name": "val", "type": "PairedImageDataset", **roots, "io_backend": {"type": "lmdb"}}
-    assert "val: " in (text := told(place, {"datasets:val": section})) and "(03 cannot be decoded)" in text
+    passes(place, {"datasets:val": section})
+    assert "lq.lmdb: 03 cannot be decoded; it is left out of the figures" in caplog.text
+    text = told(place, {"datasets:val": {**section, "max_damaged": 0}})
+    assert "val: " in text and "03 cannot be decoded; replace or remove it" in text
 
 
 # The length of a training

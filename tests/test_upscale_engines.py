@@ -1,6 +1,5 @@
 """Every kind of model file that the upscaler takes, where it runs, and why."""
 
-import importlib.util
 import shutil
 from threading import Event, Thread
 
@@ -8,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from helpers.extras import needs
 from helpers.networks import randomise
 from torch import nn
 
@@ -31,7 +31,6 @@ from aethernet.upscale.memory import UNKNOWN, bytes_per_pixel, free_memory
 from aethernet.upscale.windows import with_pixels
 
 SCALE = 2
-HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 ROUNDING, HALF = 1e-5, 4e-3
 """Sums in another order; half precision inside, whose steps near 1 are 5e-4, through a few layers."""
 
@@ -77,7 +76,7 @@ def files(network, tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO"))])  # fmt: skip
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", pytest.param("openvino", marks=needs("openvino"))])  # fmt: skip
 def test_a_run_ends_by_the_word_of_another_thread(files, runtime):
     session = open_model(resolve_model(str(files["fused" if runtime == "torch" else "onnx_fp32"])), runtime)
     batch, begun, ended = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32), Event(), []
@@ -172,7 +171,7 @@ def test_every_int8_file_makes_what_the_integer_network_makes(files, name):
         assert np.abs(out - right).mean() <= 0.5 / 255
 
 
-@pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra")
+@needs("openvino")
 @pytest.mark.parametrize("name", ["onnx_fp32", "onnx_nchw"])
 def test_openvino_makes_the_same(network, files, name):
     pixels = np.round(img() * 255) / np.float32(255)
@@ -198,6 +197,36 @@ def test_levels_in_levels_out(files):
 def test_other_arrays_are_refused(files, wrong):
     with pytest.raises(DataError, match=r"is no picture|5 channels"):
         Upscaler(files["fused"])(wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, r"the picture has values that are not finite numbers \(NaN or infinity\)"),
+        (-np.inf, r"the picture has values that are not finite"),
+        (255, r"the picture has values up to 255, and \[0, 1\] is taken: divide 8-bit samples by 255, those of 16"),
+        (-1, r"the picture has values down to -1, and \[0, 1\] is taken: \(x \+ 1\) / 2 brings \[-1, 1\] there"),
+    ],
+)
+@pytest.mark.parametrize("channel", [0, 3])
+def test_floats_that_no_picture_has_are_refused(files, value, message, channel):
+    picture = np.full((6, 7, 4), 0.5, np.float32)
+    upscaler = Upscaler(files["fused"])
+    picture[2, 3, channel] = -0.1  # overshoot is clipped, as ever
+    upscaler(picture)
+    picture[2, 3, channel] = value
+    with pytest.raises(DataError, match=message):
+        upscaler(picture)
+
+
+def test_floats_and_byte_orders_of_any_kind_are_taken(files):
+    upscaler, picture = Upscaler(files["fused"]), np.random.default_rng(0).random((6, 7, 3), np.float32)
+    wanted = upscaler(picture)
+    for kind in (">f4", ">f8", np.float64):
+        np.testing.assert_array_equal(upscaler(picture.astype(kind)), wanted)
+    assert upscaler(picture.astype(np.float16)).dtype == np.float32
+    levels = (picture * 65535).astype(np.uint16)
+    np.testing.assert_array_equal(upscaler(levels.astype(">u2")), upscaler(levels))
 
 
 def test_the_choice_says_why(files, monkeypatch):
@@ -356,7 +385,7 @@ def test_an_onnx_file_of_others(tmp_path, network):
     assert bytes_per_pixel(upscaler.model) == UNKNOWN
 
 
-@pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
+@needs("spandrel")
 def test_a_weights_file_of_others(tmp_path):
     from aethernet.integrations.peers import build_trainable
 

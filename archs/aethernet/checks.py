@@ -4,6 +4,7 @@ Python and YAML take True for 1; here it is no number.
 """
 
 import difflib
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeGuard
 
@@ -40,6 +41,24 @@ def one_of(name: str, value: object, allowed: Collection, error: type[AetherErro
     """Raises `error` if the value is none of those that are allowed."""
     if not is_one_of(value, allowed):
         raise error(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")
+
+
+def samples_problem(low: float, high: float, beyond: float) -> str | None:
+    """What is wrong with a picture of floats, which should be in [0, 1], as `has values ...`; None if nothing is.
+
+    Args:
+        low, high: its least and its largest value; NaN if any is.
+        beyond: how far from [0, 1] they may be: noise and overshoot are no fault.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "has values that are not finite numbers (NaN or infinity)"
+    if high > 1 + beyond:
+        return (
+            f"has values up to {high:.4g}, and [0, 1] is taken: divide 8-bit samples by 255, those of 16 bits by 65535"
+        )
+    if low < -beyond:
+        return f"has values down to {low:.4g}, and [0, 1] is taken: (x + 1) / 2 brings [-1, 1] there"
+    return None
 
 
 def near(name: object, known: Iterable[str], most: int = 3, likeness: float = 0.6) -> list[str]:

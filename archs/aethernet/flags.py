@@ -57,6 +57,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def not_negative(text: str) -> int:
+    """A whole number of at least 0."""
+    if not re.fullmatch(r"\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
 def byte_size(text: str) -> int:
     """Bytes of a text such as 4G."""
     match = re.fullmatch(r"([1-9]\d*|\d*\.\d+)([MG])", text)

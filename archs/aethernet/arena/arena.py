@@ -16,13 +16,14 @@ from aethernet.bench.speed import measure_speed
 from aethernet.checks import did_you_mean
 from aethernet.conditions import measurement_conditions
 from aethernet.errors import CheckpointError, OptionError, ProcessError, one_line
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.progress import Progress, Titled
 from aethernet.quality.scores import measure_quality
-from aethernet.quality.sets import PictureFolder
+from aethernet.quality.sets import PictureFolder, damage_notes, leave_out_damaged
 from aethernet.runtimes.models import resolve_model
 from aethernet.tables import write_json
 from aethernet.version import __version__
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ def run_arena(
     """
     if speed:
         pick_engines(list(recipe.speed.engines))  # an engine that is not there is better told now than in the end
-    arena = _Arena(recipe, Path(out).resolve(), progress, _sets(recipe))
+    sets, val = _sets(recipe, progress), PictureFolder(recipe.data.val)
+    arena = _Arena(recipe, Path(out).resolve(), progress, sets, val)
     names = [network.name for network in recipe.networks]
     unknown = [name for name in only if name not in names]
     if unknown:
@@ -85,9 +87,11 @@ class _Arena:
     recipe: ArenaRecipe
     out: Path
     progress: Titled | None
-    sets: dict[str, Path]
+    sets: list[PictureFolder]
+    val: PictureFolder
     results: dict[str, NetworkResult] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    curves: list[str] = field(default_factory=list)  # notes of those that leave out damaged pictures
 
     def finish(self, run: Run) -> None:
         """Trains and measures one run, as far as that is not done, and writes the report."""
@@ -95,6 +99,9 @@ class _Arena:
         iterations = run.iterations(self._bar(f"{run.network.name}, pace", "iteration"))
         run.check()
         curve = run.train(self._bar(run.title, "iteration"))
+        self.curves += [
+            f"curve of {run.title}: {each} of {self.val.name}, others were damaged" for each in curve.damaged
+        ]
         result = RunResult(
             seed=run.seed,
             iterations=iterations,
@@ -115,12 +122,13 @@ class _Arena:
         return ArenaReport(
             name=self.recipe.name,
             scale=self.recipe.scale,
-            sets=list(self.sets),
-            val=PictureFolder(self.recipe.data.val).name,
+            sets=[each.label for each in self.sets],
+            val=self.val.name,
             threads=self.recipe.threads,
             recipe=dataclasses.asdict(self.recipe.training),
             networks=[self.results[name] for name in order if name in self.results],
             conditions=measurement_conditions(threads=threads, precision="fp32", size=f"input {height}x{width}"),
+            notes=[*damage_notes(self.sets), *self.curves],
             failures=list(self.failures),
         )
 
@@ -144,15 +152,16 @@ class _Arena:
             latencies[names[row.model]].append(Latency(row.engine, speed.threads, str(speed.size), *times))
         report = self.report()
         networks = [dataclasses.replace(network, speed=latencies[network.name]) for network in report.networks]
-        return dataclasses.replace(report, networks=networks, notes=measured.notes, conditions=measured.conditions)
+        return dataclasses.replace(
+            report, networks=networks, notes=[*report.notes, *measured.notes], conditions=measured.conditions
+        )
 
     def _quality(self, run: Run) -> dict[str, Quality]:
         """The quality on every set; what was measured before, with the same weights and pictures, is read."""
         path = run.folder / QUALITY
         known = {
             "aethernet": __version__,
-            "sets": {name: [_stamp(path) for path in PictureFolder(folder).paths.values()]
-                     for name, folder in self.sets.items()},
+            "sets": {folder.label: [_stamp(path) for path in folder.paths.values()] for folder in self.sets},
             "weights": _stamp(run.weights),
         }  # fmt: skip
         if path.is_file():
@@ -161,14 +170,13 @@ class _Arena:
                 return {name: Quality(**each) for name, each in content["quality"].items()}
         report = measure_quality(
             [run.network.model(str(run.weights))],
-            list(self.sets.values()),
+            self.sets,
             threads=self.recipe.threads,
             progress=self.progress,
         )
         quality = {score.set_name: Quality(score.mean.psnr, score.mean.ssim) for score in report.scores}
         content = {**known, "quality": {name: dataclasses.asdict(each) for name, each in quality.items()}}
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(content, indent=1) + "\n")
         return quality
 
     def _without_runs(self, run: Run) -> NetworkResult:
@@ -199,16 +207,20 @@ class _Arena:
 def write(report: ArenaReport, out: Path) -> None:
     """Writes `arena.json` and `arena.md`."""
     write_json(out / JSON, "arena", report)
-    with atomic_path(out / MARKDOWN) as temporary:
-        temporary.write_text(f"# {report.name}\n\n{arena_markdown(report)}\n", encoding="utf-8")
+    write_text(out / MARKDOWN, f"# {report.name}\n\n{arena_markdown(report)}\n")
 
 
-def _sets(recipe: ArenaRecipe) -> dict[str, Path]:
-    """The test sets by the name that they have in tables."""
-    sets = {PictureFolder(folder).name: folder for folder in recipe.data.test}
-    if len(sets) < len(recipe.data.test):
-        raise OptionError(f"data: test: {len(recipe.data.test)} folders with the names {', '.join(sets)} only: "
+def _sets(recipe: ArenaRecipe, progress: Titled | None) -> list[PictureFolder]:
+    """The test sets, without pictures that cannot be read: whatever is measured later is measured on
+    the same ones."""
+    sets = [PictureFolder(folder) for folder in recipe.data.test]
+    names = [each.name for each in sets]
+    if len(set(names)) < len(names):
+        raise OptionError(f"data: test: {how_many(len(names), 'folder')} with the names {', '.join(dict.fromkeys(names))} only: "
                           "they must differ")  # fmt: skip
+    wanted = [(folder, name) for folder in sets for name in folder]
+    bar = progress("opening", "picture") if progress else None
+    leave_out_damaged(sets, wanted, recipe.data.max_damaged, bar, option="max_damaged below data")
     return sets
 
 

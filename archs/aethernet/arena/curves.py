@@ -3,7 +3,7 @@
 import datetime
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aethernet.arena.records import Point
@@ -11,15 +11,20 @@ from aethernet.integrations.basicsr.pipeline.log import reached_iterations
 
 STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \w+: (.*)")
 RESUMED = re.compile(r"Start training from epoch: \d+, iter: (\d+)")
+DAMAGED = re.compile(r": the figures are of ([\d,]+ of [\d,]+ pictures?); damaged and left out")
 PSNR = re.compile(r"\t # psnr: ([\d.]+)")
 
 
 @dataclass(frozen=True)
 class Curve:
-    """All validations of a run, and the training seconds by iteration, validation and saving left out."""
+    """All validations of a run, and the training seconds by iteration, validation and saving left out.
+
+    `damaged` says of how many pictures validations were where that was not all, such as `4 of 5 pictures`.
+    """
 
     points: list[Point]
     passed: dict[int, float]
+    damaged: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -43,7 +48,7 @@ def curve_of(logs: Iterable[Iterable[str]], iterations: int) -> Curve:
     for lines in logs:
         for line in lines:
             clock.take(line, iterations)
-    return Curve([clock.points[iteration] for iteration in sorted(clock.points)], clock.passed)
+    return Curve([clock.points[iteration] for iteration in sorted(clock.points)], clock.passed, list(clock.damaged))
 
 
 class _Clock:
@@ -53,6 +58,7 @@ class _Clock:
         self.iteration = 0
         self.last = 0.0
         self.validates = False
+        self.damaged: dict[str, None] = {}
 
     def take(self, line: str, total: int) -> None:
         if self.validates and (found := PSNR.search(line)):
@@ -63,7 +69,9 @@ class _Clock:
         if not stamp:
             return
         now, message = datetime.datetime.strptime(stamp[1], "%Y-%m-%d %H:%M:%S,%f").timestamp(), stamp[2]
-        if found := RESUMED.search(message):
+        if found := DAMAGED.search(message):
+            self.damaged[found[1]] = None
+        elif found := RESUMED.search(message):
             self._start(int(found[1]), now)
         elif reached := reached_iterations(message):
             self._reach(reached[0], now)

@@ -11,6 +11,7 @@ from aethernet.arena import values
 from aethernet.arena.networks import OURS, Network
 from aethernet.arena.recipe import ArenaRecipe
 from aethernet.arena.training import Training
+from aethernet.data.damaged import MOST_DAMAGED
 from aethernet.data.pictures import find_pictures
 from aethernet.integrations.basicsr.training.optimizers import OPTIMIZERS
 
@@ -28,6 +29,8 @@ def training_options(recipe: ArenaRecipe, network: Network, seed: int, iteration
     training, scale = network.training, recipe.scale
     print_freq = max(1, iterations // (training.val_points * PRINTS_PER_POINT))
     val_freq = print_freq * max(1, round(iterations / training.val_points / print_freq))
+    most = recipe.data.max_damaged
+    damaged = {} if most == MOST_DAMAGED else {"max_damaged": most}
     opt = {
         "name": EXPERIMENT,
         "model_type": "AetherModel",
@@ -46,8 +49,14 @@ def training_options(recipe: ArenaRecipe, network: Network, seed: int, iteration
                 "batch_size_per_gpu": training.batch,
                 "dataset_enlarge_ratio": _enlarge_ratio(recipe, iterations * training.batch),
                 "prefetch_mode": None,
+                **damaged,
             },
-            "val": {"name": recipe.data.val.name, "type": "AetherMemoryDataset", "dataroot_gt": str(recipe.data.val)},
+            "val": {
+                "name": recipe.data.val.name,
+                "type": "AetherMemoryDataset",
+                "dataroot_gt": str(recipe.data.val),
+                **damaged,
+            },
         },
         "network_g": _network_g(network, iterations),
         "path": {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None},

@@ -9,6 +9,7 @@ import yaml
 from aethernet.arena import values
 from aethernet.arena.networks import Network, read_network
 from aethernet.arena.training import Count, Training, WholeNumber
+from aethernet.data.damaged import MOST_DAMAGED
 from aethernet.errors import OptionError
 from aethernet.yaml_files import StrictLoader
 
@@ -17,11 +18,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """Folders of HR pictures: to train on, to validate on during the training, to measure at the end."""
+    """Folders of HR pictures: to train on, to validate on during the training, to measure at the end. In each of the three
+    `max_damaged` pictures may be unreadable, which are left out for all networks."""
 
     train: tuple[Path, ...]
     val: Path
     test: tuple[Path, ...]
+    max_damaged: WholeNumber = MOST_DAMAGED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +147,7 @@ def _pictures(section: dict, root: Path) -> Pictures:
         train=tuple(found("train", each) for each in given.train),
         val=found("val", given.val),
         test=tuple(found("test", each) for each in given.test),
+        max_damaged=given.max_damaged,
     )
 
 

@@ -6,6 +6,8 @@ from typing import get_args
 
 from aethernet.cli import weights_file
 from aethernet.cli.progress import ProgressBars
+from aethernet.data.damaged import MOST_DAMAGED
+from aethernet.flags import not_negative
 from aethernet.quantization.settings import CALIBRATION_PICTURES, LEAST_PERCENTILE, PARTS, PERCENTILE, WeightBits
 
 HELP = "Set the ranges of activations on real pictures: a qat-stage checkpoint to train or to convert to int8."
@@ -18,6 +20,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-n", "--number", type=int, default=CALIBRATION_PICTURES, metavar="N",
                         help=f"pictures to take (default: {CALIBRATION_PICTURES})")  # fmt: skip
+    parser.add_argument(
+        "--max-damaged", type=not_negative, default=MOST_DAMAGED, metavar="N",
+        help="pictures that may be unreadable and are left out (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--percentile",
         type=float,
@@ -51,11 +57,14 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.data.calibration import CalibrationInputs
     from aethernet.network.calibration import calibrate
     from aethernet.quantization.fake import quantizers
+    from aethernet.wording import how_many
 
     weights_file.check_out(args)
     network = read_checkpoint(args.weights, args.key).network()
     title = network.config.title
-    inputs = CalibrationInputs(args.data, network.config.scale, network.config.in_channels, args.number)
+    inputs = CalibrationInputs(
+        args.data, network.config.scale, network.config.in_channels, args.number, args.max_damaged
+    )
     with ProgressBars() as bars:
         calibrate(
             network,
@@ -71,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     write_checkpoint(args.out, network)
     ranges = sorted(quantizer.range.item() for _, quantizer in quantizers(network))
     print(
-        f"{title} on {len(inputs)} pictures: {len(ranges)} ranges from {ranges[0]:.3g} to {ranges[-1]:.3g}; wrote "
+        f"{title} on {how_many(len(inputs), 'picture')}{inputs.damaged.note()}: {how_many(len(ranges), 'range')} from {ranges[0]:.3g} to {ranges[-1]:.3g}; wrote "
         f"{args.out} ({network.config.title})"
     )
     return 0

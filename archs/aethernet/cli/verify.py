@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from aethernet.flags import positive, with_options
+from aethernet.data.damaged import MOST_DAMAGED
+from aethernet.flags import not_negative, positive, with_options
 from aethernet.verify.budget import MAX_DROP
 
 HELP = "Hold files (weights of any stage, ONNX, ncnn) against the network they come from, on real pictures."
@@ -27,6 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DB",
         help=f"PSNR that a file may lose (default: {MAX_DROP} dB)",
     )
+    parser.add_argument(
+        "--max-damaged", type=not_negative, default=MOST_DAMAGED, metavar="N",
+        help="pictures that may be unreadable; they are left out, and the table says so (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--threads", type=positive, help="threads (default: all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the records to this file")
 
@@ -39,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from aethernet.verify.verification import verify_files
 
     with ProgressBars() as bars:
-        report = with_options(verify_files, args, progress=bars.titled("verifying"))
+        report = with_options(verify_files, args, progress=bars.titled)
     if args.json:
         write_json(args.json, "verification", report)
     print(verification_markdown(report))

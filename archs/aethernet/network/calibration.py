@@ -35,7 +35,8 @@ def calibrate(
         The network.
 
     Raises:
-        StageError: an int8 network. DataError: no pictures, or damaged weights. UsageError: a wrong percentile.
+        StageError: an int8 network. DataError: no pictures, one with NaN or far outside of [0, 1], or
+            damaged weights. UsageError: a wrong percentile.
 
     Example:
         >>> import torch

@@ -10,6 +10,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
+from aethernet.checks import samples_problem
 from aethernet.network.blocks import (
     LEAKY_SLOPE,
     AdaptiveUpsample,
@@ -25,8 +26,8 @@ from aethernet.network.operations import INPUT_MEAN, Add, Centre, Concat, ImageS
 logger = logging.getLogger(__name__)
 
 RESIDUAL_SCALE_INIT = 0.1
-LARGEST = 16.0
-"""Beyond what any noise on [0, 1] reaches, and below what 8-bit samples do."""
+BEYOND = 15.0
+"""How far from [0, 1] no noise comes, and 8-bit samples do."""
 
 
 class AetherGraph(nn.Module):
@@ -87,10 +88,11 @@ class AetherGraph(nn.Module):
         if self._is_checked or torch.compiler.is_compiling() or torch.jit.is_tracing() or type(x) is not Tensor:
             return
         self._is_checked = True
-        if x.device.type != "meta" and x.numel() and (largest := float(x.detach().amax())) > LARGEST:
-            logger.warning(
-                "the network takes values in [0, 1], and got some up to %.4g: divide 8-bit samples by 255", largest
-            )
+        if x.device.type == "meta" or not x.numel():
+            return
+        largest = float(x.detach().amax())  # NaN if any value is
+        if problem := samples_problem(largest, largest, BEYOND):
+            logger.warning("the first input of the network %s", problem)
 
     @property
     def receptive_radius(self) -> int | None:

@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 class AetherNet(AetherGraph):
     """The super-resolution network: (N, C, H, W) in [0, 1], RGB or grey, any H, W >= 1 -> (N, C, scale H, scale W).
 
-    The output is not clamped. `config.stage` decides the structure; `fuse_model` moves an existing network from
+    The output is not clamped. What lies outside of [0, 1] passes through, and one NaN makes everything that sees it NaN: values
+    cost time to look at, so that only the first input is looked at, and a warning logged. `aethernet.upscale.Upscaler`
+    and `aethernet.calibrate` refuse such pictures. `config.stage` decides the structure; `fuse_model` moves an existing network from
     `train` to `fused`. Weights of an earlier stage load into a later one and are fused on the way in.
 
     Args:

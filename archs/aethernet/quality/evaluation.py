@@ -10,7 +10,7 @@ from torch import nn
 
 from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale, modcrop
 from aethernet.data.luma import luma
-from aethernet.errors import DataError
+from aethernet.errors import DataError, UnusableOutputError
 from aethernet.progress import Progress
 from aethernet.quality.metrics import y_psnr_ssim
 
@@ -45,10 +45,12 @@ def evaluate(
             rounded to uint8).
 
     Raises:
-        DataError: a picture that is too small or missing, or an output of another size than expected.
+        DataError: a picture that is too small, missing or no uint8, or an output of another size than expected.
+        UnusableOutputError: an upscaler of `network_upscaler` gives NaN or infinity.
     """
     records = []
     for number, (name, hr) in enumerate(hr_pictures.items(), start=1):
+        _require_uint8(name, "the picture", hr)
         reference = modcrop(as_rgb(hr), scale)
         lr = bicubic_downsample(reference, scale) if lr_pictures is None else as_rgb(lr_pictures[name])
         expected = (lr.shape[0] * scale, lr.shape[1] * scale)
@@ -57,7 +59,12 @@ def evaluate(
                 f"{name}: the input of {lr.shape[1]}x{lr.shape[0]} at scale {scale} does not belong to a reference of "
                 f"{reference.shape[1]}x{reference.shape[0]}: were the inputs made for another scale?"
             )
-        output = upscale(lr)
+        _require_uint8(name, "the input", lr)
+        try:
+            output = upscale(lr)
+        except UnusableOutputError as error:
+            raise UnusableOutputError(f"{name}: {error}") from error
+        _require_uint8(name, "the upscaler's output", output)
         if output.shape != reference.shape:
             raise DataError(f"{name}: the upscaler made {output.shape} of {lr.shape}, at scale {scale} it should be "
                             f"{reference.shape}: give the upscaler's own scale")  # fmt: skip
@@ -77,6 +84,7 @@ def evaluate_bicubic_luma(
     """
     records = []
     for number, (name, hr) in enumerate(hr_pictures.items(), start=1):
+        _require_uint8(name, "the picture", hr)
         reference = modcrop(luma(hr), scale)
         output = bicubic_upscale(bicubic_downsample(reference, scale), scale)
         records.append(_compare(name, output, reference, scale))
@@ -108,8 +116,17 @@ def to_batch(picture: np.ndarray, in_channels: int) -> np.ndarray:
 
 
 def from_batch(batch: np.ndarray) -> np.ndarray:
-    """The inverse of `to_batch`: clipped to [0, 1] and rounded to (H, W, 3) RGB uint8."""
+    """The inverse of `to_batch`: clipped to [0, 1] and rounded to (H, W, 3) RGB uint8.
+
+    Raises:
+        UnusableOutputError: NaN or infinity, which rounding would make black.
+    """
     planes = batch.reshape(3, *batch.shape[2:])
+    if not (np.isfinite(planes.min()) and np.isfinite(planes.max())):
+        raise UnusableOutputError(
+            "the model gives values that are not finite numbers: its weights are damaged, or its numbers leave the range of "
+            "its precision"
+        )
     return np.round(np.clip(planes, 0.0, 1.0) * 255).astype(np.uint8).transpose(1, 2, 0)
 
 
@@ -127,6 +144,13 @@ def _compare(name: str, output: np.ndarray, reference: np.ndarray, scale: int) -
         return PictureQuality(name, *y_psnr_ssim(output, reference, crop_border=scale))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
+
+
+def _require_uint8(name: str, what: str, picture: np.ndarray) -> None:
+    if picture.dtype != np.uint8:
+        raise DataError(
+            f"{name}: {what} is an array of {picture.dtype}: give uint8, of floats in [0, 1] (x * 255).round()"
+        )
 
 
 def as_rgb(picture: np.ndarray) -> np.ndarray:

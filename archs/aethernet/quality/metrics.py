@@ -25,9 +25,9 @@ def y_psnr_ssim(picture: np.ndarray, reference: np.ndarray, crop_border: int) ->
         crop_border: pixels to leave out at each side, by custom the scale.
 
     Raises:
-        DataError: shapes that differ, or pictures too small for SSIM inside the border.
+        DataError: shapes that differ, no uint8, or pictures too small for SSIM inside the border.
     """
-    _same_shape(picture, reference)
+    _require_alike(picture, reference)
     least = SSIM_WINDOW + 2 * crop_border
     height, width = picture.shape[:2]
     if min(height, width) < least:
@@ -45,9 +45,9 @@ def y_psnr(picture: np.ndarray, reference: np.ndarray, crop_border: int) -> floa
     """The PSNR of `y_psnr_ssim` alone, for pictures of any size: some rows at a time are held as floats.
 
     Raises:
-        DataError: shapes that differ, or nothing inside the border.
+        DataError: shapes that differ, no uint8, or nothing inside the border.
     """
-    _same_shape(picture, reference)
+    _require_alike(picture, reference)
     height, width = (side - 2 * crop_border for side in picture.shape[:2])
     if height < 1 or width < 1:
         raise DataError(
@@ -60,9 +60,14 @@ def y_psnr(picture: np.ndarray, reference: np.ndarray, crop_border: int) -> floa
     return _decibel(total / (height * width))
 
 
-def _same_shape(picture: np.ndarray, reference: np.ndarray) -> None:
+def _require_alike(picture: np.ndarray, reference: np.ndarray) -> None:
     if picture.shape != reference.shape:
         raise DataError(f"pictures of {picture.shape} and {reference.shape} cannot be compared: same shape is needed")
+    for each in (picture, reference):
+        if each.dtype != np.uint8:
+            raise DataError(
+                f"an array of {each.dtype} cannot be compared: give uint8, of floats in [0, 1] (x * 255).round()"
+            )
 
 
 def _decibel(error: float) -> float:

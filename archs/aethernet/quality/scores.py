@@ -3,7 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.bicubic import bicubic_upscale
+from aethernet.data.damaged import MOST_DAMAGED, DamagedPicture
 from aethernet.data.photo import PhotoDegradation
 from aethernet.errors import UsageError
 from aethernet.progress import Titled
@@ -25,12 +26,20 @@ from aethernet.quality.evaluation import (
     network_upscaler,
     to_batch,
 )
-from aethernet.quality.sets import DegradedInputs, InputFolder, picture_folders
+from aethernet.quality.sets import (
+    DegradedInputs,
+    InputFolder,
+    PictureFolder,
+    damage_notes,
+    leave_out_damaged,
+    picture_folders,
+)
 from aethernet.runtimes.models import Model, resolve_model
 from aethernet.runtimes.ncnn import NcnnSession
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.runtimes.pytorch import device_kind
 from aethernet.threads import fixed_threads
+from aethernet.wording import how_many
 
 BICUBIC, BICUBIC_RGB = "bicubic", "bicubic_rgb"
 LUMA_PATH = "Y: picture -> Y -> LR -> Y enlarged"
@@ -45,6 +54,8 @@ GREY_NOTE = (
 class SetScore:
     """One model on one set: the mean and every picture, and the colour path (`LUMA_PATH` or `RGB_PATH`).
 
+    A set of which `damaged` pictures are left out, for every model, has another name: `Set5 (4 of 5)`.
+
     `inputs` is the SHA-256 of the pixels of degraded inputs, which differ where another Pillow writes other JPEG files.
     """
 
@@ -55,6 +66,7 @@ class SetScore:
     mean: PictureQuality
     pictures: list[PictureQuality]
     inputs: str | None = None
+    damaged: list[DamagedPicture] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -77,13 +89,14 @@ class _NamedUpscaler:
 
 def measure_quality(
     models: Sequence[str],
-    sets: Sequence[str | Path],
+    sets: Sequence[str | Path | PictureFolder],
     *,
     scale: int | None = None,
     lr: Sequence[str | Path] = (),
     degrade: PhotoDegradation | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    max_damaged: int | None = MOST_DAMAGED,
     progress: Titled | None = None,
 ) -> QualityReport:
     """Measures models on folders of high-resolution pictures; see `evaluate` for how.
@@ -91,26 +104,40 @@ def measure_quality(
     Args:
         models: packaged weights, checkpoints, ONNX and ncnn files, `bicubic` (Y path, as its published figures are) or
             `bicubic_rgb` (the same interpolation on the path of the networks).
-        sets: folders of high-resolution pictures.
+        sets: folders of high-resolution pictures. All are opened first, and those that cannot be read are left out for all
+            models.
         scale: needed for bicubic alone; networks have their own, and one that is given must agree.
         lr: folders of ready-made inputs, one for each set; by default inputs are made.
         degrade: what made inputs suffer beside their reduction.
         device: PyTorch device for networks; files of runtimes run on the CPU.
         threads: for PyTorch and the runtimes; None for their default.
+        max_damaged: pictures that may be left out, of all sets together; None for none, where no option says so.
         progress: makes a callback for each pass, from a title such as `tiny.pth, Set5`.
 
     Raises:
         AetherError: an unknown or untrained model, scales that disagree, an unusable folder or picture.
     """
     if lr and len(lr) != len(sets):
-        raise UsageError(f"{len(sets)} sets, but {len(lr)} folders of inputs: give one --lr for each set")
+        raise UsageError(
+            f"{how_many(len(sets), 'set')}, but {how_many(len(lr), 'folder')} of inputs: give one --lr for each set"
+        )
     if lr and degrade:
         raise UsageError("--degrade is for inputs that are made: leave out --lr")
     folders = picture_folders(sets)
     upscalers = _named_upscalers(models, scale, device, threads)
     if (lr or degrade) and any(named.upscale is None for named in upscalers):
         raise UsageError("bicubic makes its inputs from Y: leave out --lr and --degrade, or give bicubic_rgb")
-    scores, notes = [], [GREY_NOTE]
+    ready = {
+        (number, each): InputFolder(lr[number], folder, each)
+        for number, folder in enumerate(folders)
+        for each in sorted({named.scale for named in upscalers})
+        if lr
+    }
+    leave_out_damaged(
+        folders, [(folder, name) for folder in folders for name in folder], max_damaged,
+        progress("opening") if progress else None, [(folders[number], each) for (number, _), each in ready.items()],
+    )  # fmt: skip
+    scores, notes = [], [GREY_NOTE, *damage_notes(folders)]
     with fixed_threads(threads):
         for named in upscalers:
             for number, folder in enumerate(folders):
@@ -120,14 +147,15 @@ def measure_quality(
                     pictures = evaluate_bicubic_luma(folder, named.scale, report)
                 else:
                     if lr:
-                        inputs = InputFolder(lr[number], folder, named.scale)
+                        inputs = ready[number, named.scale]
                     elif degrade:
                         inputs = DegradedInputs(folder, named.scale, degrade)
                     pictures = evaluate(named.upscale, folder, named.scale, report, inputs)
                 path = LUMA_PATH if named.upscale is None else RGB_PATH
                 digest = inputs.sha256 if isinstance(inputs, DegradedInputs) else None
                 mean = mean_quality(pictures)
-                scores.append(SetScore(named.label, named.scale, folder.name, path, mean, pictures, digest))
+                damaged = list(folder.damaged.values())
+                scores.append(SetScore(named.label, named.scale, folder.label, path, mean, pictures, digest, damaged))
                 if digest:
                     notes.append(
                         f"inputs of {folder.name} at x{named.scale}: {degrade}; SHA-256 of their pixels {digest[:16]}"

@@ -5,15 +5,23 @@ import logging
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from aethernet.data.damaged import Damaged, DamagedPicture
 from aethernet.data.photo import PhotoDegradation
 from aethernet.data.pictures import find_pictures, read_rgb
 from aethernet.errors import DataError, UsageError
+from aethernet.machine import cores
+from aethernet.progress import Progress
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
+
+READERS = 8
+"""Pictures that are opened at once to see whether they can be read."""
 
 
 class PictureFolder(Mapping[str, np.ndarray]):
@@ -29,6 +37,7 @@ class PictureFolder(Mapping[str, np.ndarray]):
         self.folder = Path(folder)
         self.paths: dict[str, Path] = {}
         self.left_out: list[Path] = []
+        self.damaged: dict[str, DamagedPicture] = {}
         found = find_pictures(self.folder)
         for path in found:
             if path.parent != self.folder:
@@ -46,6 +55,17 @@ class PictureFolder(Mapping[str, np.ndarray]):
         self.name = f"{folder.parent.name}/{folder.name}" if is_role else folder.name
         """The folder's name; for a folder named HR, GTmod12 and the like, with its parent's."""
 
+    @property
+    def label(self) -> str:
+        """What its figures stand under: the name, and of how many pictures they are where some are damaged."""
+        return (
+            f"{self.name} ({len(self.paths)} of {len(self.paths) + len(self.damaged)})" if self.damaged else self.name
+        )
+
+    def leave_out(self, name: str, problem: str) -> None:
+        """Takes a damaged picture out of the set."""
+        self.damaged[name] = DamagedPicture(f"{self.name}/{self.paths.pop(name).name}", problem)
+
     def __getitem__(self, name: str) -> np.ndarray:
         path = self.paths[name]
         try:
@@ -61,13 +81,14 @@ class PictureFolder(Mapping[str, np.ndarray]):
         return len(self.paths)
 
 
-def picture_folders(folders: Sequence[str | Path]) -> list[PictureFolder]:
+def picture_folders(folders: Sequence[str | Path | PictureFolder]) -> list[PictureFolder]:
     """Several sets. Those of one name are told apart by the folders above them; what lies in folders below is logged.
+    A `PictureFolder` is taken as it is.
 
     Raises:
         DataError: as `PictureFolder` does. UsageError: one folder is given twice.
     """
-    found = [PictureFolder(folder) for folder in folders]
+    found = [each if isinstance(each, PictureFolder) else PictureFolder(each) for each in folders]
     places = [each.folder.resolve() for each in found]
     for each, place in zip(found, places, strict=True):
         if places.count(place) > 1:
@@ -76,9 +97,15 @@ def picture_folders(folders: Sequence[str | Path]) -> list[PictureFolder]:
             below = sorted({str(path.relative_to(each.folder).parent) for path in each.left_out})
             more = f" and {len(below) - 3} more" if len(below) > 3 else ""
             logger.warning(
-                "%s: %d of %d pictures; those in folders below it (%s%s) are not part of the set: give such a folder as a set "
+                "%s: %d of %s; those in folders below it (%s%s) are not part of the set: give such a folder as a set "
                 "of its own",
-                *(each.folder, len(each), len(each) + len(each.left_out), ", ".join(below[:3]), more),
+                *(
+                    each.folder,
+                    len(each),
+                    how_many(len(each) + len(each.left_out), "picture"),
+                    ", ".join(below[:3]),
+                    more,
+                ),
             )
     for depth in range(2, max((len(place.parts) for place in places), default=0) + 1):
         names = Counter(each.name for each in found)
@@ -91,17 +118,37 @@ def picture_folders(folders: Sequence[str | Path]) -> list[PictureFolder]:
 class PictureFolders:
     """The pictures of several folders in turn, as pairs of `FOLDER/NAME` and the picture; at most `number`, spread evenly.
 
+    All are opened here, and those that cannot be read are left out.
+
+    Args:
+        max_damaged: pictures that may be left out; None for none, where no option says so.
+
     Raises:
-        DataError: as `PictureFolder` does. UsageError: `number` below 1, or one folder given twice.
+        DataError: as `PictureFolder` and `leave_out_damaged` do. UsageError: `number` below 1, or one folder given twice.
     """
 
-    def __init__(self, folders: Sequence[str | Path], number: int | None = None) -> None:
+    def __init__(
+        self,
+        folders: Sequence[str | Path],
+        number: int | None = None,
+        *,
+        max_damaged: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
         if number is not None and number < 1:
             raise UsageError(f"at least one picture is needed, not {number}")
-        found = [(folder, name) for folder in picture_folders(folders) for name in folder]
+        self.folders = picture_folders(folders)
+        found = [(folder, name) for folder in self.folders for name in folder]
         last = len(found) - 1
         chosen = np.linspace(0, last, min(number or len(found), len(found))).round().astype(int)
-        self.entries = [found[index] for index in chosen]
+        wanted = [found[index] for index in chosen]
+        leave_out_damaged(self.folders, wanted, max_damaged, progress)
+        self.entries = [(folder, name) for folder, name in wanted if name in folder]
+
+    @property
+    def damaged(self) -> list[DamagedPicture]:
+        """Those that are left out."""
+        return [each for folder in self.folders for each in folder.damaged.values()]
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -109,6 +156,64 @@ class PictureFolders:
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         for folder, name in self.entries:
             yield f"{folder.name}/{name}", folder[name]
+
+
+def leave_out_damaged(
+    folders: Sequence[PictureFolder],
+    wanted: Sequence[tuple[PictureFolder, str]],
+    max_damaged: int | None,
+    progress: Progress | None = None,
+    inputs: Sequence[tuple[PictureFolder, "InputFolder"]] = (),
+    option: str = "--max-damaged",
+) -> None:
+    """Opens pictures before anything is measured, and takes those that cannot be read out of their folders, so that all
+    networks are measured on the same ones.
+
+    Args:
+        wanted: the pictures, as a folder of `folders` and a name in it.
+        max_damaged: that may be left out, of all folders together; None for none, where no option says so.
+        option: what sets `max_damaged`.
+        inputs: ready-made inputs with the folder that they belong to; a picture goes with its input.
+
+    Raises:
+        DataError: there are more, or every picture of a folder is damaged.
+    """
+    files = [(folder, name, folder.paths[name]) for folder, name in wanted]
+    files += [(folder, name, each.path(name)) for folder, each in inputs for name in folder]
+    problems: dict[tuple[int, str], tuple[Path, str]] = {}
+    with ThreadPoolExecutor(min(READERS, cores())) as threads:
+        read = threads.map(_problem, [path for *_, path in files])
+        for done, ((folder, name, path), problem) in enumerate(zip(files, read, strict=True), start=1):
+            if problem:
+                problems.setdefault((folders.index(folder), name), (path, problem))
+            if progress is not None:
+                progress(done, len(files), name)
+    option = option if max_damaged is not None else ""
+    Damaged(max_damaged or 0, "the figures", option).leave_out(problems.values())
+    for (place, name), (_, problem) in problems.items():
+        folders[place].leave_out(name, problem)
+    for folder in folders:
+        if not folder:
+            raise DataError(f"every picture of {folder.folder} is damaged: give another folder")
+
+
+def damage_notes(folders: Sequence[PictureFolder]) -> list[str]:
+    """What stands at figures of which damaged pictures are no part, a sentence for each folder."""
+    notes = []
+    for folder in folders:
+        if folder.damaged:
+            files = "; ".join(f"{each.file} ({each.problem})" for each in folder.damaged.values())
+            total = how_many(len(folder) + len(folder.damaged), "picture")
+            notes.append(f"{folder.name}: {len(folder)} of {total}; damaged and left out for all: {files}")
+    return notes
+
+
+def _problem(path: Path) -> str:
+    try:
+        read_rgb(path)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 class DegradedInputs(Mapping[str, np.ndarray]):
@@ -148,6 +253,10 @@ class InputFolder(Mapping[str, np.ndarray]):
             self.names[name] = next((candidate for candidate in candidates if candidate in self.pictures.paths), "")
             if not self.names[name]:
                 raise DataError(f"{folder} has no input for {name}: expected a picture named {' or '.join(candidates)}")
+
+    def path(self, name: str) -> Path:
+        """The file of the input for a reference of this name."""
+        return self.pictures.paths[self.names[name]]
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.pictures[self.names[name]]

@@ -5,10 +5,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from aethernet.checks import samples_problem
 from aethernet.errors import DataError, UsageError
 from aethernet.progress import Progress, counted
 from aethernet.quantization.fake import quantizers
 from aethernet.quantization.settings import LEAST_PERCENTILE
+
+BEYOND = 15.0
+"""How far from [0, 1] pictures may come: a training may shift and scale them, but not to 8-bit samples."""
 
 
 class Magnitudes:
@@ -70,7 +74,7 @@ def set_ranges(
 
     Raises:
         UsageError: a percentile outside of [99.99, 100].
-        DataError: no pictures, or activations that are not finite.
+        DataError: no pictures, one with values far outside of [0, 1], or activations that are not finite.
     """
     if not LEAST_PERCENTILE <= percentile <= 100.0:
         raise UsageError(f"percentile must be between {LEAST_PERCENTILE} and 100 (the largest value), not {percentile}")
@@ -82,6 +86,7 @@ def set_ranges(
         for name, quantizer in quantizers(network):
             quantizer.observe = seen[name]
         for picture in counted(pictures, progress):
+            _require_picture(picture, count)
             network(picture.to(device))
             count += 1
     finally:
@@ -95,3 +100,11 @@ def set_ranges(
         quantizer.range.fill_(seen[name].percentile(percentile) or 1.0)
         quantizer.watch_batches = 0
     return count
+
+
+def _require_picture(picture: Tensor, number: int) -> None:
+    """Ranges would be those of what no picture is, and nobody would see it in the network."""
+    if picture.is_floating_point() and picture.numel():
+        low, high = (float(each) for each in torch.aminmax(picture))
+        if problem := samples_problem(low, high, BEYOND):
+            raise DataError(f"picture {number} (counted from 0) to calibrate on {problem}")

@@ -125,7 +125,10 @@ def is_fine_tuned(quantized: AetherNet, plain: AetherNet) -> bool:
 
 
 def calibration_inputs(
-    folders: Sequence[Path], network: AetherNet, number: int = CALIBRATION_PICTURES
+    folders: Sequence[Path],
+    network: AetherNet,
+    number: int = CALIBRATION_PICTURES,
+    max_damaged: int | None = None,
 ) -> CalibrationInputs:
     """Pictures of the folders as the network takes them."""
-    return CalibrationInputs(folders, network.config.scale, network.config.in_channels, number)
+    return CalibrationInputs(folders, network.config.scale, network.config.in_channels, number, max_damaged)

@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import cast
 
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
-from aethernet.errors import OutputError, StageError, UsageError
+from aethernet.data.calibration import CalibrationInputs
+from aethernet.data.damaged import MOST_DAMAGED
+from aethernet.errors import StageError, UsageError
 from aethernet.export.form import Form
 from aethernet.export.half_range import HalfReport
 from aethernet.export.ncnn import files_of
 from aethernet.export.ncnn_programs import padding_sentence
 from aethernet.export.onnx import Precision, require_exporter
 from aethernet.export.qdq import TargetName
-from aethernet.files import check_writable
 from aethernet.network.calibration import calibrate
+from aethernet.network.network import AetherNet
 from aethernet.optional import optional_package
 from aethernet.progress import Titled, silent
 from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
 from aethernet.release.flow import Gate, make_files
-from aethernet.release.folder import folder_inside
+from aethernet.release.folder import check_free, folder_inside
 from aethernet.release.networks import Networks, calibration_inputs
 from aethernet.release.products import FLOAT_NCNN, NCNN_PACKAGES, NCNN_TARGET, Product, onnx_products
 from aethernet.release.settings import ExportSettings
@@ -62,7 +64,7 @@ def export_files(weights: str | Path, out: Path, settings: ExportSettings, progr
         raise UsageError(f"name must be the beginning of a file name, not {name!r}: give the folder apart")
     products = _products(precisions, settings, form)
     paths = [out / f"{name}{product.suffix}" for product in products]
-    _check_out(out, [file for path in paths for file in files_of(path)], settings.force)
+    check_free(out, [file for path in paths for file in files_of(path)], settings.force)
     networks = _networks(checkpoint, settings, "int8" in precisions, progress)
     max_drop = MAX_DROP if settings.max_drop is None else settings.max_drop
     gate = None
@@ -71,8 +73,10 @@ def export_files(weights: str | Path, out: Path, settings: ExportSettings, progr
     if settings.data and network is not None:
         gate = Gate(
             network=network,
-            pictures=pictures_of(settings.data, settings.static, network.config.scale),
-            inputs=calibration_inputs(settings.data, network, settings.number or CALIBRATION_PICTURES),
+            pictures=pictures_of(
+                settings.data, settings.static, network.config.scale, _max_damaged(settings), progress("opening")
+            ),
+            inputs=_inputs(settings, network),
             budget=lambda _: drop_budget(max_drop),
             threads=settings.threads,
         )
@@ -84,13 +88,22 @@ def export_files(weights: str | Path, out: Path, settings: ExportSettings, progr
             files = [folder / record.file for record in made.records if record.checks]
             verification = verification_report(
                 Path(settings.against or weights).name, [file.name for file in files], files, made.gated, max_drop,
-                settings.static,
+                settings.static, gate.pictures.damaged if gate else (),
             )  # fmt: skip
         written = [file for path in written for file in files_of(path)]
         for path in written:
             os.replace(folder / path.name, path)
     problems = {path: record.problem for path, record in zip(paths, made.records, strict=True) if not record.passed}
     return Exported(written, problems, verification, made.half, "fp16" in precisions and made.half is None, padding)
+
+
+def _max_damaged(settings: ExportSettings) -> int:
+    return MOST_DAMAGED if settings.max_damaged is None else settings.max_damaged
+
+
+def _inputs(settings: ExportSettings, network: AetherNet) -> CalibrationInputs:
+    number = settings.number or CALIBRATION_PICTURES
+    return calibration_inputs(settings.data or (), network, number, _max_damaged(settings))
 
 
 def _targets(settings: ExportSettings) -> list[TargetName]:
@@ -126,7 +139,7 @@ def _networks(checkpoint: Checkpoint, settings: ExportSettings, int8: bool, prog
     targets = _targets(settings)
     quantized = calibrate(
         copy.deepcopy(network),
-        calibration_inputs(settings.data, network, settings.number or CALIBRATION_PICTURES),
+        _inputs(settings, network),
         quantization=settings.preset or (targets[0] if len(targets) == 1 else "ort"),
         percentile=PERCENTILE if settings.percentile is None else settings.percentile,
         progress=progress("calibrating"),
@@ -161,7 +174,7 @@ def _check(weights: str | Path, checkpoint: Checkpoint, precisions: Sequence[str
         differences = checkpoint.config.differences(read_checkpoint(settings.against).config)
         if differences:
             raise UsageError(f"{weights} does not come from {settings.against}: {'; '.join(differences)}")
-    for option in ("against", "max_drop", "json", "number"):
+    for option in ("against", "max_drop", "max_damaged", "json", "number"):
         if getattr(settings, option) is not None and not settings.data:
             flag = option.replace("_", "-")
             raise UsageError(f"--{flag} says how to use pictures: give them with --data DIR, or leave it out")
@@ -170,16 +183,3 @@ def _check(weights: str | Path, checkpoint: Checkpoint, precisions: Sequence[str
     for option in ("percentile", "preset"):
         if getattr(settings, option) is not None and (not int8 or quantized):
             raise UsageError(f"--{option} is for calibrating, and nothing is calibrated here: leave it out")
-
-
-def _check_out(out: Path, paths: Sequence[Path], force: bool) -> None:
-    """Refuses files that exist, before any work is done."""
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"-o {out} is a file: give a folder")
-    existing = [path.name for path in paths if path.exists()]
-    if existing and not force:
-        raise OutputError(
-            f"{out} holds {', '.join(existing)} already: give another -o or --name, or --force to overwrite"
-        )
-    for path in paths:
-        check_writable(path)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aethernet.data.damaged import MOST_DAMAGED
 from aethernet.errors import UsageError
-from aethernet.flags import flag, note, positive
+from aethernet.flags import flag, not_negative, note, positive
 from aethernet.flags import size as picture_size
 from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE, Preset, QuantizationConfig
 from aethernet.verify.budget import MAX_DROP, drop_budget
@@ -109,6 +110,10 @@ class ExportSettings:
     max_drop: float | None = flag(
         f"PSNR that a file may lose (default: {MAX_DROP} dB)", group=PROOF, type=float, metavar="DB"
     )
+    max_damaged: int | None = flag(
+        f"pictures that may be unreadable; they are left out, and the table says so (default: {MOST_DAMAGED})",
+        group=PROOF, type=not_negative, metavar="N",
+    )  # fmt: skip
     threads: int | None = flag(THREADS, group=PROOF, type=positive)
     json: Path | None = flag("also write the records to this file", group=PROOF, type=Path, metavar="FILE")
     number: int | None = flag(

@@ -2,23 +2,25 @@
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from aethernet.checkpoint import pretrained
 from aethernet.conditions import Conditions, measurement_conditions
+from aethernet.data.damaged import MOST_DAMAGED, DamagedPicture
 from aethernet.data.pictures import middle
 from aethernet.errors import UsageError
 from aethernet.export.ncnn import files_of
 from aethernet.export.saturation import on_every_x86
-from aethernet.progress import Progress
+from aethernet.progress import Progress, Titled, silent
 from aethernet.quality.sets import PictureFolders
 from aethernet.runtimes.models import Model, resolve_model
 from aethernet.runtimes.open import open_model
 from aethernet.verify.budget import MAX_DROP, drop_budget
 from aethernet.verify.gate import AS_WRITTEN, NCNN, ONNXRUNTIME, PYTORCH, Check, Entry, Gated, hold_files
+from aethernet.wording import how_many
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,10 @@ class Verified:
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """All files, and the network they were compared with, whose own figures come first."""
+    """All files, and the network they were compared with, whose own figures come first.
+
+    `damaged` pictures are no part of any figure.
+    """
 
     reference: str
     psnr: float
@@ -42,6 +47,7 @@ class VerificationReport:
     max_drop: float
     rows: list[Verified]
     conditions: Conditions
+    damaged: list[DamagedPicture] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -55,7 +61,8 @@ def verify_files(
     *,
     max_drop: float = MAX_DROP,
     threads: int | None = None,
-    progress: Progress | None = None,
+    max_damaged: int = MOST_DAMAGED,
+    progress: Titled = silent,
 ) -> VerificationReport:
     """Runs every file and the network on pictures that are reduced by MATLAB-like bicubic, whole.
 
@@ -67,6 +74,8 @@ def verify_files(
         against: the weights that they were made from, or packaged ones.
         folders: of high-resolution pictures.
         max_drop: the PSNR in dB that a file may lose on the mean of all pictures.
+        max_damaged: pictures that may be left out because they cannot be read.
+        progress: makes a callback for each step, from its title.
 
     Raises:
         UsageError: networks of another scale or number of channels, random weights, or files of different fixed sizes.
@@ -79,7 +88,7 @@ def verify_files(
             raise UsageError(f"{model.label} has random weights, so nothing can be compared with them: give a file")
         if (model.scale, model.in_channels) != (reference.scale, reference.in_channels):
             raise UsageError(
-                f"{model.label} is x{model.scale} with {model.in_channels} channels, {reference.label} is "
+                f"{model.label} is x{model.scale} with {how_many(model.in_channels, 'channel')}, {reference.label} is "
                 f"x{reference.scale} with {reference.in_channels}: they do not come from one another"
             )
     size = _common_size(models)
@@ -88,11 +97,13 @@ def verify_files(
         Entry(name, budget, {_runtime(model): functools.partial(open_model, model, threads=threads)})
         for name, model in zip(labels, models, strict=True)
     ]
+    pictures = pictures_of(folders, size, reference.scale, max_damaged, progress("opening"))
     gated = hold_files(
-        open_model(reference, threads=threads), entries, pictures_of(folders, size, reference.scale),
-        scale=reference.scale, in_channels=reference.in_channels, threads=threads, progress=progress,
+        open_model(reference, threads=threads), entries, pictures,
+        scale=reference.scale, in_channels=reference.in_channels, threads=threads, progress=progress("verifying"),
     )  # fmt: skip
-    return verification_report(label, labels, [_file(model) for model in models], gated, max_drop, size)
+    paths = [_file(model) for model in models]
+    return verification_report(label, labels, paths, gated, max_drop, size, pictures.damaged)
 
 
 def verification_report(
@@ -102,6 +113,7 @@ def verification_report(
     gated: Gated,
     max_drop: float,
     size: tuple[int, int] | None,
+    damaged: Sequence[DamagedPicture],
 ) -> VerificationReport:
     """What the gate found, of the first runtime of each file, with what a file itself tells."""
     rows = [
@@ -112,7 +124,9 @@ def verification_report(
     looked_at = "whole pictures" if size is None else f"the {size[0]}x{size[1]} middles of the pictures"
     conditions = measurement_conditions(threads=gated.threads, precision="fp32 reference", size=looked_at)
     found = gated.comparison
-    return VerificationReport(reference, found.psnr, found.ssim, len(found.pictures), max_drop, rows, conditions)
+    return VerificationReport(
+        reference, found.psnr, found.ssim, len(found.pictures), max_drop, rows, conditions, list(damaged)
+    )
 
 
 def _bytes(file: Path) -> int:
@@ -121,19 +135,26 @@ def _bytes(file: Path) -> int:
 
 
 def pictures_of(
-    folders: Sequence[str | Path], size: tuple[int, int] | None, scale: int, number: int | None = None
+    folders: Sequence[str | Path],
+    size: tuple[int, int] | None,
+    scale: int,
+    max_damaged: int | None = None,
+    progress: Progress | None = None,
 ) -> PictureFolders:
     """The pictures of folders, or the middles that a file of a fixed input size can take."""
     if size is None:
-        return PictureFolders(folders, number)
-    return Middles(folders, *(side * scale for side in size))
+        return PictureFolders(folders, max_damaged=max_damaged, progress=progress)
+    height, width = (side * scale for side in size)
+    return Middles(folders, height, width, max_damaged, progress)
 
 
 class Middles(PictureFolders):
     """The middles of the pictures, (height, width) of them."""
 
-    def __init__(self, folders: Sequence[str | Path], height: int, width: int) -> None:
-        super().__init__(folders)
+    def __init__(
+        self, folders: Sequence[str | Path], height: int, width: int, max_damaged: int | None, progress: Progress | None
+    ) -> None:
+        super().__init__(folders, max_damaged=max_damaged, progress=progress)
         self.size = (height, width)
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:

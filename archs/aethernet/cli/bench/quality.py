@@ -4,8 +4,9 @@ import argparse
 
 from aethernet.cli.bench.shared import publish
 from aethernet.cli.progress import ProgressBars
+from aethernet.data.damaged import MOST_DAMAGED
 from aethernet.errors import UsageError
-from aethernet.flags import positive, with_options
+from aethernet.flags import not_negative, positive, with_options
 
 HELP = "Y-PSNR and SSIM on folders of pictures"
 
@@ -31,6 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=int, help="needed for bicubic alone; networks have their own")
     parser.add_argument("--device", default="cpu", help="PyTorch device for networks (default: %(default)s)")
     parser.add_argument("--threads", type=positive, help="threads (default: all)")
+    parser.add_argument(
+        "--max-damaged", type=not_negative, default=MOST_DAMAGED, metavar="N",
+        help="pictures of all sets together that may be unreadable; they are left out for every model, and the table says so "
+        "(default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--summary", action="store_true", help="print the means only, without every picture")
 
 

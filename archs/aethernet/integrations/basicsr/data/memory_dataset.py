@@ -29,11 +29,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from aethernet.data.bicubic import bicubic_downsample, modcrop
+from aethernet.data.damaged import Damaged
 from aethernet.data.pictures import SUFFIXES, read_rgb
 from aethernet.errors import DataError, OptionError
-from aethernet.integrations.basicsr.data.damage import MOST_DAMAGED
+from aethernet.integrations.basicsr.data.damage import OPTION, most_damaged
 from aethernet.integrations.basicsr.data.dataset_options import integer, is_grey, patch_size, phase, to_tensor
 from aethernet.machine import cores
+from aethernet.wording import how_many
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
 
@@ -69,7 +71,7 @@ class AetherMemoryDataset(Dataset):
         color: `y` gives Y alone, for a network of one channel, as PairedImageDataset does. Default RGB.
         crops: positions that are drawn for each patch in training; the one with the most detail is taken. Default 1.
             Flat patches teach little: with 2 a short training was 0.07 dB better (docs/architecture.md).
-        max_damaged: pictures that may be unreadable in training, which are named and left out; default 10.
+        max_damaged: pictures that may be unreadable, which are named and left out; default 10.
         scale, phase: set by BasicSR.
 
     Raises:
@@ -92,21 +94,21 @@ class AetherMemoryDataset(Dataset):
         with ThreadPoolExecutor(cores()) as pool:
             read = list(pool.map(self._read_or_tell, *zip(*files, strict=True)))
         pairs = [each for each in read if isinstance(each, Pair)]
-        problems = [each for each in read if isinstance(each, DataError)]
-        most = integer(opt, "max_damaged", owner=owner, minimum=0, default=MOST_DAMAGED) if self.is_train else 0
-        if len(problems) > most or not pairs:
-            others = f" ({len(problems)} such pictures; max_damaged allows {most})" if len(problems) > 1 else ""
-            raise DataError(f"{problems[0]}{others}")
-        for problem in problems:
-            logger.warning(f"{problem}; it is left out of the training.")
+        most = integer({"max_damaged": most_damaged(opt)}, "max_damaged", owner=owner, minimum=0)
+        self.damaged = Damaged(most, "the training" if self.is_train else f"the figures of {name}", OPTION, logger)
+        self.damaged.leave_out(each for each in read if not isinstance(each, Pair))
+        if not pairs:
+            raise DataError(f"{name}: every picture is damaged: give other folders")
         self.pairs = [pair for pair in pairs if not self.is_train or min(pair.gt.shape[1:]) >= self.gt_size]
         if len(self.pairs) < len(pairs):
-            logger.info(f"{name}: {len(pairs) - len(self.pairs)} of {len(pairs)} pictures are smaller than a patch of "
-                        f"{self.gt_size}x{self.gt_size} and are skipped.")  # fmt: skip
+            logger.info(f"{name}: {len(pairs) - len(self.pairs)} of {how_many(len(pairs), 'picture')} skipped, smaller than a "
+                        f"patch of {self.gt_size}x{self.gt_size}.")  # fmt: skip
         if not self.pairs:
-            raise OptionError(f"{name}: all {len(pairs)} pictures are smaller than gt_size {self.gt_size}: lower it")
+            raise OptionError(
+                f"{name}: every picture ({len(pairs)} in all) is smaller than gt_size {self.gt_size}: lower it"
+            )
         size = sum(pair.gt.nbytes + pair.lq.nbytes for pair in self.pairs)
-        logger.debug(f"{name}: {len(self.pairs)} pictures in {size / 1e6:.0f} MB of memory.")
+        logger.debug(f"{name}: {how_many(len(self.pairs), 'picture')} in {size / 1e6:.0f} MB of memory.")
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -149,13 +151,18 @@ class AetherMemoryDataset(Dataset):
             ),
         )  # fmt: skip
 
-    def _read_or_tell(self, gt_path: Path, lq_path: Path | None) -> Pair | DataError:
-        """The error of a picture that cannot be read is returned; one of a pair that does not agree is raised."""
+    def _read_or_tell(self, gt_path: Path, lq_path: Path | None) -> Pair | tuple[Path, str]:
+        """The file that cannot be read, with the reason, is returned; the error of a pair that does not agree is raised."""
+        path = gt_path
         try:
-            gt = modcrop(_picture(gt_path), self.scale)
-            lq = bicubic_downsample(gt, self.scale) if lq_path is None else _picture(lq_path)
+            gt = modcrop(read_rgb(gt_path)[0], self.scale)
+            if lq_path is None:
+                lq = bicubic_downsample(gt, self.scale)
+            else:
+                path = lq_path
+                lq = read_rgb(lq_path)[0]
         except DataError as error:
-            return error
+            return path, str(error)
         if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
             raise DataError(
                 f"{lq_path} of {lq.shape[1]}x{lq.shape[0]} does not belong to {gt_path} of {gt.shape[1]}x"
@@ -176,7 +183,7 @@ def paired_files(opt: Mapping) -> list[tuple[Path, Path | None]]:
         raise OptionError("AetherMemoryDataset needs dataroot_gt: a folder of pictures, or a list of folders")
     if lq_folders and len(lq_folders) != len(gt_folders):
         raise OptionError(
-            f"dataroot_lq names {len(lq_folders)} folders and dataroot_gt {len(gt_folders)}: give one for each, or "
+            f"dataroot_lq names {how_many(len(lq_folders), 'folder')} and dataroot_gt {len(gt_folders)}: give one for each, or "
             "~ to have LR made"
         )
     if not lq_folders:
@@ -225,13 +232,6 @@ def summed_detail(lq: np.ndarray) -> np.ndarray:
     differences[:, 1:] += np.abs(np.diff(grey, axis=1))
     differences[1:] += np.abs(np.diff(grey, axis=0))
     return np.pad(differences.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-
-
-def _picture(path: Path) -> np.ndarray:
-    try:
-        return read_rgb(path)[0]
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 def _planes(img: np.ndarray) -> np.ndarray:

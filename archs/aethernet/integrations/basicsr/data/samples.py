@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from aethernet.errors import DataError
 from aethernet.integrations.basicsr import compat
-from aethernet.integrations.basicsr.data.damage import MOST_DAMAGED, Damaged, damaged_file
+from aethernet.integrations.basicsr.data.damage import SharedDamage, damaged_file
 
 Draw = tuple[int, int, int]
 """The picture's index, the epoch, the place in the epoch counted over all ranks."""
@@ -39,10 +39,10 @@ class SeededSamples(Dataset):
     In the place of a damaged picture comes the next one that is not.
     """
 
-    def __init__(self, dataset: SizedDataset, seed: int, damaged: Damaged | None = None) -> None:
+    def __init__(self, dataset: SizedDataset, seed: int, damaged: SharedDamage | None = None) -> None:
         self.dataset = dataset
         self.seed = seed
-        self.damaged = damaged or Damaged(len(dataset), MOST_DAMAGED)
+        self.damaged = damaged or SharedDamage(len(dataset))
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -51,12 +51,17 @@ class SeededSamples(Dataset):
         if isinstance(draw, int):
             return self.dataset[draw]
         index, epoch, place = draw
+        return self.sound(index, self.seed, epoch, place)
+
+    def sound(self, index: int, *entropy: int) -> dict:
+        """The item at an index, or the next one that is not damaged, with the generators seeded from `entropy` if there is
+        any."""
         for step in range(len(self)):
             at = (index + step) % len(self)
             if self.damaged.flags[at]:
                 continue
             try:
-                with seeded(self.seed, epoch, place):
+                with seeded(*entropy) if entropy else contextlib.nullcontext():
                     return self.dataset[at]
             except Exception:
                 if damaged_file(self.dataset, at) is None:
@@ -80,7 +85,7 @@ class _Repairs:
         return compat.apply, ()
 
 
-def _rebuild(repairs: object, dataset: SizedDataset, seed: int, damaged: Damaged) -> SeededSamples:
+def _rebuild(repairs: object, dataset: SizedDataset, seed: int, damaged: SharedDamage) -> SeededSamples:
     return SeededSamples(dataset, seed, damaged)
 
 

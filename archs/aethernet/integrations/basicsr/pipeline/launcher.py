@@ -75,6 +75,7 @@ def run(flags: Flags, *, is_train: bool, root: Path | None = None) -> None:
             for replacement in [(sys, "argv", command), *repairs(pipeline, session, on_cpu=opt["num_gpu"] == 0)]:
                 stack.enter_context(replaced(*replacement))
             getattr(pipeline, "train_pipeline" if is_train else "test_pipeline")(str(session.root))
+        session.say_damaged()
         finished = True
     except KeyboardInterrupt as interrupt:
         raise Interrupted(session.farewell()) from interrupt
@@ -142,6 +143,14 @@ class Session:
             self.run_state.resume(state)
         return state
 
+    def say_damaged(self) -> None:
+        """The last word of a test of which pictures were left out: behind the figures of each set it stands in the log."""
+        counts = [f"{each.opt['name']} {len(each.damaged)}" for each in self.run_state.measured if len(each.damaged)]
+        if counts and not self.is_train:
+            logging.getLogger("basicsr").warning(
+                "damaged pictures that are no part of the figures above: %s", ", ".join(counts)
+            )
+
     def farewell(self) -> str:
         """What to say after Ctrl-C."""
         if not self.is_train or self.opt is None or not any(Path(self.opt["path"]["training_states"]).glob("*.state")):
@@ -164,7 +173,7 @@ def repairs(pipeline: ModuleType, session: Session, *, on_cpu: bool) -> list[Rep
     from basicsr.models.base_model import BaseModel
     from basicsr.utils import options
 
-    from aethernet.integrations.basicsr.pipeline import distributed
+    from aethernet.integrations.basicsr.pipeline import distributed, run_state
     from aethernet.integrations.basicsr.training import weights
 
     table: list[Replacement] = [
@@ -175,14 +184,17 @@ def repairs(pipeline: ModuleType, session: Session, *, on_cpu: bool) -> list[Rep
     ]
     if on_cpu or not torch.cuda.is_available():
         table.append((BaseModel, "model_to_device", distributed.model_to_device(BaseModel.model_to_device)))
-    if not session.is_train:
-        return table
     state = session.run_state
+    table += [
+        (pipeline, "build_dataset", state.build_dataset),
+        (pipeline, "build_dataloader", state.build_dataloader),
+    ]
+    if not session.is_train:
+        return [*table, (pipeline, "build_model", run_state.build_stating_model)]
     return [
         *table,
         (pipeline, "load_resume_state", session.load_resume_state),
         (pipeline, "create_train_val_dataloader", state.create_loaders(pipeline.create_train_val_dataloader)),
-        (pipeline, "build_dataset", state.build_dataset),
         (pipeline, "EnlargedSampler", state.build_sampler),
         (pipeline, "CPUPrefetcher", state.counting(pipeline.CPUPrefetcher)),
         (pipeline, "CUDAPrefetcher", state.counting(pipeline.CUDAPrefetcher)),

@@ -18,18 +18,21 @@ from types import MethodType
 
 import numpy as np
 import torch
-from basicsr.data import build_dataset
+from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.models import build_model
 from basicsr.models.base_model import BaseModel
 from torch.utils.data import DataLoader, Dataset
 
 from aethernet.errors import OptionError
-from aethernet.integrations.basicsr.data.damage import MOST_DAMAGED, Damaged
+from aethernet.integrations.basicsr.data.damage import SharedDamage, SoundBatches, SoundPictures, most_damaged
 from aethernet.integrations.basicsr.data.samples import Draw, SeededSamples, untouched
 from aethernet.integrations.basicsr.pipeline import distributed
 from aethernet.integrations.basicsr.pipeline.best_metrics import BestMetrics
 from aethernet.integrations.basicsr.pipeline.resumed_settings import compare, resume_by_file
+from aethernet.integrations.basicsr.preflight import schema
+from aethernet.integrations.basicsr.training.guard import watched_log
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 basicsr_logger = logging.getLogger("basicsr")  # which writes the log file of the run
@@ -51,6 +54,7 @@ class RunState:
         self.saved: dict | None = None  # what goes into the next .state
         self.settings: dict = {}  # of the option file
         self.best = BestMetrics()
+        self.measured: list[SoundPictures] = []  # the sets to validate or test with
 
     def resume(self, state: dict) -> None:
         """Takes over what a `.state` file holds; one that BasicSR wrote goes on at the beginning of its epoch."""
@@ -64,8 +68,8 @@ class RunState:
         rank, world_size = distributed.get_dist_info()
         if len(own["ranks"]) != world_size:
             logger.warning(
-                "the training state is of %d processes, not %d: random numbers will differ",
-                len(own["ranks"]),
+                "the training state is of %s, not %d: random numbers will differ",
+                how_many(len(own["ranks"]), "process", "processes"),
                 world_size,
             )
             return
@@ -75,8 +79,13 @@ class RunState:
     def build_dataset(self, options: dict) -> Dataset:
         dataset = build_dataset(options)
         if options["phase"] != "train":
-            return dataset
-        return SeededSamples(dataset, self.seed, Damaged(len(dataset), options.get("max_damaged", MOST_DAMAGED)))
+            self.measured.append(SoundPictures(dataset, options))
+            return self.measured[-1]
+        return SeededSamples(dataset, self.seed, SharedDamage(len(dataset), most_damaged(options)))
+
+    def build_dataloader(self, dataset: Dataset, options: dict, **others: object) -> DataLoader | SoundBatches:
+        loader = build_dataloader(dataset, options, **others)
+        return SoundBatches(loader) if isinstance(dataset, SoundPictures) else loader
 
     def build_sampler(self, dataset: Dataset, num_replicas: int, rank: int, ratio: int = 1) -> "PlacedSampler":
         return PlacedSampler(self, dataset, num_replicas, rank, ratio)
@@ -96,7 +105,7 @@ class RunState:
             def next(self) -> dict | None:
                 batch = super().next()
                 samples = self.ori_loader.dataset
-                samples.damaged.require_few(samples.dataset, basicsr_logger)
+                samples.damaged.require_few(samples.dataset)
                 if batch is not None:
                     state.samples += self.ori_loader.batch_size * self.ori_loader.sampler.num_replicas
                 return batch
@@ -119,15 +128,19 @@ class RunState:
 
         total_iter = int(opt["train"]["total_iter"])
 
-        def quiet_validation(model: BaseModel, dataloader: DataLoader, current_iter: int, *args) -> None:
+        def quiet_validation(model: BaseModel, dataloader: SoundBatches, current_iter: int, *args) -> None:
             # After the last iteration BasicSR counts one more.
             with untouched():
                 validation(dataloader, min(current_iter, total_iter), *args)
-            self.best.note(model)
+            say_damaged(dataloader)
+            self.best.note(model, dataloader.dataset, min(current_iter, total_iter))
 
         self.best.restore(model, opt, self.start_iter)
         model.resume_training = resume_by_file(model)
         model.save = MethodType(save_with_state, model)
+        kind = opt["model_type"].removesuffix("_basicsr")
+        if kind not in schema.AETHER_MODELS:  # those skip such steps
+            model.get_current_log = watched_log(kind, model.get_current_log, stops=kind in schema.MODELS)
         model.validation = MethodType(quiet_validation, model)
         return model
 
@@ -160,6 +173,24 @@ class RunState:
 
     def skipped(self, epoch: int) -> int:
         return self.skip if epoch == self.start_epoch else 0
+
+
+def build_stating_model(opt: dict) -> BaseModel:
+    """A model to test with, which says behind the figures of a set which damaged pictures they leave out."""
+    model = build_model(opt)
+    validation = model.validation
+
+    def stating(model: BaseModel, dataloader: SoundBatches, *args, **named) -> None:
+        validation(dataloader, *args, **named)
+        say_damaged(dataloader)
+
+    model.validation = MethodType(stating, model)
+    return model
+
+
+def say_damaged(dataloader: SoundBatches) -> None:
+    if statement := dataloader.dataset.statement():
+        basicsr_logger.warning(statement)
 
 
 class PlacedSampler(EnlargedSampler):

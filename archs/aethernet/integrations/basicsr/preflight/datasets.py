@@ -4,13 +4,18 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import torch
 
+from aethernet.checks import is_whole
 from aethernet.data.opencv import opencv
+from aethernet.integrations.basicsr.data.damage import most_damaged
 from aethernet.integrations.basicsr.preflight import lmdb_probe, schema
 from aethernet.integrations.basicsr.preflight.context import Context, phase, positive
+from aethernet.integrations.basicsr.preflight.pictures import Pictures
 from aethernet.machine import cores
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -22,24 +27,56 @@ def pictures(context: Context) -> Iterator[str]:
 
 
 def damaged(context: Context) -> Iterator[str]:
-    """Pictures to validate or test with that cannot be decoded: BasicSR would end with an error at the first, perhaps after
-    hours. Those of a training are left out when it comes to them."""
-    cv2 = opencv("training")
-    for place, _ in context.datasets:
-        if not context.pictures[place].problems:
-            for folder in context.pictures[place].lmdbs:
-                names, decodes = context.pictures[place].names, phase(place) != "train"
-                if problem := lmdb_probe.problem(folder, names, decodes=decodes):
-                    yield f"{place}: {folder} cannot be read ({problem}); write it anew"
-        if phase(place) == "train" or context.pictures[place].problems:
+    """More damaged pictures than a set may have. Those to validate and test with are all decoded; of a training set only the
+    headers that were read anyway, and an LMDB's entries looked for: the rest is left out when it comes to it."""
+    for place, section in context.datasets:
+        most = most_damaged(section)
+        found = context.pictures[place]
+        if found.problems or not is_whole(most, 0):
             continue
-        files = context.pictures[place].files
-        with ThreadPoolExecutor(cores()) as pool:
-            sound = pool.map(lambda path: cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None, files)
-            broken = [str(path) for path, is_sound in zip(files, sound, strict=True) if not is_sound]
-        if broken:
-            more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
-            yield f"{place}: {broken[0]} cannot be decoded{more}; replace or remove it, with its partner"
+        decodes = phase(place) != "train"
+        problems: dict[str, str] = {}  # by item, so that a pair counts once
+        for folder in found.lmdbs:
+            problem, entries = lmdb_probe.look(folder, found.names, decodes=decodes)
+            if problem:
+                yield f"{place}: {folder} cannot be read ({problem}); write it anew"
+            for key in entries:
+                problems.setdefault(key, f"{folder}: {key} cannot be decoded")
+        for files, broken in zip(found.files, _broken(found, decodes), strict=True):
+            if broken:
+                problems[str(files)] = broken
+        total = len(found.files) or len(found.names)
+        if not problems:
+            continue
+        first, rest = next(iter(problems.values())), len(problems) - 1
+        more = f", and {rest} more" if rest else ""
+        if len(problems) > most:
+            allowed = f"max_damaged: {most} is less than that" if most else "max_damaged: 0 allows none"
+            yield f"{place}: {first}{more}; replace or remove {'it, with its partner' if not rest else 'them'} ({allowed})"
+        elif len(problems) == total:
+            yield f"{place}: every picture is damaged: {first}{more}; give others"
+        elif decodes:
+            for problem in problems.values():
+                logger.warning("%s: %s; it is left out of the figures", place, problem)
+
+
+def _broken(found: Pictures, decodes: bool) -> Iterator[str]:
+    """For each item which of its files is damaged, in words, or an empty text."""
+    cv2 = opencv("training")
+
+    def problem(files: tuple[Path, ...]) -> str:
+        for path in files:
+            if path in found.damaged:
+                return f"{path} {found.damaged[path]}"
+            if decodes and cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is None:
+                return f"{path} cannot be decoded"
+        return ""
+
+    if not decodes:
+        yield from map(problem, found.files)
+        return
+    with ThreadPoolExecutor(cores()) as pool:
+        yield from pool.map(problem, found.files)
 
 
 def sizes(context: Context) -> Iterator[str]:
@@ -54,7 +91,7 @@ def sizes(context: Context) -> Iterator[str]:
             name, gt, lq = wrong[0]
             yield (
                 f"{place}: dataroot_lq: {name} is {lq[0]}x{lq[1]} and its HR picture {gt[0]}x{gt[1]}, which is not "
-                f"{context.scale} times as much ({len(wrong)} such pairs of {len(found)} looked at); give pictures "
+                f"{how_many(context.scale, 'time')} as much ({how_many(len(wrong), 'such pair')} of {len(found)} looked at); give pictures "
                 f"made for scale: {context.scale}, with HR sizes cut to multiples of it"
             )
         patch = positive(section.get("gt_size"))
@@ -62,8 +99,8 @@ def sizes(context: Context) -> Iterator[str]:
         if small and not wrong:
             name, gt = small[0]
             yield (
-                f"{place}: gt_size: {patch} is more than {name} has, which is {gt[0]}x{gt[1]} ({len(small)} such "
-                f"pictures of {len(found)} looked at); use a smaller gt_size, or remove small pictures"
+                f"{place}: gt_size: {patch} is more than {name} has, which is {gt[0]}x{gt[1]} ("
+                f"{how_many(len(small), 'such picture')} of {len(found)} looked at); use a smaller gt_size, or remove small pictures"
             )
 
 
@@ -128,7 +165,7 @@ def results(context: Context) -> Iterator[str]:
         if twice:
             stem, other = twice[0]
             where = "twice" if other == place else f"also in {other}"
-            more = f" ({len(twice)} such names)" if len(twice) > 1 else ""
+            more = f" ({how_many(len(twice), 'such name')})" if len(twice) > 1 else ""
             yield (
                 f"{place}: a picture called {stem} is there {where}{more}, and one result would be written over the other; "
                 "give pictures different names, endings aside, or set val: save_img: false"

@@ -21,14 +21,14 @@ try:
                 sys.exit(f"{key.decode(errors='replace')!r} of meta_info.txt is not in it")
             bytes(value[:1]), bytes(value[-1:])  # both ends lie in the file
             if decodes and (not len(value) or cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_COLOR) is None):
-                sys.exit(f"{key.decode(errors='replace')} cannot be decoded")
+                sys.stdout.buffer.write(key + b"\\n")
 except lmdb.Error as error:
     sys.exit(str(error).splitlines()[0])
 """
 
 
-def problem(folder: Path, keys: Iterable[str], *, decodes: bool) -> str:
-    """What is wrong with the entries `keys` of an LMDB; empty if nothing is.
+def look(folder: Path, keys: Iterable[str], *, decodes: bool) -> tuple[str, list[str]]:
+    """What is wrong with an LMDB as a whole, empty if nothing is, and which of the entries `keys` cannot be decoded.
 
     Args:
         decodes: whether all pictures are decoded; else only where they lie is looked at.
@@ -37,8 +37,8 @@ def problem(folder: Path, keys: Iterable[str], *, decodes: bool) -> str:
     entries = "\n".join(keys).encode("utf-8", "surrogateescape")
     done = subprocess.run(command, input=entries, capture_output=True, check=False)
     if done.returncode == 0:
-        return ""
+        return "", done.stdout.decode("utf-8", "surrogateescape").splitlines()
     said = done.stderr.decode(errors="replace").strip().splitlines()
     if done.returncode < 0 or not said:
-        return "the database is damaged"
-    return said[-1]
+        return "the database is damaged", []
+    return said[-1], []

@@ -13,6 +13,7 @@ from pathlib import Path
 from aethernet.data.pictures import SUFFIXES, picture_size
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.data.memory_dataset import paired_files
+from aethernet.wording import how_many
 
 ROOTS = {
     "PairedImageDataset": ("dataroot_gt", "dataroot_lq"),
@@ -46,15 +47,24 @@ Size = tuple[int, int]
 @dataclass
 class Pictures:
     """What was found for one data set: how many (None: not known), what is wrong, (name, HR size, LR size), and the names
-    that BasicSR gives to results, without endings. `files` are all that it will open, if they are on disk; else they are the
-    entries `names` of each of `lmdbs`."""
+    that BasicSR gives to results, without endings. `files` are all that it will open, those of an item together, if they are
+    on disk; else they are the entries `names` of each of `lmdbs`. `damaged` are files whose headers cannot be read, and why."""
 
     count: int | None = None
     problems: list[str] = field(default_factory=list)
     sizes: list[tuple[str, Size, Size]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
+    files: list[tuple[Path, ...]] = field(default_factory=list)
+    damaged: dict[Path, str] = field(default_factory=dict)
     lmdbs: list[Path] = field(default_factory=list)
+
+    def size(self, path: Path) -> Size | None:
+        """Of a file, from its header; None where that does not tell, or is `damaged`."""
+        try:
+            return picture_size(path)
+        except OSError as error:
+            self.damaged[path] = f"cannot be read ({error})"
+            return None
 
 
 def look(place: str, section: Mapping) -> Pictures:
@@ -112,21 +122,19 @@ def _look_into_memory_set(place: str, section: Mapping) -> Pictures:
     least = patch if isinstance(patch, int) else 0
     smaller = 0
     for gt, lq in files:
-        try:
-            sizes = picture_size(gt), None if lq is None else picture_size(lq)
-        except OSError as error:
-            found.problems.append(f"{place}: {gt} or its LR picture cannot be read ({error}); replace or remove it")
-            return found
+        sizes = [found.size(path) for path in (gt, lq) if path is not None]
+        if found.damaged.keys() & {gt, lq}:
+            continue
         if sizes[0] and min(sizes[0]) < least:
             smaller += 1
-        elif sizes[0] and sizes[1]:
+        elif len(sizes) == 2 and sizes[0] and sizes[1]:
             found.sizes.append((gt.name, sizes[0], sizes[1]))
-    found.count = len(files) - smaller
+    found.count = len(files) - smaller - sum(bool(found.damaged.keys() & {*pair}) for pair in files)
     found.names = [gt.stem for gt, _ in files]
-    found.files = [path for pair in files for path in pair if path is not None]
-    if not found.count:
+    found.files = [tuple(path for path in pair if path is not None) for pair in files]
+    if smaller and not found.count:
         found.problems.append(
-            f"{place}: gt_size: all {smaller} pictures of dataroot_gt are smaller than {least}x{least}; use a smaller "
+            f"{place}: gt_size: every picture of dataroot_gt ({smaller} in all) is smaller than {least}x{least}; use a smaller "
             "gt_size, or larger pictures"
         )
     return found
@@ -148,7 +156,7 @@ def _look_into_folders(
             )
     found.count = len(names[0])
     found.names = [os.path.splitext(name)[0] for name in names[-1]]
-    found.files = [folder / name for folder, each in zip(folders, names, strict=True) for name in each]
+    found.files = [(folders[0] / name,) for name in names[0]]
     if len(names) == 1 or found.problems:
         return
     template = section.get("filename_tmpl", "{}")
@@ -167,7 +175,8 @@ def _look_into_folders(
             f"Names and suffixes must agree (filename_tmpl: {template!r}); {MAKE_PAIRS}"
         )
         return
-    _measure(found, place, [(folders[0] / name, folders[1] / partners[name]) for name in sorted(partners)])
+    found.files = [(folders[0] / name, folders[1] / partners[name]) for name in sorted(partners)]
+    _measure(found, found.files)
 
 
 def _look_at_list(found: Pictures, place: str, listing: Path, kind: str, folders: list[Path], section: Mapping) -> None:
@@ -183,16 +192,18 @@ def _look_at_list(found: Pictures, place: str, listing: Path, kind: str, folders
         elif kind == "PairedImageDataset":
             names.append(_partner(names[0], str(section.get("filename_tmpl", "{}"))))
         if not names[0] or len(names) != len(folders):
-            found.problems.append(f"{place}: line {number} of {listing} does not name {len(folders)} file(s): {line!r}")
+            found.problems.append(
+                f"{place}: line {number} of {listing} does not name {how_many(len(folders), 'file')}: {line!r}"
+            )
             return
         rows.append(tuple(folder / name for folder, name in zip(folders, names, strict=True)))
     found.names = [row[-1].stem for row in rows]
-    found.files = [path for row in rows for path in row]
+    found.files = rows
     missing = [str(path) for row in rows for path in row if not path.is_file()]
     if missing:
         found.problems.append(f"{place}: {listing} names files that are not there: {_some(missing)}; correct the list")
     elif len(folders) == 2:
-        _measure(found, place, rows)
+        _measure(found, rows)
 
 
 def _look_into_lmdb(found: Pictures, place: str, roots: tuple[str, ...], folders: list[Path]) -> None:
@@ -232,13 +243,9 @@ def _look_into_lmdb(found: Pictures, place: str, roots: tuple[str, ...], folders
         found.sizes += [(key, gt, lq) for key, gt, lq in rows if gt and lq]
 
 
-def _measure(found: Pictures, place: str, pairs: list[tuple[Path, ...]]) -> None:
+def _measure(found: Pictures, pairs: list[tuple[Path, ...]]) -> None:
     for gt, lq in _sample(pairs):
-        try:
-            sizes = picture_size(gt), picture_size(lq)
-        except OSError as error:
-            found.problems.append(f"{place}: {gt.name}: a picture cannot be read ({error}); replace or remove the pair")
-            return
+        sizes = found.size(gt), found.size(lq)
         if sizes[0] and sizes[1]:
             found.sizes.append((gt.name, sizes[0], sizes[1]))
 

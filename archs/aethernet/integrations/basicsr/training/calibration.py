@@ -9,7 +9,8 @@ from basicsr.data import build_dataset
 from torch import Tensor, distributed, nn
 
 from aethernet.errors import OptionError
-from aethernet.integrations.basicsr.data.samples import seeded
+from aethernet.integrations.basicsr.data.damage import SharedDamage, most_damaged
+from aethernet.integrations.basicsr.data.samples import SeededSamples, seeded
 from aethernet.network.network import AetherNet
 from aethernet.quantization.fake import quantizers
 from aethernet.quantization.ranges import set_ranges
@@ -48,11 +49,14 @@ def ensure_calibrated(
 
 def training_inputs(opt: Mapping, input_of: Callable[[dict], Tensor]) -> Iterator[Tensor]:
     """(1, C, H, W) inputs of the training set, spread evenly over it; the same in every run."""
-    dataset = build_dataset(copy.deepcopy(opt["datasets"]["train"]))
+    section = copy.deepcopy(opt["datasets"]["train"])
+    whole = build_dataset(section)
+    dataset = SeededSamples(whole, 0, SharedDamage(len(whole), most_damaged(section)))
     chosen = np.linspace(0, len(dataset) - 1, min(PATCHES, len(dataset))).round().astype(int)
     for place, index in enumerate(chosen):
         with seeded(opt["manual_seed"] or 0, place):
-            x = input_of(dataset[int(index)])
+            x = input_of(dataset.sound(int(index)))
+        dataset.damaged.require_few(whole)
         yield x
 
 

@@ -2,12 +2,14 @@
 
 import logging
 import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, distributed
 from torch.optim import Optimizer
 
 from aethernet.errors import NonFiniteLossError
+from aethernet.wording import how_many
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
 
@@ -72,7 +74,7 @@ class StepGuard:
         found = f"iteration {iteration}: loss {loss:.4g} and gradient norm {self.grad_norm:.4g} of {self.name}"
         if self.skipped_in_a_row >= self.max_nonfinite:
             raise NonFiniteLossError(
-                f"{found} are not finite, for {self.skipped_in_a_row} steps in a row. The weights are those from "
+                f"{found} are not finite, for {how_many(self.skipped_in_a_row, 'step')} in a row. The weights are those from "
                 "before. Lower the learning rate, set train: grad_clip: 1.0, switch amp off, or look for damaged "
                 "pictures in the training set"
             )
@@ -90,3 +92,29 @@ def finite_everywhere(values: Tensor) -> bool:
         distributed.all_reduce(flag, op=distributed.ReduceOp.MIN)
         return flag.item() == 1.0
     return bool(finite)
+
+
+def watched_log(model_type: str, current: Callable[[], Mapping], *, stops: bool) -> Callable[[], Mapping]:
+    """A model's `get_current_log` that looks at its losses: other classes than ours take steps with NaN, which makes all weights
+    NaN, in every checkpoint that follows.
+
+    Args:
+        model_type: of the option file, for messages.
+        current: the model's own function.
+        stops: a loss that is NaN raises `NonFiniteLossError`; else it is a warning, since the class may skip such steps.
+    """
+
+    def log() -> Mapping:
+        losses = current()
+        lost = [name for name, value in losses.items() if name.startswith("l_") and math.isnan(value)]
+        if lost and stops:
+            raise NonFiniteLossError(
+                f"the loss {lost[0]} is NaN, and so are the weights from here on: {model_type} takes such steps. Those of the "
+                "last checkpoint may be sound. Lower the learning rate, look for damaged pictures, or set an Aether model, which "
+                "skips such steps (model_type: AetherModel, AetherGANModel, ...)"
+            )
+        if lost:
+            logger.warning(f"The loss {lost[0]} is NaN.")
+        return losses
+
+    return log
