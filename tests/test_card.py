@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -124,6 +125,14 @@ def test_an_int8_network_has_a_card_of_its_own_beside_its_float_network(experime
     ):
         assert part in content
     assert "training form" not in content
+    shutil.copy(out / "aether_tiny_x2_int8.safetensors", experiment / "models" / "int8.safetensors")
+    again = ("--against", str(experiment / "float.safetensors"), "--name", "again")
+    assert card(experiment, sets, *again, weights="int8.safetensors") == 0, "weights in integers are measured again"
+    figures = [
+        re.search(r"\| SetA .*", (out / f"{name}.md").read_text())[0] for name in ("aether_tiny_x2_int8", "again")
+    ]
+    assert figures[0] == figures[1]
+    assert torch.equal(load_network(out / "again.safetensors")(x), loaded(x))
 
 
 def test_the_written_file_is_what_is_measured(experiment, sets, monkeypatch):

@@ -135,7 +135,7 @@ class CardSettings:
     datasets: Sequence[str] = flag(DATASETS, (), nargs="+", metavar="NAME")
     license_id: str | None = flag(LICENSE, names="--license", metavar="ID")
     against: str | None = flag(
-        "for weights of stage qat: the float weights that they came from, whose figures stand beside theirs", metavar="WEIGHTS"
+        "for weights of stage qat or int8: the float weights that they came from, whose figures stand beside theirs", metavar="WEIGHTS"
     )  # fmt: skip
     experiment: Path | None = flag("its folder, if the checkpoint lies elsewhere", type=Path, metavar="DIR")
     name: str | None = flag("name of the files (default: such as aether_tiny_x4)")

@@ -52,7 +52,7 @@ def publish(
     """Measures a trained network and writes it with its model card.
 
     A float network becomes `NAME.safetensors` and `NAME_fused.safetensors`, once fusing is proven to change nothing, one
-    of stage qat becomes `NAME_int8.safetensors`.
+    of stage qat, or of int8 already, becomes `NAME_int8.safetensors`.
 
     Args:
         checkpoint: `net_g_N.pth` of an experiment; its weight average is taken, where there is one.
@@ -113,14 +113,14 @@ def _origin(path: Path, data_note: str, settings: CardSettings) -> Origin:
 
 def _networks(source: Checkpoint, against: str | None) -> Networks:
     stage = source.config.stage
-    if stage not in ("train", "qat"):
+    if stage == "fused":
         raise StageError(
-            f"{source.path} is of stage {stage!r}: give the weights from before fusing, or those of stage qat"
+            f"{source.path} is of stage {stage!r}: give the weights from before fusing, or those of stage qat or int8"
         )
-    if (stage == "qat") != (against is not None):
+    if source.config.quantized != (against is not None):
         raise UsageError(
-            "weights of stage qat, and only those, have a float network beside them: "
-            + ("name it with --against" if stage == "qat" else "leave out --against")
+            "weights of stage qat or int8, and only those, have a float network beside them: "
+            + ("name it with --against" if source.config.quantized else "leave out --against")
         )
     return Networks(source.network()) if against is None else Networks(load_network(against), source.network())
 
