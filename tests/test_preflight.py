@@ -39,6 +39,7 @@ GAN = {
     "train:optim_d": {"type": "AdamW", "lr": 1e-4},
     "train:gan_opt": {"type": "GANLoss", "gan_type": "vanilla"},
 }
+L1 = {"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"}
 SYNTHETIC = {"type": "AetherSyntheticDataset", "name": "synthetic", "gt_size": 16, "batch_size_per_gpu": 2,
              "num_worker_per_gpu": 0, "num_images": 20, "seed": 1}  # fmt: skip
 PERCEPTUAL = {"type": "PerceptualLoss", "layer_weights": {"conv5_4": 1}}
@@ -312,6 +313,14 @@ TRAPS = {
         r"optim_g: type: SRModel does not build.*model_type: AetherModel",
     ),
     "key for GANs": ({"train:gan_opt": GAN["train:gan_opt"]}, r"train: gan_opt: .*model_type: .*SRGANModel"),
+    "loss on artefacts": (
+        {**GAN, "train:ldl_opt": L1, "train:ema_decay": 0},
+        r"train: ldl_opt: compares with .*ema_decay",
+    ),
+    "loss that is built and not used": (
+        {**GAN, "model_type": "SRGANModel", "train:optim_d:type": "Adam", "train:ldl_opt": L1},
+        r"train: ldl_opt: nobody reads .*model_type: AetherGANModel",
+    ),
     "network for GANs": ({"network_d": GAN["network_d"]}, r"^network_d: nobody reads this key .*AetherGANModel"),
     "our wrong value": ({"model_type": "AetherModel", "train:amp": "fp16"}, r"train: amp: fp16 is not offered"),
     "needed flip": ({"datasets:train:use_hflip": REMOVED}, r"datasets: train: use_hflip: is missing"),

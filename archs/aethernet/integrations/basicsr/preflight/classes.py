@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 WITHOUT_TRUTH = ("SingleImageDataset",)
 LOSSES = ("pixel_opt", "perceptual_opt", "gan_opt", "ldl_opt")
+LDL_NEEDS_AVERAGE = "train: ldl_opt: compares with the output of the weight average, and there is none; set train: ema_decay, such as 0.999"
 SCHEDULERS = {
     "MultiStepLR": "MultiStepRestartLR",
     "MultiStepRestartLR": "MultiStepRestartLR",
@@ -65,6 +66,8 @@ def losses(context: Context) -> Iterator[str]:
     for place, section in loss_sections(context):
         loss = find("loss", section["type"])
         yield from argument_problems(place, loss, section) if loss else (unknown("loss", place, section["type"]),)
+    if context.opt["train"].get("ldl_opt") and not context.opt["train"].get("ema_decay"):
+        yield LDL_NEEDS_AVERAGE
 
 
 def loss_sections(context: Context) -> Iterator[tuple[str, Mapping]]:

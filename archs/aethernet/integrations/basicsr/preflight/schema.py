@@ -41,6 +41,8 @@ DEGRADATION = _words(
 """What the models read at the top level that degrade their inputs."""
 AETHER_DEGRADATION = DEGRADATION | {"antialias"}
 """Ours read this as well."""
+_OF_GAN = _words("l1_gt_usm percep_gt_usm gan_gt_usm")
+"""Which losses compare with sharpened originals: without a discriminator, nobody reads it."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,13 @@ _GAN_NEEDED = ("total_iter", "optim_g", "optim_d", "scheduler", "gan_opt")
 MODELS = {
     "AetherModel": ModelKeys(_SR | _AETHER),
     "AetherGANModel": ModelKeys(_GAN | _AETHER, _BOTH, needed=_GAN_NEEDED),
-    "AetherRealModel": ModelKeys(_SR | _AETHER, top=AETHER_DEGRADATION),
-    "AetherRealGANModel": ModelKeys((_GAN - {"ldl_opt"}) | _AETHER, _BOTH, AETHER_DEGRADATION, _GAN_NEEDED),
+    "AetherRealModel": ModelKeys(_SR | _AETHER, top=AETHER_DEGRADATION - _OF_GAN),
+    "AetherRealGANModel": ModelKeys(_GAN | _AETHER, _BOTH, AETHER_DEGRADATION, _GAN_NEEDED),
     "SRModel": ModelKeys(_SR),
     "SwinIRModel": ModelKeys(_SR),
     "RealESRNetModel": ModelKeys(_SR, top=DEGRADATION),
-    "SRGANModel": ModelKeys(_GAN, _BOTH, needed=_GAN_NEEDED),
-    "ESRGANModel": ModelKeys(_GAN, _BOTH, needed=_GAN_NEEDED),
+    "SRGANModel": ModelKeys(_GAN - {"ldl_opt"}, _BOTH, needed=_GAN_NEEDED),
+    "ESRGANModel": ModelKeys(_GAN - {"ldl_opt"}, _BOTH, needed=_GAN_NEEDED),
     "RealESRGANModel": ModelKeys(_GAN, _BOTH, DEGRADATION, _GAN_NEEDED),
 }
 AETHER_MODELS = ("AetherModel", "AetherGANModel", "AetherRealModel", "AetherRealGANModel")

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from contextlib import AbstractContextManager
 
 import torch
+from basicsr.losses.loss_util import get_refined_artifact_map
 from basicsr.models.sr_model import SRModel
 from basicsr.models.srgan_model import SRGANModel
 from basicsr.utils.registry import MODEL_REGISTRY
@@ -23,6 +24,9 @@ from aethernet.integrations.basicsr.training.options import TrainOptions
 from aethernet.integrations.basicsr.training.real import DegradedInputs
 from aethernet.integrations.basicsr.training.weights import WholeCheckpoints
 from aethernet.network.network import AetherNet
+
+LDL_WINDOW = 7
+"""Pixels of the side of the surroundings, as in `RealESRGANModel`."""
 
 
 class AetherModel(WholeCheckpoints, SRModel):
@@ -178,12 +182,17 @@ class AetherGANModel(AetherModel, SRGANModel):
     Every option of `SRGANModel` holds, and those of `AetherModel`; `optim_d` takes the same types as `optim_g`,
     and `grad_clip`, `amp` and `max_nonfinite` hold for each of the two networks. The discriminator's entries in the
     log are `grad_norm_d` and `skipped_d`.
+
+    `ldl_opt` is a pixel loss where the output is worse than that of the weight average (Liang et al., "Details or
+    Artifacts", CVPR 2022), as `RealESRGANModel` has it; it takes an `ema_decay` above 0. In the log it is `l_g_ldl`.
     """
 
     def init_training_settings(self) -> None:
         if not self.opt["train"].get("gan_opt"):
             raise OptionError("AetherGANModel needs train: gan_opt; without a discriminator use AetherModel")
         super().init_training_settings()
+        if self.cri_ldl is not None and not self.ema_decay > 0:
+            raise OptionError("train: ldl_opt compares with the output of the weight average: set train: ema_decay")
 
     def setup_optimizers(self) -> None:
         super().setup_optimizers()
@@ -204,12 +213,21 @@ class AetherGANModel(AetherModel, SRGANModel):
         """Backward pass and step of the generator; says whether the step was taken."""
         self.net_d.requires_grad_(False)
         losses.update(self.reference_losses("l_g_"))
+        if self.cri_ldl is not None:
+            losses["l_g_ldl"] = self.artifact_loss()
         losses["l_g_gan"] = self.cri_gan(self.run_mixed(self.net_d, self.output), True, is_disc=False)
         loss = sum(losses.values())
         assert isinstance(loss, Tensor)  # there is at least one
         loss.backward()
         self.net_d.requires_grad_(True)
         return self.guard_g.step(loss, current_iter)
+
+    def artifact_loss(self) -> Tensor:
+        """Weighs each pixel by how much artefacts change its surroundings, where the average's output is nearer."""
+        with torch.no_grad():
+            steady = self.run_mixed(self.net_g_ema, self.lq)
+        weight = get_refined_artifact_map(self.gt, self.output, steady, LDL_WINDOW)
+        return self.cri_ldl(weight * self.output, weight * self.gt)
 
     def step_discriminator(self, losses: "OrderedDict[str, Tensor]", current_iter: int) -> None:
         """Backward passes and step of the discriminator.
@@ -237,7 +255,7 @@ class AetherRealModel(DegradedInputs, AetherModel):
 class AetherRealGANModel(DegradedInputs, AetherGANModel):
     """The same against a discriminator. `model_type: AetherRealGANModel`.
 
-    Every option of `RealESRGANModel` holds, but for `ldl_opt`, and those of `AetherGANModel`. With `gt_usm: false` inputs are
+    Every option of `RealESRGANModel` holds, and those of `AetherGANModel`. With `gt_usm: false` inputs are
     made of the pictures as they are, not of their sharpened form.
     """
 
