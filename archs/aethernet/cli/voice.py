@@ -4,9 +4,12 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from aethernet.wording import how_many
+
 if TYPE_CHECKING:
     from aethernet.upscale.pipeline import Result
     from aethernet.upscale.upscaler import Upscaler
+    from aethernet.upscale.video.enlarger import Tally
 
 ENGINES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn"}
 
@@ -33,13 +36,22 @@ def window_notes(upscaler: "Upscaler", report: Any) -> dict[str, str]:
             f"{100 * (plan.cost - 1):.0f} % more to compute than the picture"
         )
     if not halo.exact:
-        notes["halo"] = f"windows overlap by {halo.pixels} pixels on each side, {halo.origin}"
+        notes["halo"] = f"windows overlap by {how_many(halo.pixels, 'pixel')} on each side, {halo.origin}"
     if report.passes:
         notes["attention"] = (
-            f"channel attention in windows: means of the whole picture from {report.passes} "
-            f"pass{'es' if report.passes > 1 else ''}, of which the last changed a weight by {report.change:.1g} at most"
+            f"channel attention in windows: means of the whole picture from "
+            f"{how_many(report.passes, 'pass', 'passes')}, of which the last changed a weight by {report.change:.1g} at most"
         )
     return notes
+
+
+def computed(tally: "Tally", taken: float) -> str:
+    """As `200 of them computed in 3 min 20 s, 1 a second (12 equal to the one before)`, of frames."""
+    from aethernet.upscale.summary import duration, per_second
+
+    equal = f" ({tally.duplicates} equal to the one before)" if tally.duplicates else ""
+    rate = per_second(tally.frames / max(taken, 1e-3))
+    return f"{tally.frames} of them computed in {duration(taken)}, {rate}{equal}"
 
 
 class Voice:

@@ -40,6 +40,8 @@ class OnnxRuntimeSession(Session):
         threads: that work inside one operator; None leaves their number to the runtime.
         as_written: the runtime fuses nothing: quantised convolutions are computed as the float operations between the
             rounding steps of the file.
+        spinning: threads without work ask for it again and again, which is faster by microseconds an operator where nothing
+            else runs. Else they sleep, and leave their core to what works beside.
 
     Raises:
         CheckpointError: no such file, or not a picture-to-picture ONNX model.
@@ -50,10 +52,16 @@ class OnnxRuntimeSession(Session):
     engine = "onnxruntime"
 
     def __init__(
-        self, path: Path, device: str = "cpu", threads: int | None = None, *, as_written: bool = False
+        self,
+        path: Path,
+        device: str = "cpu",
+        threads: int | None = None,
+        *,
+        as_written: bool = False,
+        spinning: bool = True,
     ) -> None:
         self.path, self.device = Path(path), device
-        self.session = _inference_session(self.path, device, threads, as_written=as_written)
+        self.session = _inference_session(self.path, device, threads, as_written=as_written, spinning=spinning)
         self._options = optional_package("onnxruntime", "running an ONNX file").RunOptions()
         metadata = self.session.get_modelmeta().custom_metadata_map
         self.metadata: dict[str, str] = dict(metadata)
@@ -109,7 +117,13 @@ class OnnxRuntimeSession(Session):
 
 
 def _inference_session(
-    path: Path, device: str, threads: int | None, *, optimized: Path | None = None, as_written: bool = False
+    path: Path,
+    device: str,
+    threads: int | None,
+    *,
+    optimized: Path | None = None,
+    as_written: bool = False,
+    spinning: bool = True,
 ):
     """The runtime's own session; the graph that it has made of the file goes to `optimized`, if given."""
     runtime = optional_package("onnxruntime", "running an ONNX file")
@@ -125,6 +139,8 @@ def _inference_session(
         options.optimized_model_filepath = str(optimized)
     # Waiting threads that keep spinning would slow down whoever is measured next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = runtime.InferenceSession(str(path), options, providers=_providers(runtime, device))
     except runtime_errors() as error:

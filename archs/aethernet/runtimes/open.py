@@ -25,6 +25,7 @@ def open_model(
     precision: str = "fp32",
     threads: int | None = None,
     folder: Path | None = None,
+    spinning: bool = True,
 ) -> Session:
     """Opens a model in a runtime of its user's choice.
 
@@ -35,6 +36,7 @@ def open_model(
         precision: of networks in PyTorch: fp32, fp16, bf16. Files keep theirs.
         threads: of the others; PyTorch's are the process's own (`torch.set_num_threads`).
         folder: where the ONNX or ncnn file of a network may be written; needed for that.
+        spinning: of ONNX Runtime's threads, see `OnnxRuntimeSession`.
 
     Raises:
         AetherError: the subclass that fits: an engine that cannot run this, or is not installed.
@@ -61,7 +63,7 @@ def open_model(
     path = onnx_file(model, folder)
     if engine == "openvino":
         return OpenVinoSession(path, threads)
-    return OnnxRuntimeSession(path, device, threads, as_written=model.for_tensorrt)
+    return OnnxRuntimeSession(path, device, threads, as_written=model.for_tensorrt, spinning=spinning)
 
 
 def _own_engine(model: Model) -> str:

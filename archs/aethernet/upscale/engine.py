@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -93,7 +93,10 @@ def choose_engine(
 
 def _open(model: Model, engine: str, device: str, precision: str, threads: int | None) -> Session:
     folder = None if engine == "torch" or model.file is not None else onnx_folder(model)
-    return open_model(model, engine, device=device, precision=precision, threads=threads, folder=folder)
+    return open_model(
+        model, engine, device=device, precision=precision, threads=threads, folder=folder,
+        spinning=False,  # decoders and encoders work beside
+    )  # fmt: skip
 
 
 def _for_file(model: Model, device: str, precision: str, threads: int | None) -> Choice:
@@ -210,6 +213,12 @@ def onnx_folder(model: Model) -> Path:
             f"{folder}, for the exported file, cannot be made: {error.strerror}; set XDG_CACHE_HOME"
         ) from error
     return folder
+
+
+def with_threads(model: Model, choice: Choice, threads: int) -> Choice:
+    """The same once more, in a session of so many threads; of ONNX Runtime, OpenVINO and ncnn."""
+    session = choice.session
+    return replace(choice, session=_open(model, session.engine, session.device, "fp32", threads))
 
 
 def with_fp32(model: Model, choice: Choice) -> Choice | None:

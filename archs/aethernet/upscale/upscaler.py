@@ -1,6 +1,7 @@
 """`Upscaler`: a model that enlarges pictures, as arrays, as files, or row by row."""
 
 import contextlib
+import copy
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from aethernet.machine import cores
 from aethernet.progress import Progress
 from aethernet.runtimes.models import Model
 from aethernet.runtimes.session import Session
-from aethernet.upscale.engine import AUTO, Choice, choose_engine, with_fp32
+from aethernet.upscale.engine import AUTO, Choice, choose_engine, with_fp32, with_threads
 from aethernet.upscale.enlarge import BLACK, NOT_BLACK, Report, enlarge
 from aethernet.upscale.halo import Halo, find_halo
 from aethernet.upscale.known import find_model
@@ -35,6 +36,7 @@ from aethernet.upscale.outputs import format_of, result_name
 from aethernet.upscale.planes import to_planes
 from aethernet.upscale.sources import ArraySource, Padded, Source
 from aethernet.upscale.windows import Windows, with_pixels
+from aethernet.wording import how_many
 
 BEYOND = 0.5
 """How far from [0, 1] floats may be: the result is clipped, so that more would be lost without a word."""
@@ -120,10 +122,12 @@ class Upscaler:
         self._side = None if tile == AUTO else int(tile)
         if self._side is not None and self._side <= 2 * self.halo.pixels:
             raise UsageError(
-                f"tile {self._side} leaves nothing between halos of {self.halo.pixels} pixels, which "
+                f"tile {self._side} leaves nothing between halos of {how_many(self.halo.pixels, 'pixel')}, which "
                 f"{self.model.label} sees: give more than {2 * self.halo.pixels}, or --halo"
             )
         self._bytes_per_pixel = bytes_per_pixel(self.model)
+        self._share = SHARE
+        self._abreast: list[Upscaler] = []
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """Enlarges (H, W) or (H, W, C): grey, grey and alpha, RGB, or RGB and alpha.
@@ -182,6 +186,30 @@ class Upscaler:
             out[:, top : top + len(strip)] = strip.transpose(2, 0, 1)
             top += len(strip)
         return out
+
+    def abreast(self, pixels: int) -> "list[Upscaler]":
+        """Upscalers for pictures of so many pixels that work at the same time, in a thread each: two, which share threads
+        and memory, where that is faster; else this one alone.
+
+        The threads of ONNX Runtime wait for each other after every operator, and some operators have one thread only: a
+        second picture fills these gaps.
+        """
+        session, count = self.choice.session, 2
+        if session.engine != "onnxruntime" or session.device != "cpu" or self._threads < count:
+            return [self]
+        free, window = (
+            free_memory("cpu", self.memory),
+            min(pixels, self._side**2 if self._side else self.choice.preferred_pixels),
+        )
+        if free is not None and SHARE * free / self._bytes_per_pixel < count * window:
+            return [self]
+        for number in range(len(self._abreast), count):
+            one = copy.copy(self)
+            one._threads = (self._threads + number) // count
+            one.choice = with_threads(self.model, self.choice, one._threads)
+            one._share, one.report, one._abreast = SHARE / count, Report(), []
+            self._abreast.append(one)
+        return list(self._abreast)
 
     def _at_once(self, pixels: np.ndarray, channels: int) -> np.ndarray:
         """(H, W, C) in one window, without copies -> (C, scale H, scale W)."""
@@ -355,7 +383,7 @@ class Upscaler:
             return alone
         pictures = channels if self.model.in_channels == 1 else 1 + (channels in (2, 4))
         free = free_memory(self.choice.session.device, self.memory)
-        most = None if free is None else max(1, int(SHARE * free / self._bytes_per_pixel / pictures))
+        most = None if free is None else max(1, int(self._share * free / self._bytes_per_pixel / pictures))
         return with_pixels(alone, height, width, self.choice.preferred_pixels, most)
 
     def _safer(self) -> tuple[Session, str] | None:

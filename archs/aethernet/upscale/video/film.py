@@ -106,6 +106,10 @@ class Film:
         """Whether rows are shown as columns."""
         return self.matrix is not None and abs(self.matrix[1]) > abs(self.matrix[0])
 
+    @property
+    def shown_rows(self) -> int:
+        return self.size[0 if self.is_turned else 1]
+
 
 def probe(path: str | Path | FrameSequence, assume: Assumptions | None = None, stream: int | None = None) -> Film:
     """Opens a video and decodes its first frame.

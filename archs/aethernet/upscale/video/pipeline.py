@@ -2,24 +2,21 @@
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from aethernet.files import atomic_path
 from aethernet.upscale.claims import Claims
 from aethernet.upscale.upscaler import Upscaler
 from aethernet.upscale.video.channels import Channel, overlap
 from aethernet.upscale.video.codecs import Encoding
-from aethernet.upscale.video.decode import FrameReader, Sampled
+from aethernet.upscale.video.decode import FrameReader
 from aethernet.upscale.video.encode import SegmentWriter
+from aethernet.upscale.video.enlarger import Decoded, Enlarger, Tally
 from aethernet.upscale.video.film import Film
 from aethernet.upscale.video.plan import Parts
-from aethernet.upscale.video.resize import resized
 from aethernet.upscale.video.timeline import Segment, Timeline
 
 
@@ -31,44 +28,6 @@ class Begin:
 @dataclass(frozen=True)
 class End:
     segment: Segment
-
-
-@dataclass
-class Tally:
-    """What was done so far.
-
-    Attributes:
-        frames: encoded in whole or begun segments.
-        duplicates: of these, those that were equal to the frame before them and not computed again.
-        damaged: packets that could not be decoded.
-        seconds: that the network took.
-    """
-
-    frames: int = 0
-    duplicates: int = 0
-    damaged: int = 0
-    seconds: float = 0.0
-
-
-class Enlarger:
-    """Frames through the network, to the size of the result; a frame that equals the one before it gets the same result."""
-
-    def __init__(self, upscaler: Upscaler, size: tuple[int, int], tally: Tally) -> None:
-        self._upscaler, self._size, self._tally = upscaler, size, tally
-        self._former: Sampled | None = None
-        self._result: np.ndarray | None = None
-
-    def __call__(self, frame: Sampled, rgb: np.ndarray | None = None) -> np.ndarray:
-        """(C, H, W) float32 RGB or grey, of the result's size; not to be changed."""
-        if self._result is not None and frame.equals(self._former):
-            self._tally.duplicates += 1
-            return self._result
-        start = time.perf_counter()
-        enlarged = self._upscaler.planes(frame.rgb() if rgb is None else rgb)
-        self._tally.seconds += time.perf_counter() - start
-        self._result = resized(enlarged, self._size)
-        self._former = frame
-        return self._result
 
 
 class FilmPipeline:
@@ -103,9 +62,8 @@ class FilmPipeline:
         decoded, enlarged = Channel(stop), Channel(stop)
 
         def network() -> None:
-            enlarge = Enlarger(self._upscaler, self._size, self.tally)
-            for item in decoded:
-                enlarged.put((item[0].time, enlarge(*item)) if isinstance(item, tuple) else item)
+            for item in Enlarger(self._upscaler, self._size, self.tally).through(decoded):
+                enlarged.put(item)
                 del item
             enlarged.put(None)
 
@@ -126,7 +84,7 @@ class FilmPipeline:
                 out.put(Begin(segment))
                 before = len(reader.damaged)
                 for frame in reader.frames(segment):
-                    out.put((frame, frame.rgb()))
+                    out.put(Decoded(frame.time, frame, frame.rgb()))
                 self.tally.damaged += len(reader.damaged) - before
                 out.put(End(segment))
                 held = None
@@ -157,7 +115,7 @@ class FilmPipeline:
             for item in items:
                 if isinstance(item, End):
                     break
-                writer.write(item[1], item[0])
+                writer.write(item.rgb, item.time)
                 self.tally.frames += 1
                 self._progress(self.tally)
                 del item

@@ -19,10 +19,11 @@ from aethernet.upscale.processes import Process
 from aethernet.upscale.upscaler import Upscaler, check_target
 from aethernet.upscale.video.codecs import Encoding, plan_encoding
 from aethernet.upscale.video.encode import check_encoder
+from aethernet.upscale.video.enlarger import Tally
 from aethernet.upscale.video.film import Assumptions, Film, probe
 from aethernet.upscale.video.join import join
 from aethernet.upscale.video.library import FrameSequence, pyav
-from aethernet.upscale.video.pipeline import FilmPipeline, Tally
+from aethernet.upscale.video.pipeline import FilmPipeline
 from aethernet.upscale.video.plan import Parts
 from aethernet.upscale.video.resize import result_size
 from aethernet.upscale.video.streams import FORMATS, format_of, plan_streams

@@ -16,7 +16,8 @@ from aethernet.upscale.outputs import format_of
 from aethernet.upscale.upscaler import Upscaler
 from aethernet.upscale.video.channels import Channel, overlap
 from aethernet.upscale.video.decode import Sampled
-from aethernet.upscale.video.pipeline import Enlarger, Tally
+from aethernet.upscale.video.enlarger import Decoded, Enlarger, Tally
+from aethernet.upscale.video.film import Film
 
 
 class Sink(Protocol):
@@ -54,12 +55,13 @@ def stream_frames(
         for number, frame in enumerate(frames):
             seen[0] = number + 1
             if wanted(number):
-                decoded.put((number, frame, frame.rgb()))
+                decoded.put(Decoded(number, frame, frame.rgb()))
         decoded.put(None)
 
     def encode() -> None:
-        for number, picture in enlarged:
-            sink.write(picture, number)
+        for item in enlarged:
+            sink.write(item.rgb, item.time)
+            del item
             tally.frames += 1
             if progress is not None:
                 progress(tally)
@@ -68,10 +70,9 @@ def stream_frames(
         sink.finish()
 
     def network() -> None:
-        enlarge = Enlarger(upscaler, size, tally)
-        for number, frame, rgb in decoded:
-            enlarged.put((number, enlarge(frame, rgb)))
-            del frame, rgb
+        for item in Enlarger(upscaler, size, tally).through(decoded):
+            enlarged.put(item)
+            del item
         enlarged.put(None)
 
     overlap(stop, decode, network, encode, leave_source=True)
@@ -130,13 +131,15 @@ def picture_of(rgb: np.ndarray, deep: bool = False) -> Picture:
     return Picture(np.ascontiguousarray(levels.transpose(1, 2, 0)), depth=16 if deep else 8)
 
 
-def preview(
-    upscaler: Upscaler, frame: Sampled, target: Path, *, name: str, matrix: tuple[int, ...] | None = None
-) -> None:
-    """One frame as bicubic and the network enlarge it, side by side, as a PNG.
+MOST_STRETCHED = 8
+"""Samples that are said to be wider or higher than this are taken for square, as players do with what is no shape."""
+
+
+def preview(upscaler: Upscaler, frame: Sampled, target: Path, film: Film, *, name: str) -> None:
+    """One frame as bicubic and the network enlarge it, side by side as players show them, as a PNG.
 
     Args:
-        matrix: that players turn the picture by, see `Film`.
+        film: that it is of, which says how it is turned and stretched.
 
     Raises:
         OutputError: the disk does not take it.
@@ -144,8 +147,13 @@ def preview(
     from aethernet.upscale.compare import write_comparison
 
     rgb = frame.rgb()
-    before, after = (turned(planes, matrix) for planes in (rgb, upscaler.planes(rgb)))
-    write_comparison(target, picture_of(before), picture_of(after), name=name)
+    before, after = (turned(planes, film.matrix) for planes in (rgb, upscaler.planes(rgb)))
+    aspect = film.aspect
+    if aspect is not None and not 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED:
+        aspect = None
+    if aspect is not None and film.is_turned:
+        aspect = 1 / aspect
+    write_comparison(target, picture_of(before), picture_of(after), name=name, aspect=aspect)
 
 
 def turned(planes: np.ndarray, matrix: tuple[int, ...] | None) -> np.ndarray:
