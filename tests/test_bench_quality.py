@@ -360,7 +360,7 @@ def test_input_folder(folder, tmp_path):
     assert ready.scores[0].mean == made.scores[0].mean
     with pytest.raises(DataError, match=r"has no input for colour: expected a picture named colour or colourx3"):
         InputFolder(tmp_path / "lr", references, 3)
-    with pytest.raises(UsageError, match="1 sets, but 2 folders"):
+    with pytest.raises(UsageError, match="1 set, but 2 folders"):
         measure_quality(["bicubic_rgb"], [folder], scale=2, lr=["a", "b"])
     with pytest.raises(UsageError, match="leave out --lr"):
         measure_quality(["bicubic"], [folder], scale=2, lr=[tmp_path / "lr"])

@@ -883,7 +883,7 @@ def test_tables_name_what_basicsr_reads():
     runtime = {"db_paths", "client_keys", "type", "network_g", "network_d", "better"}
     groups = {
         ("models/sr_model.py", "models/srgan_model.py", "models/base_model.py", "train.py", "test.py"): schema.TOP
-        | schema.MODELS["SRGANModel"].train
+        | schema.MODELS["RealESRGANModel"].train
         | schema.DATASETS["PairedImageDataset"],
         ("models/realesrgan_model.py", "models/realesrnet_model.py"): schema.MODELS["RealESRGANModel"].top | {"scale"},
         ("data/paired_image_dataset.py", "data/__init__.py"): schema.DATASETS["PairedImageDataset"],
