@@ -66,7 +66,7 @@ def change(opt: dict, changes: dict) -> dict:
         if value is REMOVED:
             section.pop(key, None)
         else:
-            section[key] = value
+            section[key] = copy.deepcopy(value)  # a later entry may change what stands in it
     return opt
 
 
@@ -271,6 +271,10 @@ TRAPS = {
     "grey Swin": (
         {"network_g": {"type": "SwinIR", "upscale": 2, "in_chans": 1}},
         r"train: gives RGB, and network_g takes 1 channel; add color: y to datasets: train, or set network_g: in_chans: 3",
+    ),
+    "channels that no picture has": (
+        {**GAN, "network_d:num_in_ch": 6},
+        r"train: gives RGB, and network_d takes 6 channels; set network_d: num_in_ch: 3$",
     ),
     "colours of the result": (
         {"network_g": {"type": "SRVGGNetCompact", "num_out_ch": 1, "upscale": 2}},
@@ -959,6 +963,8 @@ def test_a_text_for_a_number_or_a_switch_is_told_anywhere_in_our_files(stage):
 
 WRONG = {
     "port": ({"dist_params": {"port": "abc"}}, r"^dist_params: port: must be a whole number from 1 to 65535, not 'abc'"),
+    "section for a number": ({"val:val_freq": {}}, r"val: val_freq: must be a whole number of at least 1, not"),
+    "section for a switch": ({"val:save_img": {"a": 1}}, r"val: save_img: must be true or false, not"),
     "port of zero": ({"dist_params": {"port": 0}}, r"dist_params: port: must be a whole number from 1 to 65535, not 0"),
     "backend": ({"dist_params": {"backend": "ncll"}}, r"dist_params: backend: must be a name such as nccl"),
     "flip": ({"datasets:train:use_hflip": "abc"}, r"train: use_hflip: must be true or false, not 'abc'"),

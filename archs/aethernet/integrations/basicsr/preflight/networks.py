@@ -4,6 +4,7 @@ import functools
 import inspect
 from collections.abc import Iterator, Mapping
 
+from aethernet.checks import is_whole
 from aethernet.errors import AetherError, ConfigError
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context
@@ -68,7 +69,11 @@ def channels(context: Context) -> Iterator[str]:
         for network, (name, number) in taken.items():
             if number == given or kind not in schema.DATASETS:
                 continue
-            if given == 1:
+            if number not in (1, 3):
+                if context.model_type not in schema.MODELS:
+                    continue  # which may give it more than one picture
+                remedy = f"set {network}: {name}: {given}"
+            elif given == 1:
                 remedy = f"set {network}: {name}: 1 for a grey network, or remove color: y from every data set"
             elif "color" in schema.DATASETS[kind]:
                 remedy = f"add color: y to {place}, or set {network}: {name}: 3"
@@ -164,7 +169,7 @@ def _stock_channels(section: Mapping, names: tuple[str, ...]) -> tuple[str, int]
     parameters = inspect.signature(target).parameters if target is not None else {}
     for name in names:
         value = section.get(name, parameters[name].default) if name in parameters else None
-        if value in (1, 3) and not isinstance(value, bool):
+        if is_whole(value, 1):
             return name, value
     return None
 
