@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.training import needs_basicsr, preflight_problems, tiny_options, write_pairs
+from helpers.extras import needs_basicsr
+from helpers.training import preflight_problems, tiny_options, write_pairs
 
 from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.synthetic import synthetic_picture

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 import torch
-from helpers.networks import picture, randomise
+from helpers.networks import PLAIN, picture, randomise
 from torch import nn
 from torch.nn import functional as F
 
@@ -300,7 +300,7 @@ def test_float_places_have_float_weights_and_fewer_grids():
 def test_a_float_last_convolution_reads_what_is_not_rounded(tail, unrounded):
     grids = {}
     for last in ("int8", "float"):
-        network = aether_custom(4, width=8, depths=[1], kernel_size=3, block="plain", norm_type="none", tail=tail)
+        network = aether_custom(4, **PLAIN, tail=tail)
         network.prepare_qat({"last": last})
         grids[last] = {name for name, module in network.named_modules() if isinstance(module, FakeQuantizer)}
     last_conv = "upsample.0" if tail == "direct" else "upsample.3"

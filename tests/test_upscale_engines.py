@@ -1,6 +1,5 @@
 """Every kind of model file that the upscaler takes, where it runs, and why."""
 
-import importlib.util
 import shutil
 from threading import Event, Thread
 
@@ -8,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from helpers.extras import needs
 from helpers.networks import randomise
 from torch import nn
 
@@ -15,14 +15,14 @@ import aethernet
 from aethernet import aether_custom, calibrate
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.data.picture.header import Header
-from aethernet.errors import ConfigError, DataError, MissingDependencyError, UsageError
+from aethernet.errors import ConfigError, DataError, MissingDependencyError, MissingDeviceError, UsageError
 from aethernet.export.form import Form
 from aethernet.export.onnx import _metadata as onnx_metadata
 from aethernet.export.onnx import export_onnx
 from aethernet.runtimes.models import resolve_model
 from aethernet.runtimes.onnx_files import export_peer, file_name
 from aethernet.runtimes.open import open_model
-from aethernet.runtimes.pytorch import TorchSession
+from aethernet.runtimes.pytorch import TorchSession, device_kind
 from aethernet.runtimes.session import RunStopped
 from aethernet.upscale import Upscaler, engine
 from aethernet.upscale.halo import PROBED, find_halo
@@ -31,7 +31,6 @@ from aethernet.upscale.memory import UNKNOWN, bytes_per_pixel, free_memory
 from aethernet.upscale.windows import with_pixels
 
 SCALE = 2
-HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 ROUNDING, HALF = 1e-5, 4e-3
 """Sums in another order; half precision inside, whose steps near 1 are 5e-4, through a few layers."""
 
@@ -77,7 +76,7 @@ def files(network, tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO"))])  # fmt: skip
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", pytest.param("openvino", marks=needs("openvino"))])  # fmt: skip
 def test_a_run_ends_by_the_word_of_another_thread(files, runtime):
     session = open_model(resolve_model(str(files["fused" if runtime == "torch" else "onnx_fp32"])), runtime)
     batch, begun, ended = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32), Event(), []
@@ -172,7 +171,7 @@ def test_every_int8_file_makes_what_the_integer_network_makes(files, name):
         assert np.abs(out - right).mean() <= 0.5 / 255
 
 
-@pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra")
+@needs("openvino")
 @pytest.mark.parametrize("name", ["onnx_fp32", "onnx_nchw"])
 def test_openvino_makes_the_same(network, files, name):
     pixels = np.round(img() * 255) / np.float32(255)
@@ -293,6 +292,7 @@ def test_an_exported_file_is_kept_and_another_network_gets_its_own(files, tmp_pa
         ({"engine": "tensorflow"}, "there is no engine 'tensorflow': give auto, torch, onnxruntime, openvino"),
         ({"precision": "int4"}, "precision must be auto or one of fp32, fp16, bf16"),
         ({"precision": "fp16", "device": "cpu"}, "fp16 in PyTorch is for GPUs"),
+        ({"device": "cuda:-1"}, "there is no device 'cuda:-1'"),
         ({"device": "gpu"}, "there is no device 'gpu'"),
         ({"tile": 0}, "tile must be auto or a number of pixels"),
         ({"tile": 8}, "tile 8 leaves nothing between halos of"),
@@ -305,6 +305,21 @@ def test_an_exported_file_is_kept_and_another_network_gets_its_own(files, tmp_pa
 def test_wrong_arguments_are_named(files, options, message):
     with pytest.raises(UsageError, match=message):
         Upscaler(files[options.get("model", "fused")], **{key: options[key] for key in options if key != "model"})
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu", "meta", "vulkan", "hpu"])
+def test_devices_that_cannot_compute_here_are_named(files, device, monkeypatch):
+    if (device == "mps" and torch.backends.mps.is_available()) or (device == "xpu" and torch.xpu.is_available()):
+        pytest.skip("it can")
+    with pytest.raises(MissingDeviceError, match=rf"PyTorch cannot use device '{device}' here \(.*\): leave it out"):
+        Upscaler(files["fused"], device=device)
+
+
+def test_a_gpu_beyond_those_there_is_named(monkeypatch):
+    """As where there is one and the second is asked for: PyTorch's own error comes with the first tensor."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(MissingDeviceError, match=r"PyTorch cannot use device 'cuda:99' here"):
+        device_kind("cuda:99")
 
 
 def test_without_a_model_the_best_of_the_package_is_taken():
@@ -386,7 +401,7 @@ def test_an_onnx_file_of_others(tmp_path, network):
     assert bytes_per_pixel(upscaler.model) == UNKNOWN
 
 
-@pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
+@needs("spandrel")
 def test_a_weights_file_of_others(tmp_path):
     from aethernet.integrations.peers import build_trainable
 

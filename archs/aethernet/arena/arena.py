@@ -16,7 +16,7 @@ from aethernet.bench.speed import measure_speed
 from aethernet.checks import did_you_mean
 from aethernet.conditions import measurement_conditions
 from aethernet.errors import CheckpointError, OptionError, ProcessError, one_line
-from aethernet.files import atomic_path, real_path
+from aethernet.files import real_path, write_text
 from aethernet.progress import Progress, Titled
 from aethernet.quality.scores import measure_quality
 from aethernet.quality.sets import PictureFolder, damage_notes, leave_out_damaged
@@ -176,8 +176,7 @@ class _Arena:
         )
         quality = {score.set_name: Quality(score.mean.psnr, score.mean.ssim) for score in report.scores}
         content = {**known, "quality": {name: dataclasses.asdict(each) for name, each in quality.items()}}
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(content, indent=1) + "\n")
         return quality
 
     def _without_runs(self, run: Run) -> NetworkResult:
@@ -208,8 +207,7 @@ class _Arena:
 def write(report: ArenaReport, out: Path) -> None:
     """Writes `arena.json` and `arena.md`."""
     write_json(out / JSON, "arena", report)
-    with atomic_path(out / MARKDOWN) as temporary:
-        temporary.write_text(f"# {report.name}\n\n{arena_markdown(report)}\n", encoding="utf-8")
+    write_text(out / MARKDOWN, f"# {report.name}\n\n{arena_markdown(report)}\n")
 
 
 def _sets(recipe: ArenaRecipe, progress: Titled | None) -> list[PictureFolder]:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from aethernet.files import real_path
-from aethernet.flags import positive
+from aethernet.flags import not_negative, positive
 from aethernet.wording import how_many
 
 HELP = "prepare training pictures, write the embedded ones, or look at what a training will see"
@@ -43,13 +43,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     return {"prepare": _prepare, "embedded": _embedded, "preview": _preview}[args.data_command](args)
-
-
-def not_negative(text: str) -> int:
-    """A whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
 
 
 def _preview(args: argparse.Namespace) -> int:

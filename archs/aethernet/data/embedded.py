@@ -18,7 +18,7 @@ from aethernet.checks import is_whole
 from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.pictures import read_rgb, write_png
 from aethernet.errors import DataError, MissingDependencyError, OutputError, UsageError
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
@@ -177,8 +177,7 @@ def _read_marker(directory: Path) -> dict:
 
 
 def _write_marker(directory: Path, scales: list[int], files: dict[str, int]) -> None:
-    with atomic_path(directory / MARKER) as temporary:
-        temporary.write_text(json.dumps({"scales": scales, "files": files}, indent=1), encoding="utf-8")
+    write_text(directory / MARKER, json.dumps({"scales": scales, "files": files}, indent=1))
 
 
 def _all_there(directory: Path, files: dict[str, int]) -> bool:

@@ -19,7 +19,7 @@ from aethernet.data.manifest import Manifest, Record
 from aethernet.data.pictures import find_pictures, read_rgb, write_png
 from aethernet.data.subimages import Parameters, cut_pairs
 from aethernet.errors import DataError, OutputError
-from aethernet.files import atomic_path, real_path
+from aethernet.files import real_path, write_text
 from aethernet.machine import cores
 from aethernet.progress import Progress
 from aethernet.wording import how_many
@@ -207,8 +207,7 @@ def _list_names(folder: Path, outputs: Iterable[str]) -> Path:
     path = folder.with_name(f"meta_info_{folder.name}.txt")
     text = "".join(f"{output}.png\n" for output in sorted(outputs))
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+        write_text(path, text)
     return path
 
 

@@ -68,20 +68,8 @@ def ncnn_guide(report: Report) -> NcnnGuide | None:
     points.append(
         f"Verified in ncnn on a CPU, as the figures say. What the programs do was read in their sources ({READ_IN})."
     )
-    line = [
-        "realesrgan-ncnn-vulkan",
-        "-i",
-        "in.png",
-        "-o",
-        "out.png",
-        "-m",
-        "models",
-        "-n",
-        name,
-        "-s",
-        str(report.scale),
-    ]
-    command = shlex.join(line) if usable and not lacking[REALESRGAN] else ""
+    files = shlex.join(["-m", "models", "-n", name, "-s", str(report.scale)])
+    command = f"realesrgan-ncnn-vulkan -i in.png -o out.png {files}" if usable and not lacking[REALESRGAN] else ""
     introduction = f"{pairs}: a graph and its weights, which belong together. Blobs `data` and `output`, any size."
     return NcnnGuide(introduction, command, points)
 

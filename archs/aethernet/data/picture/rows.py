@@ -16,7 +16,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from aethernet.data.picture import orientation, png, tiff
-from aethernet.data.picture.decoding import is_cut_off, open_header, orientation_of, sample_bits
+from aethernet.data.picture.decoding import (
+    check_size,
+    format_name,
+    is_cut_off,
+    open_header,
+    orientation_of,
+    sample_bits,
+)
 from aethernet.data.picture.metadata import metadata_of
 from aethernet.data.picture.picture import Metadata, with_usable_profile
 from aethernet.data.picture.reading import refuse_pages
@@ -193,10 +200,7 @@ def _open(file: str | Path | bytes, data: Any, most_pixels: int) -> FileRows:
         refuse_pages(image)
         turn, channels, depth = _kind(image, data)
         width, height = _stored_size(image)
-        if width * height > most_pixels:
-            raise DataError(
-                f"it declares {width:,} x {height:,} pixels, more than the {most_pixels:,} that are allowed"
-            )
+        check_size(width, height, most_pixels)
         if width * height * channels * depth // 8 > BOMB * len(data):
             raise DataError(
                 f"it declares {width:,} x {height:,} pixels in {how_many(len(data), 'byte')}: a decompression bomb, or empty"
@@ -204,9 +208,8 @@ def _open(file: str | Path | bytes, data: Any, most_pixels: int) -> FileRows:
         metadata = metadata_of(image, data)
     if turn > 4:
         width, height = height, width
-    format = "JPEG" if image.format == "MPO" else str(image.format)
     metadata = with_usable_profile(metadata, channels)
-    return FileRows(file, (height, width, channels), depth, format, metadata, turn)
+    return FileRows(file, (height, width, channels), depth, format_name(image), metadata, turn)
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
@@ -238,5 +241,5 @@ def _kind(image: Image.Image, data: Any) -> tuple[int, int, int]:
     alpha = (tiff.UNASSOCIATED,) if channels in (2, 4) else ()
     if tuple(extra) != alpha or tags.get(tiff.PHOTOMETRIC) == tiff.WHITE_IS_ZERO or channels > 4:
         raise DataError(f"{LARGE} and TIFF of this kind is read as a whole only: convert it to grey or RGB")
-    turn = tags.get(tiff.ORIENTATION, 1)
+    turn = tags.get(orientation.TAG, 1)
     return turn if turn in range(1, 9) else 1, channels, depth

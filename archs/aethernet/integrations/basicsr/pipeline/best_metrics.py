@@ -10,7 +10,7 @@ from pathlib import Path
 
 from basicsr.models.base_model import BaseModel
 
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.integrations.basicsr.data.damage import SoundPictures
 from aethernet.integrations.basicsr.pipeline.distributed import get_dist_info
 from aethernet.integrations.basicsr.pipeline.resumed_settings import PER_PROCESS
@@ -89,8 +89,7 @@ class BestMetrics:
                     logger.warning("%s: other pictures are damaged than before: the best %s begins anew", name, metric)
                 best[name][metric].update(val=value, iter=iteration)
         if best and self._path is not None and get_dist_info()[0] == 0:
-            with atomic_path(self._path) as temporary:
-                temporary.write_text(json.dumps({**best, MEASURED: self._measured}, indent=1), encoding="utf-8")
+            write_text(self._path, json.dumps({**best, MEASURED: self._measured}, indent=1))
 
 
 def _none_yet(options: Mapping) -> dict:

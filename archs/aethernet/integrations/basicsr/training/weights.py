@@ -9,7 +9,7 @@ from torch import nn
 
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint, torch_bytes
 from aethernet.errors import CheckpointError
-from aethernet.files import atomic_path
+from aethernet.files import write_bytes
 from aethernet.network.config import CONFIG_KEY
 from aethernet.network.network import AetherNet
 from aethernet.wording import how_many
@@ -109,5 +109,4 @@ def load_what_fits(network: AetherNet, checkpoint: Checkpoint) -> None:
 
 def write_whole(content: dict, path: Path) -> None:
     """`torch.save` beside the file and then over it; errors are raised."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(torch_bytes(content))
+    write_bytes(path, torch_bytes(content))
