@@ -492,7 +492,7 @@ def test_records_may_go_to_the_standard_output(model, capsys):
 def test_nothing_to_do_opens_no_engine(upscale, monkeypatch):
     write("in/a.png")
     assert upscale("in")[0] == 0
-    monkeypatch.setattr("aethernet.upscale.upscaler.choose_engine", None)
+    monkeypatch.setattr("aethernet.upscale.arrays.choose_engine", None)
     code, said = upscale("in")
     assert (code, said) == (0, "1 picture: 1 there already\n")
 
