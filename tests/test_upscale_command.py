@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.training import start_aethernet
-from helpers.upscaling import SCALE, contents, write_network, write_picture_file
+from helpers.upscaling import SCALE, contents, upscale_command, write_network, write_picture_file
 from PIL import Image
 
 from aethernet import cli
@@ -35,11 +35,10 @@ def model(tmp_path_factory):
 @pytest.fixture
 def upscale(model, tmp_path, monkeypatch, capsys):
     """The command in `tmp_path`; gives the exit code and what it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("aethernet.machine.keep_freed_memory", lambda: None)  # this process goes on with other tests
+    command = upscale_command(tmp_path, model, monkeypatch)
 
     def run(*args: object) -> tuple[int, str]:
-        code = cli.main(["upscale", *map(str, args), "--model", str(model), "--engine", "torch"])
+        code = command(*args)
         captured = capsys.readouterr()
         assert captured.out == NOTHING
         return code, captured.err

@@ -4,7 +4,7 @@ import contextlib
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -75,6 +75,7 @@ class ArrayUpscaler:
             )
         self._bytes_per_pixel = bytes_per_pixel(self.model)
         self._share = SHARE
+        self._abreast: list[Any] = []  # of this very class
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """Enlarges (H, W) or (H, W, C): grey, grey and alpha, RGB, or RGB and alpha.
@@ -148,14 +149,13 @@ class ArrayUpscaler:
         free = free_memory("cpu", self.memory)
         if free is not None and SHARE * free / self._bytes_per_pixel < count * window:
             return [self]
-        found = []
-        for number in range(count):
+        for number in range(len(self._abreast), count):
             one = copy.copy(self)
             one._threads = (self._threads + number) // count
             one.choice = with_threads(self.model, self.choice, one._threads)
-            one._share, one.report = SHARE / count, Report()
-            found.append(one)
-        return found
+            one._share, one.report, one._abreast = SHARE / count, Report(), []
+            self._abreast.append(one)
+        return list(self._abreast)
 
     def _at_once(self, pixels: np.ndarray, channels: int) -> np.ndarray:
         """(H, W, C) in one window, without copies -> (C, scale H, scale W)."""
