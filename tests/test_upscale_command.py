@@ -421,7 +421,7 @@ def test_depth_quality_and_windows(upscale):
     tiled, whole = (np.asarray(Image.open(name)).astype(int) for name in ("tiled.png", "whole.png"))
     assert abs(tiled - whole).max() <= 1, "float32 sums of other lengths may round to the other side"
     code, said = upscale("a.png", "-o", "narrow.png", "--tile", 20, "--halo", 1)
-    assert code == 0 and "windows overlap by 1 pixels on each side, as given" in said
+    assert code == 0 and "windows overlap by 1 pixel on each side, as given" in said
 
 
 def test_quiet_says_nothing_but_what_failed(upscale):
