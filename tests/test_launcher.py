@@ -49,6 +49,7 @@ BROKEN = {
         "train:\n  total_iter: 1\n  lr: 2\n  total_iter: 3\n",
         r"'total_iter' stands twice .* lines 2 and 4",
     ),
+    "contains itself": ("name: &a\n  b: [{c: *a}]\n", r"not plain YAML \(a section contains itself, by an alias\)"),
     "tag": ("name: !!python/tuple [1]\n", r"line 1, column 7: not plain YAML \(could not determine a constructor"),
     "list": ("- name\n", r"x\.yml holds a list, not the sections of an option file"),
     "empty": ("", r"x\.yml holds nothing"),

@@ -268,6 +268,31 @@ TRAPS = {
         {**GAN, "network_g:in_channels": 1, "datasets:train:color": "y", "datasets:val:color": "y"},
         r"train: gives the Y channel alone, and network_d takes 3 channels; set network_d: num_in_ch: 1",
     ),
+    "grey Swin": (
+        {"network_g": {"type": "SwinIR", "upscale": 2, "in_chans": 1}},
+        r"train: gives RGB, and network_g takes 1 channel; add color: y to datasets: train, or set network_g: in_chans: 3",
+    ),
+    "colours of the result": (
+        {"network_g": {"type": "SRVGGNetCompact", "num_out_ch": 1, "upscale": 2}},
+        r"network_g: num_out_ch: 1 is not num_in_ch: 3: the data sets have the same colours in both pictures",
+    ),
+    "mean of RGB": (
+        {"network_g": {"type": "EDSR", "num_in_ch": 1, "num_out_ch": 1, "upscale": 2}},
+        r"network_g: EDSR subtracts the mean of RGB pictures, so that num_in_ch must be 3",
+    ),
+    "means of grey pictures": (
+        {
+            "network_g:in_channels": 1,
+            "datasets:train:color": "y",
+            "datasets:val:color": "y",
+            "datasets:train:mean": [0.5, 0.5, 0.5],
+        },
+        r"train: mean: has 3 numbers, and the set gives the Y channel alone: give one number",
+    ),
+    "loss that nobody computes": (
+        {**GAN, "train:ldl_opt": {"type": "L1Loss"}},
+        r"train: ldl_opt: nobody reads this key .*; it is read with model_type: RealESRGANModel$",
+    ),
     "color": ({"datasets:val:color": "Y"}, r"val: color: must be y .*not 'Y'"),
     # names
     "architecture": ({"network_g:type": "aether_smal"}, r"network_g: type: no network .*did you mean 'aether_small'"),
@@ -420,12 +445,35 @@ def single(place: Path) -> dict:
 
 
 def test_metrics_without_ground_truth_are_told(place):
-    message = r"type: SingleImageDataset has no ground truth, which val: metrics: compares with"
+    message = r"type: SingleImageDataset has no ground truth, which val: metrics: psnr: compares with"
     assert re.search(message, told(place, {"datasets:val": single(place)}))
     opt = test_options(place, {"datasets:test_1": single(place)})
     assert re.search(message, problems(place, parse(place, opt, is_train=False), is_train=False))
     opt = test_options(place, {"datasets:test_1": single(place), "val:metrics": None})
     preflight.check(parse(place, opt, is_train=False), place, is_train=False)
+
+
+def test_a_metric_of_one_picture_needs_no_ground_truth(place):
+    niqe = {"niqe": {"type": "calculate_niqe", "crop_border": 2, "better": "lower"}}
+    passes(place, {"datasets:val": single(place), "val:metrics": niqe})
+    opt = test_options(place, {"datasets:test_1": single(place), "val:metrics": niqe})
+    preflight.check(parse(place, opt, is_train=False), place, is_train=False)
+    message = r"val: metrics: niqe: better: is missing: the lower the better holds of calculate_niqe; add better: lower"
+    assert re.search(message, told(place, {"val:metrics": {"niqe": {"type": "calculate_niqe", "crop_border": 2}}}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "section", "message"),
+    [
+        ("SingleImageDataset", "train", r"gives no pictures to compare with, without which nothing is trained"),
+        ("FFHQDataset", "train", r"gives no low-resolution pictures: take a PairedImageDataset"),
+        ("RealESRGANDataset", "val", r"gives no low-resolution pictures: take a PairedImageDataset"),
+        ("REDSDataset", "train", r"gives frames of films, and SRModel takes pictures"),
+        ("VideoTestDataset", "val", r"gives frames of films, and SRModel takes pictures"),
+    ],
+)
+def test_data_sets_that_give_something_else_are_told(place, kind, section, message):
+    assert re.search(rf"datasets: {section}: type: {kind} {message}", told(place, {f"datasets:{section}:type": kind}))
 
 
 def test_sets_of_one_name_are_told(place):
@@ -835,7 +883,7 @@ def test_tables_name_what_basicsr_reads():
     runtime = {"db_paths", "client_keys", "type", "network_g", "network_d", "better"}
     groups = {
         ("models/sr_model.py", "models/srgan_model.py", "models/base_model.py", "train.py", "test.py"): schema.TOP
-        | schema.MODELS["SRGANModel"].train
+        | schema.MODELS["RealESRGANModel"].train
         | schema.DATASETS["PairedImageDataset"],
         ("models/realesrgan_model.py", "models/realesrnet_model.py"): schema.MODELS["RealESRGANModel"].top | {"scale"},
         ("data/paired_image_dataset.py", "data/__init__.py"): schema.DATASETS["PairedImageDataset"],
