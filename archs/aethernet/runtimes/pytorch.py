@@ -52,8 +52,14 @@ class TorchSession(Session):
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         """PyTorch's errors as ours; and `stop` is looked for before every layer."""
+
+        def look(*_: object) -> None:
+            self.check_stopped()
+            if self.between is not None:
+                self.between()
+
         self.check_stopped()
-        looking = register_module_forward_pre_hook(lambda *_: self.check_stopped())
+        looking = register_module_forward_pre_hook(look)
         try:
             yield
         except torch.OutOfMemoryError as error:
