@@ -483,6 +483,15 @@ def test_sets_of_one_name_are_told(place):
     )
 
 
+def test_names_that_lead_to_one_folder_or_out_of_the_results_are_told(place):
+    other = {**train_options(place)["datasets"]["val"], "name": "./val"}
+    assert re.search(r"name: './val' is that of datasets: val as well", told(place, {"datasets:val_2": other}))
+    for name in ("../../elsewhere", "/tmp/elsewhere"):
+        changes = {"datasets:val:name": name, "val:save_img": True}
+        assert f"val: name: {name!r} would put the results outside of the run's folder" in told(place, changes)
+        passes(place, changes | {"val:save_img": False})
+
+
 def test_results_of_one_name_are_told(place):
     other = {**train_options(place)["datasets"]["val"], "name": "other"}
     changes = {"datasets:val_2": other, "val:save_img": True}

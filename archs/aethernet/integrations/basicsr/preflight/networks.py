@@ -12,6 +12,7 @@ from aethernet.integrations.peer_arch import aether_peer
 from aethernet.integrations.peers import EXAMPLE, build_peer, probe_scale
 from aethernet.network.config import AetherConfig
 from aethernet.network.variants import FACTORIES, variant_config
+from aethernet.wording import how_many
 
 SCALE_NAMES = ("scale", "upscale")
 """What BasicSR's architectures and ours call their scale."""
@@ -78,7 +79,7 @@ def channels(context: Context) -> Iterator[str]:
             yield f"{place}: gives {whole}, and {network} takes {number} channel{'s' * (number > 1)}; {remedy}"
         for key in ("mean", "std"):
             if isinstance(section.get(key), list) and len(section[key]) not in (1, given):
-                yield f"{place}: {key}: has {len(section[key])} numbers, and the set gives {whole}: give one number"
+                yield f"{place}: {key}: has {how_many(len(section[key]), 'number')}, and the set gives {whole}: give one number"
     yield from _results(context)
 
 
