@@ -487,6 +487,24 @@ def test_sets_of_one_name_are_told(place):
     )
 
 
+@pytest.mark.parametrize("kind", ["PairedImageDataset", "AetherMemoryDataset"])
+def test_pictures_in_folders_below_a_set_are_told(place, kind, caplog):
+    """`DF2K/{own.png, DIV2K -> ...}`: BasicSR reads what lies right inside."""
+    passes(place)
+    assert "folders below" not in caplog.text
+    (place / "elsewhere").mkdir()
+    save(place / "elsewhere" / "more.png", 32, 32)
+    (place / "gt" / "DIV2K").symlink_to(place / "elsewhere")
+    (place / "gt" / "empty").mkdir()
+    section = train_options(place)["datasets"]["train"]
+    if kind == "AetherMemoryDataset":
+        section = {key: value for key, value in section.items() if key not in ("dataroot_lq", "io_backend")} | {
+            "type": kind
+        }
+    passes(place, {"datasets:train": section})
+    assert "datasets: train: pictures in folders below (" in caplog.text and "gt/DIV2K) are no part" in caplog.text
+
+
 def test_names_that_lead_to_one_folder_or_out_of_the_results_are_told(place):
     other = {**train_options(place)["datasets"]["val"], "name": "./val"}
     assert re.search(r"name: './val' is that of datasets: val as well", told(place, {"datasets:val_2": other}))

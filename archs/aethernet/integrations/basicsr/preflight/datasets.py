@@ -22,8 +22,14 @@ logger = logging.getLogger(__name__)
 
 def pictures(context: Context) -> Iterator[str]:
     """Folders and files that are missing, empty, or do not pair."""
-    for found in context.pictures.values():
+    for place, found in context.pictures.items():
         yield from found.problems
+        if found.below and not found.problems:
+            logger.warning(
+                "%s: pictures in folders below (%s) are no part of the set, which is read flat: name such folders themselves, or "
+                "make one set of all with `aethernet data prepare`",
+                *(place, ", ".join(map(str, found.below[:3])) + (", ..." if len(found.below) > 3 else "")),
+            )
 
 
 def damaged(context: Context) -> Iterator[str]:
