@@ -128,9 +128,8 @@ def test_an_int8_network_has_a_card_of_its_own_beside_its_float_network(experime
     shutil.copy(out / "aether_tiny_x2_int8.safetensors", experiment / "models" / "int8.safetensors")
     again = ("--against", str(experiment / "float.safetensors"), "--name", "again")
     assert card(experiment, sets, *again, weights="int8.safetensors") == 0, "weights in integers are measured again"
-    figures = [
-        re.search(r"\| SetA .*", (out / f"{name}.md").read_text())[0] for name in ("aether_tiny_x2_int8", "again")
-    ]
+    names = ("aether_tiny_x2_int8", "again")
+    figures = [re.search(r"\| SetA .*", (out / f"{name}.md").read_text())[0].split() for name in names]
     assert figures[0] == figures[1]
     assert torch.equal(load_network(out / "again.safetensors")(x), loaded(x))
 

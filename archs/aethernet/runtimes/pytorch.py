@@ -86,4 +86,12 @@ def device_kind(device: str) -> str:
         raise UsageError(f"there is no device {device!r}: give cpu, cuda, or one of several as in cuda:1") from error
     if kind == "cuda" and not torch.cuda.is_available():
         raise MissingDeviceError(f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out")
+    if kind != "cpu":
+        try:
+            torch.zeros(1, device=device).cpu()
+        except (RuntimeError, AssertionError, ImportError) as error:  # whatever is raised for what was not built in
+            raise MissingDeviceError(
+                f"PyTorch cannot use device {device!r} here ({one_line(error)}): leave it out, or give another one; "
+                "`aethernet doctor` lists the GPUs"
+            ) from error
     return kind
