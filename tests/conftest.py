@@ -27,3 +27,17 @@ def log(caplog, monkeypatch):
     yield caplog
     logger.setLevel(level)
     logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def bench(monkeypatch, capsys):
+    """Runs `aethernet bench ...`; returns exit code, standard output and error."""
+    from aethernet import cli
+
+    monkeypatch.setattr(cli, "COMMANDS", ("bench",))
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = cli.main(["bench", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run

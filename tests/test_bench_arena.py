@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers.training import environment, needs_basicsr, run_aethernet, write_pairs
+from helpers.extras import needs, needs_basicsr
+from helpers.training import environment, run_aethernet, write_pairs
 
 from aethernet.arena import pace, trainer
 from aethernet.arena.arena import run_arena
@@ -206,7 +207,7 @@ def test_the_documented_recipe_shows_the_defaults(place):
 
 
 @pytest.mark.parametrize("path", sorted((DOCS / "arena").glob("*.yml")), ids=lambda path: path.stem)
-@pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
+@needs("spandrel")
 def test_the_recipes_of_the_documentation_can_be_read(path, place, monkeypatch):
     monkeypatch.chdir(DOCS.parent)  # one of them imports a module of the checkout
     make_folders(place, yaml.safe_load(path.read_text(encoding="utf-8")))

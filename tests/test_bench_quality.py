@@ -268,20 +268,20 @@ def test_of_chosen_pictures_the_damaged_ones_are_left_out(damaged_set):
         PictureFolders([place])
 
 
-def test_the_command_allows_so_many_damaged_pictures(command, damaged_set):
+def test_the_command_allows_so_many_damaged_pictures(bench, damaged_set):
     arguments = ("bicubic", "--scale", 2, "--sets", damaged_set[0])
-    code, out, _ = command(*arguments)
+    code, out, _ = bench("quality", *arguments)
     assert code == 0 and "four (3 of 4)" in out
-    code, out, err = command(*arguments, "--max-damaged", 0)
+    code, out, err = bench("quality", *arguments, "--max-damaged", 0)
     assert code == 1 and not out and "1 picture is damaged, and none may be" in err
 
 
-def test_files_of_one_name_have_a_row_each(tmp_path, folder, command):
+def test_files_of_one_name_have_a_row_each(tmp_path, folder, bench):
     """As the trainings of an afternoon leave them: experiments/NAME/models/net_g_latest.pth."""
     files = [tmp_path / name / "net_g_latest.pth" for name in ("first", "second")]
     for file in files:
         write_checkpoint(file, network())
-    code, out, _ = command(*files, "--sets", folder, "--summary")
+    code, out, _ = bench("quality", *files, "--sets", folder, "--summary")
     assert code == 0
     assert all(f"| {file} " in out for file in files), out
 
@@ -366,24 +366,12 @@ def test_input_folder(folder, tmp_path):
         measure_quality(["bicubic"], [folder], scale=2, lr=[tmp_path / "lr"])
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs `aethernet bench quality ...`; returns exit code, standard output and error."""
-    from aethernet import cli
-
-    monkeypatch.setattr(cli, "COMMANDS", ("bench",))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = cli.main(["bench", "quality", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
-
-
-def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
+def test_command_prints_tables_and_writes_json(bench, folder, tmp_path):
     write_checkpoint(tmp_path / "net.pth", network())
     out_file = tmp_path / "deep" / "quality.json"
-    code, out, err = command("bicubic", tmp_path / "net.pth", "bicubic_rgb", "--sets", folder, "--json", out_file)
+    code, out, err = bench(
+        "quality", "bicubic", tmp_path / "net.pth", "bicubic_rgb", "--sets", folder, "--json", out_file
+    )
     assert code == 0
     assert re.search(r"^\| colour +\| +\d+\.\d\d / 0\.\d{4} \|", out, re.M)
     assert re.search(r"^\| net\.pth +\| +x2 \|", out, re.M)
@@ -396,7 +384,7 @@ def test_command_prints_tables_and_writes_json(command, folder, tmp_path):
     assert set(content["scores"][0]) == {"model", "scale", "set_name", "path", "mean", "pictures", "inputs", "damaged"}
     assert set(content["scores"][0]["pictures"][0]) == {"name", "psnr", "ssim"}
     assert {"device", "threads", "torch", "precision", "size", "date", "command"} <= set(content["conditions"])
-    code, out, _ = command("bicubic", "--sets", folder, "--scale", 3, "--summary")
+    code, out, _ = bench("quality", "bicubic", "--sets", folder, "--scale", 3, "--summary")
     assert code == 0
     assert "colour" not in out
 
@@ -414,7 +402,7 @@ def test_infinite_psnr_is_null_in_json(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text())["scores"][0]["mean"]["psnr"] is None
 
 
-def test_command_refuses(command, folder, tmp_path, monkeypatch):
+def test_command_refuses(bench, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "no packaged weights")
     write_checkpoint(tmp_path / "x2.pth", network(2))
     write_checkpoint(tmp_path / "x3.pth", network(3))
@@ -437,18 +425,18 @@ def test_command_refuses(command, folder, tmp_path, monkeypatch):
     if torch.cuda.is_available():
         del cases[tmp_path / "x2.pth", "--device", "cuda"]
     for arguments, message in cases.items():
-        code, out, err = command(*arguments, "--sets", folder)
+        code, out, err = bench("quality", *arguments, "--sets", folder)
         assert (code, out) == (1, "")
         assert re.search(message, err, re.M), err
-    code, _, err = command("bicubic", "--scale", 2, "--sets", tmp_path / "empty")
+    code, _, err = bench("quality", "bicubic", "--scale", 2, "--sets", tmp_path / "empty")
     assert code == 1
     assert re.search("no picture below .*empty", err)
 
 
-def test_usage_errors_exit_with_2(command, folder):
+def test_usage_errors_exit_with_2(bench, folder):
     for arguments in (["bicubic"], ["--sets", folder], ["bicubic", "--sets", folder, "--threads", "0"]):
         with pytest.raises(SystemExit) as exit_info:
-            command(*arguments)
+            bench("quality", *arguments)
         assert exit_info.value.code == 2
 
 

@@ -1,11 +1,11 @@
 """Models, engines, the speed table and its command. Times are never asserted, only what is timed."""
 
-import importlib.util
 import json
 import re
 
 import pytest
 import torch
+from helpers.extras import needs
 from helpers.networks import picture, randomise
 
 from aethernet import VARIANTS, AetherConfig, AetherNet, write_checkpoint
@@ -19,12 +19,8 @@ from aethernet.runtimes.models import resolve_model
 from aethernet.tables import markdown_table, short_count
 
 COMPACT = "spandrel:Compact(num_feat=8, num_conv=1, upscale=2)"
-needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
-needs_onnx = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("onnxruntime", "onnxscript", "onnx")),
-    reason="the ONNX packages are not installed",
-)
-needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
+needs_spandrel, needs_openvino = needs("spandrel"), needs("openvino")
+needs_onnx = needs("onnxruntime", "onnxscript", "onnx")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +113,7 @@ def test_weights_of_a_peer_are_detected(tmp_path):
         assert torch.equal(model.network(x), network(x))
 
 
-@pytest.mark.parametrize("name", ["eager", "channels_last", "bf16"])
+@pytest.mark.parametrize("name", ["eager", "channels_last", "bf16", pytest.param("compile", marks=pytest.mark.slow)])
 def test_torch_engines_compute_the_network(name, checkpoint, tmp_path):
     model = resolve_model(checkpoint)
     x = picture(1, 3, 9, 12)
@@ -206,14 +202,6 @@ def test_engines_that_are_not_there(monkeypatch):
 
 
 @pytest.mark.slow
-def test_compile_computes_the_network(checkpoint, tmp_path):
-    model, x = resolve_model(checkpoint), picture(1, 3, 9, 12)
-    with torch.no_grad():
-        expected = model.network(x)
-    assert torch.allclose(ENGINES["compile"].prepare(Workload(model, x, 1, tmp_path))(), expected, atol=1e-5)
-
-
-@pytest.mark.slow
 def test_peak_memory_grows_with_the_picture(checkpoint, tmp_path):
     """Width 8 at 512x512 holds 8 MB an activation; the process' own noise is far below that."""
     peak = peak_memory(resolve_model(checkpoint), "eager", 512, 512, 1, tmp_path)
@@ -222,23 +210,9 @@ def test_peak_memory_grows_with_the_picture(checkpoint, tmp_path):
     assert 8e6 < peak < 300e6
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs `aethernet bench ...`; returns exit code, standard output and error."""
-    from aethernet import cli
-
-    monkeypatch.setattr(cli, "COMMANDS", ("bench",))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = cli.main(["bench", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
-
-
-def test_command_speed(command, checkpoint, tmp_path):
+def test_command_speed(bench, checkpoint, tmp_path):
     file = tmp_path / "speed.json"
-    code, out, err = command("speed", checkpoint, "aether_tiny_x2", "--size", "8x12", "--engines", "eager", "bf16",
+    code, out, err = bench("speed", checkpoint, "aether_tiny_x2", "--size", "8x12", "--engines", "eager", "bf16",
                              "--rounds", 2, "--warmup", 1, "--no-memory", "--json", file)  # fmt: skip
     assert code == 0, err
     # The column is wider where a ratio is: bf16 takes some processors more than ten times as long.
@@ -259,16 +233,16 @@ def test_command_speed(command, checkpoint, tmp_path):
     assert row["timing"]["rounds"] == 2
 
 
-def test_command_refuses(command, checkpoint):
-    code, out, err = command("speed", checkpoint, "--engines", "tensorflow")
+def test_command_refuses(bench, checkpoint):
+    code, out, err = bench("speed", checkpoint, "--engines", "tensorflow")
     assert (code, out) == (1, "")
     assert re.search(r"aethernet bench: error: there is no engine 'tensorflow'", err)
-    code, _, err = command("speed", "aether_tini_x2")
+    code, _, err = bench("speed", "aether_tini_x2")
     assert code == 1
     assert re.search(r"no variant 'tini' \(did you mean 'tiny'", err)
     for arguments in (["speed", checkpoint, "--size", "12"], ["speed"], [], ["speed", checkpoint, "--rounds", "0"]):
         with pytest.raises(SystemExit) as exit_info:
-            command(*arguments)
+            bench(*arguments)
         assert exit_info.value.code == 2
 
 

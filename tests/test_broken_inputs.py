@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from helpers import picture_files as make
+from helpers.extras import needs_basicsr
 from helpers.networks import randomise
-from helpers.training import needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.training import tiny_options, write_options, write_pairs
 from PIL import Image
 
 from aethernet import aether_custom, write_checkpoint
@@ -25,6 +26,10 @@ FIELDS = {"width": 4, "depths": [1], "kernel_size": 3, "tail_channels": 4, "bloc
 COUNTS = {"weights": 240, "onnx": 150, "pictures": 360, "options": 150, "recipes": 50, "lmdb": 50}
 
 
+def enlarge_by(file: str) -> list[str]:
+    return ["upscale", "small.png", "--model", file, "-o", "out.png", "--force"]
+
+
 def weights(folder: Path) -> Iterator[list[str]]:
     """Checkpoints of every kind and stage."""
     torch.manual_seed(0)
@@ -33,9 +38,7 @@ def weights(folder: Path) -> Iterator[list[str]]:
         for suffix in (".pth", ".safetensors"):
             write_checkpoint(folder / f"net{suffix}", randomise(aether_custom(2, **FIELDS, stage=stage)).eval())
             sound.append((suffix, (folder / f"net{suffix}").read_bytes()))
-    yield from attempts(
-        folder, sound, lambda file: ["upscale", "small.png", "--model", file, "-o", "out.png", "--force"]
-    )
+    yield from attempts(folder, sound, enlarge_by)
 
 
 def onnx(folder: Path) -> Iterator[list[str]]:
@@ -44,9 +47,7 @@ def onnx(folder: Path) -> Iterator[list[str]]:
 
     network = randomise(aether_custom(2, **FIELDS)).eval()
     sound = [(".onnx", export_onnx(network, 2, path=folder / "net.onnx").read_bytes())]
-    yield from attempts(
-        folder, sound, lambda file: ["upscale", "small.png", "--model", file, "-o", "out.png", "--force"]
-    )
+    yield from attempts(folder, sound, enlarge_by)
 
 
 def pictures(folder: Path) -> Iterator[list[str]]:
@@ -65,18 +66,7 @@ def pictures(folder: Path) -> Iterator[list[str]]:
         return [
             ["upscale", alone, "--model", "sound.safetensors", "-o", "out.png", "--force"],
             ["bench", "quality", "sound.safetensors", "--sets", "alone"],
-            [
-                "data",
-                "prepare",
-                "alone",
-                f"prepared{Path(file).stem}",
-                "--scales",
-                "2",
-                "--workers",
-                "1",
-                "--min-size",
-                "4",
-            ],
+            ["data", "prepare", "alone", f"prepared{Path(file).stem}", "--scales=2", "--workers=1", "--min-size=4"],
         ][int(Path(file).stem) // 6 % 3]
 
     yield from attempts(folder, sound, command)
@@ -141,20 +131,9 @@ def disordered(seed: int, sound: list[bytes]) -> bytes:
         place, other = generator.integers(0, len(lines), 2)
         name, _, value = lines[place].partition(":")
         junk = [
-            "",
-            " ~",
-            " []",
-            " {}",
-            " -1",
-            " .nan",
-            " !!float x",
-            " 1e400",
-            " 'text'",
-            " [1, {a: b}]",
-            " &a *a",
-            " 2024-01-01",
-            value * 50,
-        ]
+            "", " ~", " []", " {}", " -1", " .nan", " !!float x", " 1e400", " 'text'", " [1, {a: b}]", " &a *a",
+            " 2024-01-01", value * 50,
+        ]  # fmt: skip
         match generator.integers(0, 5):
             case 0:
                 del lines[place]

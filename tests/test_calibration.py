@@ -49,18 +49,17 @@ def test_the_command_writes_a_calibrated_checkpoint(tmp_path, pictures, weights,
         assert torch.equal(aethernet.load_network(out, stage="int8")(x), expected.convert_to_quantized()(x))
 
 
-def test_presets_travel(tmp_path, pictures, weights):
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--preset", "quality", "--percentile", "100"], QuantizationConfig.read("quality")),
+        (["--float", "last", "gate"], QuantizationConfig(last="float", gate="float")),
+    ],
+)
+def test_presets_and_single_parts_travel(tmp_path, pictures, weights, options, expected):
     out = tmp_path / "qat.pth"
-    arguments = ["calibrate", str(weights), "--data", str(pictures), "-o", str(out), "--preset", "quality"]
-    assert main([*arguments, "--percentile", "100"]) == 0
-    assert aethernet.load_network(out).config.quantization.residual == "float"
-
-
-def test_single_parts_can_stay_float(tmp_path, pictures, weights):
-    out = tmp_path / "qat.pth"
-    assert main(["calibrate", str(weights), "--data", str(pictures), "-o", str(out), "--float", "last", "gate"]) == 0
-    quantization = aethernet.load_network(out).config.quantization
-    assert quantization == QuantizationConfig(last="float", gate="float")
+    assert main(["calibrate", str(weights), "--data", str(pictures), "-o", str(out), *options]) == 0
+    assert aethernet.load_network(out).config.quantization == expected
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import sys
 import textwrap
 
 import pytest
+from helpers.extras import needs_basicsr
 
 from aethernet.integrations.basicsr import compat
 
-needs_basicsr = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")
 # Loaded from its file, because importing the whole package takes seconds; it needs nothing else of the package.
 COMPAT = f"""
 import importlib.util, sys

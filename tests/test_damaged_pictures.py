@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.extras import needs_basicsr
 from helpers.networks import randomise
-from helpers.training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
+from helpers.training import run_aethernet, tiny_options, write_options, write_pairs
 
 import aethernet
 from aethernet.cli import main

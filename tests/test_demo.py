@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from helpers.networks import PLAIN
 
 from aethernet import aether_custom, write_checkpoint
 from aethernet.cli import main
@@ -51,7 +52,7 @@ def test_a_failed_gate_is_the_last_thing_said(tmp_path, monkeypatch, capsys):
 
 def test_the_table_stands_before_there_are_onnx_files(tmp_path):
     weights = tmp_path / "net.pth"
-    write_checkpoint(weights, aether_custom(2, width=8, depths=[1], kernel_size=3, block="plain", norm_type="none"))
+    write_checkpoint(weights, aether_custom(2, **PLAIN))
     picture = embedded_pictures("val")["chelsea"][:40, :48]
     rows = figures.measure({"trained": weights}, {}, {"chelsea": picture}, 2, (30.0, 0.9))
     assert [row.stage for row in rows] == ["bicubic", "trained", "aethernet test"]

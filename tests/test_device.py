@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.extras import needs_basicsr
 from helpers.networks import picture, randomise
-from helpers.training import environment, needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.training import environment, tiny_options, write_options, write_pairs
 from torch import Tensor, nn
 from torch.nn import functional as F
 

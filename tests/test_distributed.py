@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.extras import needs_basicsr
 from helpers.networks import picture
 from helpers.real import real_run
-from helpers.training import PATIENCE, environment, needs_basicsr, start_ranks, tiny_options, write_options, write_pairs
+from helpers.training import PATIENCE, environment, start_ranks, tiny_options, write_options, write_pairs
 from torch import nn
 
 from aethernet import aether_custom

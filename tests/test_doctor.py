@@ -9,7 +9,7 @@ import sys
 import types
 
 import pytest
-from helpers.networks import picture, randomise
+from helpers.networks import PLAIN, picture, randomise
 from packaging.specifiers import SpecifierSet
 
 import aethernet
@@ -254,7 +254,7 @@ def test_every_processor_is_told_what_int8_is_worth(features, found):
 @pytest.mark.slow
 def test_int8_files_are_looked_at(tmp_path, capsys):
     pytest.importorskip("onnx", reason="ONNX export is an extra")
-    network = randomise(aether_custom(2, width=8, depths=[1], kernel_size=3, block="plain", norm_type="none")).eval()
+    network = randomise(aether_custom(2, **PLAIN)).eval()
     aethernet.calibrate(network, [picture(1, 3, 9, 8)], quantization={"weight_bits": 8})
     path = export_onnx(network.convert_to_quantized(), 2, "int8", tmp_path / "net.onnx")
     check = doctor.check_file(path)

@@ -1,6 +1,5 @@
 """docs/gpu/run.py, on the CPU and on small numbers: every step leaves its figures, and one that fails stops no other."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -8,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.training import environment, needs_basicsr, write_pairs
+from helpers.extras import needs
+from helpers.training import environment, write_pairs
 
-needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
 SCRIPT = Path(__file__).parents[1] / "docs/gpu/run.py"
 
 
@@ -21,8 +20,7 @@ def run(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[s
     return result
 
 
-@needs_basicsr
-@needs_spandrel
+@needs("basicsr", "spandrel")
 @pytest.mark.slow
 def test_every_step_leaves_its_figures(tmp_path):
     write_pairs(tmp_path, count=6, size=64, scale=4)
@@ -47,8 +45,7 @@ def test_every_step_leaves_its_figures(tmp_path):
     assert set(weights) == {"params", "params_ema"}
 
 
-@needs_basicsr
-@needs_spandrel
+@needs("basicsr", "spandrel")
 @pytest.mark.slow
 def test_a_step_that_fails_is_noted(tmp_path):
     """The training finds no pictures; the report says so and the script comes to its end."""

@@ -5,7 +5,8 @@ import json
 import cv2
 import pytest
 import torch
-from helpers.training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
+from helpers.extras import needs_basicsr
+from helpers.training import run_aethernet, tiny_options, write_options, write_pairs
 
 from aethernet import load_network
 from aethernet.cli import main
@@ -46,22 +47,13 @@ def test_the_life_of_a_grey_network(tmp_path, monkeypatch, capsys):
     assert [cv2.imread(str(path), cv2.IMREAD_UNCHANGED).shape for path in saved] == [(48, 48)] * 4
     assert load_network(weights).config.in_channels == 1
 
+    onnx = "exported/aether_custom_x2_fp32.onnx"
     release = ["release", weights, "--qat", "experiments/qat/models/net_g_latest.pth", "--data", "gt", "-o", "released"]
     for command in (
         ["calibrate", weights, "--data", "gt", "-o", "ptq.pth"],
         ["export", weights, "--data", "gt", "-o", "exported"],
-        [
-            "verify",
-            "ptq.pth",
-            "exported/aether_custom_x2_fp32.onnx",
-            "--against",
-            weights,
-            "--data",
-            "gt",
-            "--max-drop",
-            "3",
-        ],
-        ["bench", "quality", weights, "exported/aether_custom_x2_fp32.onnx", "--sets", "gt", "--json", "quality.json"],
+        ["verify", "ptq.pth", onnx, "--against", weights, "--data", "gt", "--max-drop", "3"],
+        ["bench", "quality", weights, onnx, "--sets", "gt", "--json", "quality.json"],
         [*release, "--max-drop", "3", "--rounds", "1"],
     ):
         assert main(command) == 0, capsys.readouterr()

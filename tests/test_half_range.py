@@ -84,23 +84,15 @@ def test_what_is_not_a_number_overflows():
     assert report.overflowing and not report.safe and report.by_headroom[0].name == "reconstruction"
 
 
-def test_small_numbers_are_counted():
+@pytest.mark.parametrize(("factor", "share"), [(1e-7, 1.0), (0, 0.0)])
+def test_small_numbers_are_counted(factor, share):
+    """Zeros are none: float16 has the zero, and a layer that is off loses nothing."""
     model = network(skip="none")
     with torch.no_grad():
-        model.upsample.last_conv.weight.mul_(1e-7)
-        model.upsample.last_conv.bias.mul_(1e-7)
+        model.upsample.last_conv.weight.mul_(factor)
+        model.upsample.last_conv.bias.mul_(factor)
     layers = {layer.name: layer for layer in half_ranges(model, PICTURES).layers}
-    assert layers["upsample.0"].below_normal == 1.0 and layers["shallow"].below_normal < 0.01
-
-
-def test_zeros_are_not_small_numbers():
-    """float16 has the zero; a layer that is off loses nothing."""
-    model = network(skip="none")
-    with torch.no_grad():
-        model.upsample.last_conv.weight.zero_()
-        model.upsample.last_conv.bias.zero_()
-    layers = {layer.name: layer for layer in half_ranges(model, PICTURES).layers}
-    assert layers["upsample.0"].below_normal == 0.0
+    assert layers["upsample.0"].below_normal == share and layers["shallow"].below_normal < 0.01
 
 
 def test_weights_that_do_not_fit_are_refused_not_made_infinite(tmp_path):

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 import torch
+from helpers.extras import needs_basicsr
 from helpers.networks import randomise
-from helpers.training import ARCHS, needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.training import ARCHS, tiny_options, write_options, write_pairs
 from helpers.trees import copy_basicsr, run_basicsr
 
 import aether_hook

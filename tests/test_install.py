@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.extras import needs_basicsr
 from helpers.networks import randomise
 from helpers.real import real_run
-from helpers.training import ARCHS, needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.training import ARCHS, tiny_options, write_options, write_pairs
 from helpers.trees import copy_basicsr, run_basicsr, run_in, run_real_esrgan, write_real_esrgan
 
 from aethernet import AetherNet, aether_custom, calibrate, cli, load_network, write_checkpoint
@@ -16,17 +17,22 @@ from aethernet.data.calibration import CalibrationInputs
 from aethernet.errors import OutputError
 from aethernet.files import sha256
 from aethernet.integrations import install
+from aethernet.integrations.frameworks import Framework
 
 FILES = ("basicsr/archs/aethernet_arch.py", "basicsr/models/aethernet_model.py", "basicsr/data/aethernet_dataset.py")
 
 
+def landmarks(root: Path, framework: Framework = install.TREES[0]) -> Path:
+    """What a source tree is recognised by, without its contents."""
+    for name in framework.landmarks:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
 @pytest.fixture
 def tree(tmp_path) -> Path:
-    """What a BasicSR tree is recognised by, without its contents."""
-    for name in install.TREES[0].landmarks:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    return tmp_path
+    return landmarks(tmp_path)
 
 
 def files(tree: Path) -> set[str]:
@@ -99,11 +105,7 @@ def test_a_foreign_file_is_refused_and_left_alone(tree):
     ],
 )
 def test_every_tree_gets_files_of_its_own(package, name, count, tmp_path, capsys, not_installed):
-    for framework in install.TREES:
-        if framework.name == name:
-            for landmark in framework.landmarks:
-                (tmp_path / landmark).parent.mkdir(parents=True, exist_ok=True)
-                (tmp_path / landmark).touch()
+    landmarks(tmp_path, next(framework for framework in install.TREES if framework.name == name))
     before = files(tmp_path)
     assert install.recognise(tmp_path).name == name
     assert cli.main(["install", "--into", str(tmp_path)]) == 0
@@ -132,14 +134,17 @@ def test_another_folder_is_refused_with_what_it_lacks(tmp_path, capsys):
 # In a real tree
 
 
-@pytest.fixture(scope="module")
-def real_tree(tmp_path_factory) -> Path:
+def with_files(root: Path) -> Path:
     """With the files installed."""
-    root = copy_basicsr(tmp_path_factory.mktemp("BasicSR"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(install, "source_to_add", lambda: ARCHS)
         install.install(root)
     return root
+
+
+@pytest.fixture(scope="module")
+def real_tree(tmp_path_factory) -> Path:
+    return with_files(copy_basicsr(tmp_path_factory.mktemp("BasicSR")))
 
 
 @needs_basicsr
@@ -250,12 +255,7 @@ assert MODEL_REGISTRY.get("AetherModel") is models.AetherModel
 
 @pytest.fixture(scope="module")
 def real_esrgan(tmp_path_factory) -> Path:
-    """With the files installed."""
-    root = write_real_esrgan(tmp_path_factory.mktemp("Real-ESRGAN"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(install, "source_to_add", lambda: ARCHS)
-        install.install(root)
-    return root
+    return with_files(write_real_esrgan(tmp_path_factory.mktemp("Real-ESRGAN")))
 
 
 @needs_basicsr

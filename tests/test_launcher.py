@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.extras import needs_basicsr
 from helpers.networks import randomise
 from helpers.training import (
     PATIENCE,
     environment,
-    needs_basicsr,
     run_aethernet,
     start_aethernet,
     tiny_options,

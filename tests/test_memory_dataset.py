@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.training import needs_basicsr, preflight_problems, tiny_options, write_pairs
+from helpers.extras import needs_basicsr
+from helpers.training import preflight_problems, tiny_options, write_pairs
 
 from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.synthetic import synthetic_picture
@@ -154,9 +155,9 @@ def test_several_folders_and_formats(tmp_path):
 def test_small_pictures_are_skipped_and_counted(place, log):
     write(place / "gt" / "small.png", synthetic_picture(0, 12))
     assert len(dataset(str(place / "gt"))) == 6
-    assert "set: 1 of 7 pictures are smaller than a patch of 16x16 and are skipped" in log.text
+    assert "set: 1 of 7 pictures skipped, smaller than a patch of 16x16" in log.text
     assert len(dataset(str(place / "gt"), phase="val")) == 7
-    with pytest.raises(OptionError, match="all 7 pictures are smaller than gt_size 64"):
+    with pytest.raises(OptionError, match=r"every picture \(7 in all\) is smaller than gt_size 64"):
         dataset(str(place / "gt"), gt_size=64)
 
 
@@ -219,7 +220,7 @@ def memory_options(place, **changes) -> dict:
         ({"dataroot_gt": ["gt", "absent"]}, "datasets: train: dataroot_gt: absent is not a folder"),
         ({"dataroot_gt": None}, "datasets: train: dataroot_gt: is missing"),
         ({"gt_size": 15}, "gt_size: 15 is not a multiple of the scale 2"),
-        ({"gt_size": 64}, "gt_size: all 6 pictures of dataroot_gt are smaller than 64x64"),
+        ({"gt_size": 64}, "gt_size: every picture of dataroot_gt (6 in all) is smaller than 64x64"),
         ({"gt_size": None}, "gt_size: is missing"),
         ({"batch_size_per_gpu": 8}, "batch_size_per_gpu: 8 is more than the 6 pictures"),
         ({"gt_siz": 16}, "gt_siz: nobody reads this key for type AetherMemoryDataset"),

@@ -1,6 +1,5 @@
 """ncnn files compute what PyTorch computes, at any size, and are models wherever ONNX files are; broken ones are named."""
 
-import importlib.util
 import json
 import random
 import shutil
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.bundles import write_pictures
+from helpers.extras import missing, needs
 from helpers.networks import PLAIN, randomise
 
 import aethernet
@@ -41,8 +41,7 @@ NETWORKS = {
     "spatial attention": {"spatial_attention": True},
     "bilinear": {"block": "plain", "skip": "bilinear"},
 }
-missing = [name for name in ("ncnn", "pnnx") if importlib.util.find_spec(name) is None]
-needs_ncnn = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)} (pip install ncnn pnnx)")
+needs_ncnn = needs("ncnn", "pnnx")
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +349,7 @@ def test_the_doctor_tells_of_the_packages():
     assert set(wanted) == {"ncnn", "pnnx"}
     for name, versions in wanted.items():
         found = doctor.check_optional(name, versions, "ncnn").found
-        assert ("absent (optional, for ncnn files)" in found) == (name in missing)
+        assert ("absent (optional, for ncnn files)" in found) == (bool(missing(name)))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.training import needs_basicsr, run_aethernet
+from helpers.extras import needs_basicsr
+from helpers.training import run_aethernet
 
 from aethernet import AetherNet, cli, load_network, write_checkpoint
 from aethernet.data.pictures import write_png

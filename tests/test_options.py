@@ -1,7 +1,6 @@
 """Laws: options = recipes; every option file says what it means, and BasicSR reads it as it is meant."""
 
 import inspect
-import re
 import sys
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from helpers.recipes import ROOT, file_text, numbers_that_are_texts, run_command
 
 from aethernet import AetherNet, calibrate, write_checkpoint
-from aethernet.cli import options as options_command
 from aethernet.data import photo
 from aethernet.errors import OptionError, OutputError, UsageError
 from aethernet.integrations.basicsr import compat
@@ -50,7 +49,6 @@ import aether_arch  # noqa: E402, F401  (registers the networks)
 
 losses.register()
 
-ROOT = Path(__file__).parents[1]
 FILES = [each for each in all_files() if each[2] in STAGES]
 TRAINING = [each for each in FILES if each[2] != "test"]
 
@@ -58,21 +56,9 @@ every_file = pytest.mark.parametrize(("variant", "scale", "stage"), FILES)
 every_training = pytest.mark.parametrize(("variant", "scale", "stage"), TRAINING)
 
 
-def text_of(variant: str, scale: int, stage: str) -> str:
-    return (ROOT / file_name(variant, scale, stage)).read_bytes().decode()
-
-
 def load(variant: str, scale: int, stage: str) -> dict:
     """The file in the checkout as BasicSR loads it."""
-    return yaml.load(text_of(variant, scale, stage), Loader=ordered_yaml()[0])
-
-
-def scalars(section: object) -> list:
-    if isinstance(section, dict | list):
-        return [
-            leaf for value in (section.values() if isinstance(section, dict) else section) for leaf in scalars(value)
-        ]
-    return [section]
+    return yaml.load(file_text(variant, scale, stage), Loader=ordered_yaml()[0])
 
 
 # The files are the recipes.
@@ -80,7 +66,7 @@ def scalars(section: object) -> list:
 
 @every_file
 def test_file_equals_its_rendering(variant, scale, stage):
-    assert text_of(variant, scale, stage) == render(variant, scale, stage), "run `make options`"
+    assert file_text(variant, scale, stage) == render(variant, scale, stage), "run `make options`"
 
 
 def test_no_file_is_missing_or_extra():
@@ -105,7 +91,7 @@ def test_names_are_unique():
 
 @every_file
 def test_header_names_its_file_and_runs_it(variant, scale, stage):
-    text, name = text_of(variant, scale, stage), file_name(variant, scale, stage)
+    text, name = file_text(variant, scale, stage), file_name(variant, scale, stage)
     header = text[: text.index("\nname: ")]
     assert all(line.startswith("#") for line in header.strip().splitlines())
     assert header.startswith(f"# {name}\n")
@@ -119,9 +105,7 @@ def test_header_names_its_file_and_runs_it(variant, scale, stage):
 
 @every_file
 def test_numbers_are_numbers(variant, scale, stage):
-    """PyYAML takes `1e-4` for text, and BasicSR fails with it in the optimiser."""
-    texts = [value for value in scalars(load(variant, scale, stage)) if isinstance(value, str)]
-    assert not [text for text in texts if re.fullmatch(r"[-+\d.]+(e[-+]?\d+)?", text)]
+    assert not numbers_that_are_texts(load(variant, scale, stage))
 
 
 @every_file
@@ -396,14 +380,6 @@ def test_write_all_writes_what_changed(tmp_path):
 
 
 # The command line.
-
-
-def run_command(*arguments: str) -> int:
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    options_command.configure(parser)
-    return options_command.run(parser.parse_args(arguments))
 
 
 @pytest.mark.parametrize("extra", [(), ("-o", "-")])

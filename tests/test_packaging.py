@@ -22,25 +22,12 @@ ROOT = Path(__file__).parents[1]
 ARCHS = ROOT / "archs"
 FILES = sorted(path for path in ARCHS.rglob("*.py"))
 
+BASE = (
+    "checks", "conditions", "errors", "files", "flags", "machine", "optional", "progress", "tables", "threads", "version",
+    "wording", "yaml_files",
+)  # fmt: skip
 LAYERS = (
-    tuple(
-        f"aethernet.{name}"
-        for name in [
-            "checks",
-            "conditions",
-            "errors",
-            "files",
-            "flags",
-            "machine",
-            "optional",
-            "progress",
-            "tables",
-            "threads",
-            "version",
-            "wording",
-            "yaml_files",
-        ]
-    ),
+    tuple(f"aethernet.{name}" for name in BASE),
     ("aethernet.data", "aethernet.quantization"),
     ("aethernet.network",),
     ("aethernet.checkpoint",),

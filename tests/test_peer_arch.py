@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.training import needs_basicsr, preflight_problems, run_aethernet, tiny_options, write_options, write_pairs
+from helpers.extras import needs, needs_basicsr
+from helpers.training import preflight_problems, run_aethernet, tiny_options, write_options, write_pairs
 
 from aethernet.errors import CheckpointError, ConfigError
 from aethernet.integrations.basicsr import compat
@@ -18,7 +19,7 @@ pytestmark = needs_basicsr
 if importlib.util.find_spec("basicsr") is not None:
     compat.apply()
 
-needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
+needs_spandrel = needs("spandrel")
 
 COMPACT = "basicsr.archs.srvgg_arch:SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2)"
 SPAN = "spandrel:SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2)"

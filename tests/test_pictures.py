@@ -222,7 +222,7 @@ def test_pictures_are_prepared_without_opencv(tmp_path, monkeypatch, capsys):
     arguments = ["--scales", "2", "--crop-size", "32", "--step", "32", "--min-size", "16", "--workers", "1"]
     assert main(["data", "prepare", str(tmp_path / "hr"), str(tmp_path / "out"), *arguments]) == 0
     out = capsys.readouterr().out
-    assert "1 pictures prepared" in out
+    assert "1 picture prepared" in out
     assert "skipped broken.png: not a picture that Pillow can decode, and" in out
 
 

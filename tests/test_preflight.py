@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.training import needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.extras import needs_basicsr
+from helpers.training import tiny_options, write_options, write_pairs
 from PIL import Image
 
 from aethernet.checkpoint.checkpoint import write_checkpoint
@@ -196,7 +197,7 @@ TRAPS = {
     ),
     "batch above synthetic set": (
         {"datasets:train:type": "AetherSyntheticDataset", "datasets:train:num_images": 1},
-        r"batch_size_per_gpu: 2 is more than the 1 pictures",
+        r"batch_size_per_gpu: 2 is more than the 1 picture of",
     ),
     "early end": (
         {"datasets:train:batch_size_per_gpu": 4, "train:total_iter": 40},
@@ -231,11 +232,11 @@ TRAPS = {
     "decay": ({"train:ema_decay": 1}, r"train: ema_decay: must be in \[0, 1\)"),
     "weights of periods": (
         {"train:scheduler": {"type": "CosineAnnealingRestartLR", "periods": [3, 3]}},
-        r"restart_weights: has 1 entries and periods has 2; .*\[1, 1\]",
+        r"restart_weights: has 1 entry and periods has 2; .*\[1, 1\]",
     ),
     "weights of restarts": (
         {"train:scheduler": {"type": "MultiStepRestartLR", "milestones": [3], "restarts": [0, 4]}},
-        r"restart_weights: has 1 entries and restarts has 2",
+        r"restart_weights: has 1 entry and restarts has 2",
     ),
     "short periods": (
         {"train:scheduler": {"type": "CosineAnnealingRestartLR", "periods": [4], "restart_weights": [1]}},
@@ -486,7 +487,7 @@ PICTURES = {
     ),
     "small partner": (
         lambda place: save(place / "lq/02.png", 8, 8),
-        r"train: dataroot_lq: 02.png is 8x8 and its HR picture 32x32, which is not 2 times .*1 such pairs",
+        r"train: dataroot_lq: 02.png is 8x8 and its HR picture 32x32, which is not 2 times .*1 such pair of",
     ),
     "large validation picture": (
         lambda place: save(place / "validation/gt/00.png", 64, 64),

@@ -141,7 +141,7 @@ def test_it_is_an_error_if_no_picture_can_be_used(tmp_path, capsys):
     assert "no picture below" in capsys.readouterr().err
     (tmp_path / "hr" / "broken.png").write_bytes(b"?")
     assert main(["data", "prepare", str(tmp_path / "hr"), str(tmp_path / "out")]) == 1
-    assert "none of the 1 pictures below" in capsys.readouterr().err
+    assert "none of 1 picture below" in capsys.readouterr().err
     assert main(["data", "prepare", str(tmp_path / "nowhere"), str(tmp_path / "out")]) == 1
     assert "nowhere is not a folder" in capsys.readouterr().err
 

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from helpers.training import needs_basicsr, tiny_options, write_options, write_pairs
+from helpers.extras import needs_basicsr
+from helpers.training import tiny_options, write_options, write_pairs
 
 from aethernet import cli
 from aethernet.data.pictures import read_rgb

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.extras import needs_basicsr
 from helpers.networks import randomise
-from helpers.training import needs_basicsr, run_aethernet, tiny_options, write_options, write_pairs
+from helpers.training import run_aethernet, tiny_options, write_options, write_pairs
 from test_distributed import torchrun
 
 from aethernet import AetherNet, aether_custom, calibrate, load_network, write_checkpoint

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 import torch
-from helpers.networks import picture, randomise
+from helpers.networks import PLAIN, picture, randomise
 from torch import nn
 from torch.nn import functional as F
 
@@ -250,6 +250,34 @@ def test_the_rounded_network_is_near_the_float_one(name, preset):
     assert noise > 0
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("quantization", [*PRESETS, *({place: "float"} for place in PLACES)], ids=str)
+def test_the_source_of_a_convolution_is_the_grid_that_its_input_is_on(name, quantization):
+    """It scales the sums. Where nothing rounds the input, the convolution does."""
+    network = calibrated(NETWORKS[name], quantization)
+    made, convolutions = (
+        {},
+        0,
+    )  # what put out a tensor, by its place in memory, and the tensor, which keeps that place taken
+
+    def note(module, inputs, output):
+        made[output.data_ptr()] = module, output
+
+    def check(module, inputs):
+        nonlocal convolutions
+        convolutions += 1
+        source = made.get(inputs[0].data_ptr(), (module.input_quantizer,))[0]
+        assert module.source is source
+
+    for module in network.modules():
+        if isinstance(module, FakeQuantizer):
+            module.register_forward_hook(note)
+        elif isinstance(module, QuantConv2d):
+            module.register_forward_pre_hook(check)
+    network(picture(1, network.config.in_channels, 12, 9))
+    assert convolutions == sum(isinstance(module, QuantConv2d) for module in network.modules())
+
+
 def test_float_places_have_float_weights_and_fewer_grids():
     counts = {}
     for place in (None, *PLACES):
@@ -272,7 +300,7 @@ def test_float_places_have_float_weights_and_fewer_grids():
 def test_a_float_last_convolution_reads_what_is_not_rounded(tail, unrounded):
     grids = {}
     for last in ("int8", "float"):
-        network = aether_custom(4, width=8, depths=[1], kernel_size=3, block="plain", norm_type="none", tail=tail)
+        network = aether_custom(4, **PLAIN, tail=tail)
         network.prepare_qat({"last": last})
         grids[last] = {name for name, module in network.named_modules() if isinstance(module, FakeQuantizer)}
     last_conv = "upsample.0" if tail == "direct" else "upsample.3"

@@ -1,7 +1,7 @@
 """Registration: complete, repeatable, and never over somebody else's class."""
 
 import pytest
-from helpers.training import needs_basicsr
+from helpers.extras import needs_basicsr
 
 import aether_arch
 from aethernet import AetherNet, aether_tiny

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import importlib.util
 import json
 import re
 import shutil
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.bundles import HAS_NCNN, PRODUCTS, agreement, write_pictures
+from helpers.extras import missing, needs
 from helpers.networks import PLAIN, picture, randomise
 from helpers.training import ARCHS, PATIENCE, environment, run_aethernet
 
@@ -38,8 +38,7 @@ from aethernet.verify.verification import verify_files
 
 pytest.importorskip("onnx", reason="ONNX export is an extra")
 pytest.importorskip("onnxruntime", reason="ONNX export is an extra")
-HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
-MISSING = [name for name in ("openvino", "spandrel", "ncnn") if importlib.util.find_spec(name) is None]
+MISSING = missing("openvino", "spandrel", "ncnn")
 
 SUFFIXES = [product.suffix for product in PRODUCTS]
 QUICK = ["--size", "16x24", "--rounds", "2", "--threads", "1"]
@@ -142,14 +141,8 @@ def test_the_bundle_is_whole(made):
 def test_a_pipe_gets_lines_of_progress_alone_if_it_takes_long(made):
     _, done = made
     lines = done.stderr.splitlines()
-    assert {re.fullmatch(r"([\w ]+): \d+ of \d+ \w+", line)[1] for line in lines} <= {
-        "float16 ranges",
-        "proving",
-        "calibrating",
-        "writing",
-        "verifying",
-        "timing",
-    }
+    steps = {"float16 ranges", "proving", "calibrating", "writing", "verifying", "timing"}
+    assert {re.fullmatch(r"([\w ]+): \d+ of \d+ \w+", line)[1] for line in lines} <= steps
     assert not any("%|" in line for line in lines)  # a bar
 
 
@@ -199,7 +192,7 @@ def test_figures_are_those_of_verify(made):
     assert by_suffix["_int8_tensorrt.onnx"][0]["runtime"] == gate.AS_WRITTEN
 
 
-@pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra")
+@needs("openvino")
 def test_openvino_verifies_what_is_for_it(made):
     root, _ = made
     report = json.loads((root / "out/report.json").read_text())
@@ -257,7 +250,7 @@ def test_a_file_that_fails_is_not_in_the_bundle(quick, capsys):
     assert not released(root)[0] and file in names(out)
 
 
-@pytest.mark.skipif(not HAS_NCNN, reason="the extra ncnn is not installed: pip install ncnn pnnx")
+@needs(*products.NCNN_PACKAGES)
 def test_ncnn_files_come_and_go_as_pairs(quick):
     root, harm = quick
     harm.append(products.NCNN_FP32)
@@ -276,7 +269,7 @@ def test_ncnn_files_come_and_go_as_pairs(quick):
     assert not released(root)[0] and pair <= names(out)
 
 
-@pytest.mark.skipif(not HAS_NCNN, reason="the extra ncnn is not installed: pip install ncnn pnnx")
+@needs(*products.NCNN_PACKAGES)
 def test_what_the_padding_of_programs_costs_is_on_the_card(quick, monkeypatch):
     root, _ = quick
     assert released(root)[1]["tile_error"] is None  # it is enough for this network
@@ -380,7 +373,7 @@ def test_without_openvino_the_report_says_so(quick, monkeypatch):
     assert flow.OPENVINO_MISSING in record["remarks"] and "its files were verified in ONNX Runtime only" in page
 
 
-@pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra")
+@needs("openvino")
 def test_a_file_that_a_runtime_refuses_fails(quick, monkeypatch):
     root, _ = quick
 
@@ -554,15 +547,8 @@ def test_where_weights_come_from(made, tmp_path):
 
 
 def test_a_command_is_told_without_folders(tmp_path):
-    argv = [
-        "/usr/bin/aethernet",
-        "release",
-        f"{tmp_path}/a b.pth",
-        "--data",
-        f"{tmp_path}/Set5",
-        "--data-note",
-        "CC-BY/4.0",
-    ]
+    argv = ["/usr/bin/aethernet", "release", f"{tmp_path}/a b.pth", "--data", f"{tmp_path}/Set5"]
+    argv += ["--data-note", "CC-BY/4.0"]
     assert command_for_others(argv) == "aethernet release 'a b.pth' --data Set5 --data-note CC-BY/4.0"
     note = "such and/or such, " * 500  # longer than any name of a file may be
     assert command_for_others(["aethernet", "release", note]) == f"aethernet release '{note}'"

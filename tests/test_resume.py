@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.extras import needs_basicsr
 from helpers.training import (
     PATIENCE,
-    needs_basicsr,
     run_aethernet,
     start_aethernet,
     tiny_options,

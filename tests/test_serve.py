@@ -298,7 +298,7 @@ def test_time_is_limited(monkeypatch):
         slow = send(client, quality=HANGS, format="jpg").json()["id"]
         sound = send(client).json()["id"]
         record = wait(client, slow)
-        assert record["status"] == 422 and "longer than the 1 seconds" in record["error"]
+        assert record["status"] == 422 and "longer than the 1 second allowed" in record["error"]
         assert wait(client, sound)["state"] == "done"
 
 

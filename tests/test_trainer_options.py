@@ -7,14 +7,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from helpers.recipes import ROOT, file_text, numbers_that_are_texts, run_command
 
 from aethernet import calibrate
-from aethernet.cli import options as options_command
 from aethernet.data import photo
 from aethernet.errors import OptionError
 from aethernet.integrations import trainner
@@ -34,31 +33,21 @@ from aethernet.training.recipes import (
 )
 from aethernet.training.recipes.render import to_toml
 
-ROOT = Path(__file__).parents[1]
 FILES = [each for each in all_files() if each[2] in OTHER_TRAINERS]
 TRAINNER = [each for each in FILES if each[2].startswith("trainner")]
 NEOSR = [each for each in FILES if each[2].startswith("neosr")]
 NETWORKS = {factory.__name__: factory for factory in trainner.NETWORKS}
 
 every_file = pytest.mark.parametrize(("variant", "scale", "stage"), FILES)
-every_trainner_file = pytest.mark.parametrize(("variant", "scale", "stage"), TRAINNER)
+
 every_neosr_file = pytest.mark.parametrize(("variant", "scale", "stage"), NEOSR)
 
 
-def text_of(variant: str, scale: int, stage: str) -> str:
-    return render(variant, scale, stage)
-
-
 def load(variant: str, scale: int, stage: str) -> dict:
-    text = text_of(variant, scale, stage)
+    text = render(variant, scale, stage)
     if stage.startswith("trainner"):
         return yaml.safe_load(text)
     return pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML").loads(text)
-
-
-def scalars(section: object) -> list:
-    values = section.values() if isinstance(section, dict) else section if isinstance(section, list) else None
-    return [section] if values is None else [leaf for value in values for leaf in scalars(value)]
 
 
 def test_there_is_a_file_for_each():
@@ -68,13 +57,12 @@ def test_there_is_a_file_for_each():
 
 @pytest.mark.parametrize(("variant", "scale", "stage"), [each for each in FILES if each[2] in KEPT_OF_OTHERS])
 def test_the_files_of_the_checkout_are_the_recipes(variant, scale, stage):
-    file = ROOT / file_name(variant, scale, stage)
-    assert file.read_bytes().decode() == render(variant, scale, stage), "run `make options`"
+    assert file_text(variant, scale, stage) == render(variant, scale, stage), "run `make options`"
 
 
 @every_file
 def test_a_file_names_itself_and_its_commands(variant, scale, stage):
-    text, name = text_of(variant, scale, stage), file_name(variant, scale, stage)
+    text, name = render(variant, scale, stage), file_name(variant, scale, stage)
     assert text.startswith(f"# {name}\n")
     assert f"python train.py -opt {name}\n" in text
     assert f"`aethernet options {variant} {scale} {stage}`" in text
@@ -84,38 +72,24 @@ def test_a_file_names_itself_and_its_commands(variant, scale, stage):
 
 @every_file
 def test_numbers_are_numbers(variant, scale, stage):
-    texts = [value for value in scalars(load(variant, scale, stage)) if isinstance(value, str)]
-    assert not [text for text in texts if re.fullmatch(r"[-+\d.]+(e[-+]?\d+)?|true|false|~", text)]
+    assert not numbers_that_are_texts(load(variant, scale, stage))
 
 
-@every_trainner_file
-def test_trainner_builds_the_network(variant, scale, stage):
-    """As SRModel does: the arguments of network_g, and the scale of the file."""
+@every_file
+def test_the_trainer_builds_the_network(variant, scale, stage):
+    """As its model does: the arguments of network_g, and the scale of the file."""
     opt = load(variant, scale, stage)
     fields = dict(opt["network_g"])
     assert fields.pop("type") == f"aether_{variant}"
     assert "scale" not in fields, "one scale in the file is enough"
     config = variant_config(variant, **fields, scale=opt["scale"])
     assert config.scale == scale
-    assert config.stage == ("qat" if stage == "trainner/qat" else "train")
+    assert config.stage == ("qat" if stage.endswith("/qat") else "train")
     if variant == "tiny":
         network = NETWORKS[opt["network_g"]["type"]](**fields, scale=opt["scale"])
-        if stage == "trainner/qat":
+        if config.stage == "qat":
             calibrate(network, [torch.rand(1, 3, 8, 8)])
         assert network(torch.rand(1, 3, 8, 8)).shape == (1, 3, 8 * scale, 8 * scale)
-
-
-@every_neosr_file
-def test_neosr_builds_the_network(variant, scale, stage):
-    opt = load(variant, scale, stage)
-    fields = dict(opt["network_g"])
-    assert fields.pop("type") == f"aether_{variant}"
-    assert "scale" not in fields
-    config = variant_config(variant, **fields, scale=opt["scale"])
-    assert config.scale == scale == 4
-    assert config.stage == ("qat" if stage == "neosr/qat" else "train")
-    if variant == "tiny":
-        NETWORKS[f"aether_{variant}"](**fields, scale=opt["scale"])
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -175,13 +149,18 @@ def test_neosr_trains_what_basicsr_trains(variant, scale, stage):
         assert opt["train"]["perceptual_opt"]["loss_weight"] == 10 * own_train["perceptual_opt"]["perceptual_weight"]
 
 
-@pytest.mark.parametrize("variant", VARIANT_NAMES)
-def test_later_stages_of_neosr_start_from_the_fidelity_network(variant):
-    models = f"experiments/{load(variant, 4, 'neosr')['name']}/models"
-    assert load(variant, 4, "neosr/gan")["path"]["pretrain_network_g"] == f"{models}/net_g_latest.pth"
-    calibrated = load(variant, 4, "neosr/qat")["path"]["pretrain_network_g"]
-    command = re.search(r"aethernet calibrate (\S+) \\\n#\s+--data \S+ -o (\S+)\n", text_of(variant, 4, "neosr/qat"))
-    assert command and command.groups() == (f"{models}/net_g_latest.pth", calibrated)
+@pytest.mark.parametrize(
+    ("variant", "scale", "stage"), [each for each in FILES if each[2] in ("trainner/fidelity", "neosr")]
+)
+def test_later_stages_start_from_the_fidelity_network(variant, scale, stage):
+    trainer = stage.partition("/")[0]
+    weights = {"trainner": "net_g_ema_latest.safetensors", "neosr": "net_g_latest.pth"}[trainer]
+    start = f"experiments/{load(variant, scale, stage)['name']}/models/{weights}"
+    assert load(variant, scale, f"{trainer}/gan")["path"]["pretrain_network_g"] == start
+    calibrated = load(variant, scale, f"{trainer}/qat")["path"]["pretrain_network_g"]
+    text = render(variant, scale, f"{trainer}/qat")
+    command = re.search(r"aethernet calibrate (\S+) \\\n#\s+--data \S+ -o (\S+)\n", text)
+    assert command and command.groups() == (start, calibrated)
 
 
 # Inputs degraded on the fly.
@@ -215,20 +194,6 @@ def test_trainner_degrades_as_photographs_are(stage, scale):
     # It resizes the second time, as it does only for a factor other than 1, to the very size of the input.
     side = opt["datasets"]["train"]["lq_size"] + 32 // scale
     assert opt["resize_prob2"] == [1, 0, 0] and int(side * opt["resize_range2"][1]) == side
-
-
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("variant", VARIANT_NAMES)
-def test_later_stages_start_from_the_fidelity_network(variant, scale):
-    name = load(variant, scale, "trainner/fidelity")["name"]
-    models = f"experiments/{name}/models"
-    gan = load(variant, scale, "trainner/gan")["path"]["pretrain_network_g"]
-    assert gan == f"{models}/net_g_ema_latest.safetensors"
-    calibrated = load(variant, scale, "trainner/qat")["path"]["pretrain_network_g"]
-    command = re.search(
-        r"aethernet calibrate (\S+) \\\n#\s+--data \S+ -o (\S+)\n", text_of(variant, scale, "trainner/qat")
-    )
-    assert command and command.groups() == (gan, calibrated)
 
 
 def test_overrides_carry_along_what_follows_from_them():
@@ -270,12 +235,8 @@ def test_scalars_survive_toml(value):
 
 @pytest.mark.parametrize(("stage", "suffix"), [("trainner/qat", "yml"), ("neosr", "toml")])
 def test_command_writes_a_copy_that_names_itself(stage, suffix, tmp_path):
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    options_command.configure(parser)
     path = tmp_path / f"mine.{suffix}"
-    assert options_command.run(parser.parse_args(["small", "2", stage, "-o", str(path)])) == 0
+    assert run_command("small", "2", stage, "-o", str(path)) == 0
     assert path.read_text() == render("small", 2, stage, path=path.as_posix())
     assert f"python train.py -opt {path.as_posix()}\n" in path.read_text()
 

@@ -1,6 +1,5 @@
 """Every kind of model file that the upscaler takes, where it runs, and why."""
 
-import importlib.util
 import shutil
 from threading import Event, Thread
 
@@ -8,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from helpers.extras import needs
 from helpers.networks import randomise
 from torch import nn
 
@@ -31,7 +31,6 @@ from aethernet.upscale.memory import UNKNOWN, bytes_per_pixel, free_memory
 from aethernet.upscale.windows import with_pixels
 
 SCALE = 2
-HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 ROUNDING, HALF = 1e-5, 4e-3
 """Sums in another order; half precision inside, whose steps near 1 are 5e-4, through a few layers."""
 
@@ -77,7 +76,7 @@ def files(network, tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO"))])  # fmt: skip
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", pytest.param("openvino", marks=needs("openvino"))])  # fmt: skip
 def test_a_run_ends_by_the_word_of_another_thread(files, runtime):
     session = open_model(resolve_model(str(files["fused" if runtime == "torch" else "onnx_fp32"])), runtime)
     batch, begun, ended = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32), Event(), []
@@ -172,7 +171,7 @@ def test_every_int8_file_makes_what_the_integer_network_makes(files, name):
         assert np.abs(out - right).mean() <= 0.5 / 255
 
 
-@pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra")
+@needs("openvino")
 @pytest.mark.parametrize("name", ["onnx_fp32", "onnx_nchw"])
 def test_openvino_makes_the_same(network, files, name):
     pixels = np.round(img() * 255) / np.float32(255)
@@ -386,7 +385,7 @@ def test_an_onnx_file_of_others(tmp_path, network):
     assert bytes_per_pixel(upscaler.model) == UNKNOWN
 
 
-@pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
+@needs("spandrel")
 def test_a_weights_file_of_others(tmp_path):
     from aethernet.integrations.peers import build_trainable
 

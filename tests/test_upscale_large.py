@@ -79,15 +79,8 @@ def in_strips(picture, seed=0):
     pixels, generator = pixels_of(picture), np.random.default_rng(seed)
     cuts = np.unique([0, *generator.integers(0, len(pixels), 5), len(pixels)])
     parts = [pixels[start:stop] for start, stop in itertools.pairwise(cuts)]
-    return Strips(
-        iter(parts),
-        *pixels.shape,
-        pixels.dtype,
-        picture.is_transparent,
-        picture.depth,
-        picture.format,
-        picture.metadata,
-    )
+    said = (picture.is_transparent, picture.depth, picture.format, picture.metadata)
+    return Strips(iter(parts), *pixels.shape, pixels.dtype, *said)
 
 
 # Writing

@@ -59,6 +59,34 @@ def test_the_command_passes_and_fails(folder, tmp_path, capsys):
     assert out.count("FAILED") == 1 and out.count("passed") == 1
 
 
+def test_damaged_pictures_are_told_at_the_figures(folder, tmp_path, capsys):
+    name = sorted((folder / "pictures").iterdir())[0].name
+    (tmp_path / "set").mkdir()
+    shutil.copy(folder / "pictures" / name, tmp_path / "set")
+    base = [
+        "verify",
+        str(folder / "qat.pth"),
+        "--against",
+        str(folder / "float.pth"),
+        "--threads",
+        "1",
+        "--max-drop",
+        "3",
+    ]
+    assert main([*base, "--data", str(tmp_path / "set"), "--json", str(tmp_path / "whole.json")]) == 0
+    assert "- 1 picture; gate: " in capsys.readouterr().out
+    (tmp_path / "set" / "page.png").write_bytes(b"<html>")
+    assert main([*base, "--data", str(tmp_path / "set"), "--json", str(tmp_path / "left.json")]) == 0
+    assert (
+        "- 1 more picture, damaged and left out of all figures: set/page.png (not a picture" in capsys.readouterr().out
+    )
+    whole, left = (json.loads((tmp_path / f"{each}.json").read_text()) for each in ("whole", "left"))
+    assert [each["file"] for each in left["damaged"]] == ["set/page.png"] and whole["damaged"] == []
+    assert (left["psnr"], left["rows"], left["pictures"]) == (whole["psnr"], whole["rows"], 1)
+    assert main([*base, "--data", str(tmp_path / "set"), "--max-damaged", "0"]) == 1
+    assert "none may be left out of the figures (--max-damaged): " in capsys.readouterr().err
+
+
 def test_files_of_one_name_are_told_apart(folder, tmp_path):
     shutil.copy(folder / "qat.pth", tmp_path / "float.pth")
     files = [str(tmp_path / "float.pth"), str(folder / "int8.onnx")]

@@ -10,6 +10,7 @@ import torch
 
 from aethernet import machine
 from aethernet.version import __version__
+from aethernet.wording import how_many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Conditions:
 
     def sentence(self) -> str:
         """The record as one line below a table."""
-        threads = f"{self.threads} thread{'s' if self.threads != 1 else ''} of {self.cores} cores"
+        threads = f"{how_many(self.threads, 'thread')} of {how_many(self.cores, 'core')}"
         return (
             f"{self.device}, {threads}, {self.precision}, {self.size}, torch {self.torch}, "
             f"aethernet {self.aethernet}, {self.date}: `{self.command}`"

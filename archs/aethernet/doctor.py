@@ -33,6 +33,7 @@ from aethernet.integrations.basicsr import compat
 from aethernet.integrations.frameworks import FRAMEWORKS
 from aethernet.network.config import COLOR_ORDERS
 from aethernet.version import __version__
+from aethernet.wording import how_many
 
 BASICSR_PYTHON_LIMIT = (3, 13)  # from here on its setup.py ends with KeyError: '__version__'
 INSTALL_BASICSR = "pip install --use-pep517 --no-build-isolation --no-deps basicsr==1.4.2"
@@ -220,7 +221,7 @@ def check_basicsr() -> Iterator[Check]:
             yield Check("basicsr", "error", f"{_origin(folder)}: import {name} fails: {module}", remedy)
             return
     version = sys.modules["basicsr"].__version__
-    yield Check("basicsr", "ok", f"{version}, {_origin(folder)}, {len(applied)} repairs at import")
+    yield Check("basicsr", "ok", f"{version}, {_origin(folder)}, {how_many(len(applied), 'repair')} at import")
     yield from check_registries()
 
 
@@ -260,9 +261,9 @@ def check_optional(distribution: str, versions: SpecifierSet | None = None, extr
 
 
 def check_cpu() -> Check:
-    found = f"{machine.cpu().title}, {machine.cores()} cores"
+    found = f"{machine.cpu().title}, {how_many(machine.cores(), 'core')}"
     if torch := sys.modules.get("torch"):
-        found += f"; torch uses {torch.get_num_threads()} threads"
+        found += f"; torch uses {how_many(torch.get_num_threads(), 'thread')}"
     return Check("cpu", "ok", found)
 
 

@@ -61,6 +61,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Writes a file whole or not at all, as `atomic_path` does."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """The same of a text, in UTF-8 and with the line ends that it has."""
+    write_bytes(path, text.encode())
+
+
 def check_writable(path: Path) -> None:
     """Tries whether a file of this name can be written, before the work whose outcome it is to hold.
 

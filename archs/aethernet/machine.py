@@ -15,18 +15,9 @@ FEATURES = {
 }
 """The instruction sets that decide how fast, and for int8 how right, a convolution is; and the flags that Linux shows."""
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of mallopt, as malloc.h numbers them
-MALLINFO = [
-    "arena",
-    "ordblks",
-    "smblks",
-    "hblks",
-    "hblkhd",
-    "usmblks",
-    "fsmblks",
-    "uordblks",
-    "fordblks",
-    "keepcost",
-]  # as malloc.h has it
+MALLINFO = (
+    "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+)  # fmt: skip  # as malloc.h has it
 PRIMITIVES = "16"  # a small network's operations, and the last size's
 X86 = ("x86_64", "amd64", "i386", "i686")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from aethernet.conditions import Conditions
-from aethernet.files import atomic_path
+from aethernet.files import write_bytes
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -55,9 +55,7 @@ def footnotes(notes: Sequence[str], conditions: Sequence[Conditions]) -> str:
 
 def write_json(path: str | Path, kind: str, report: object) -> None:
     """Writes `json_bytes`, whole or not at all."""
-    content = json_bytes(kind, report)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, json_bytes(kind, report))
 
 
 def json_bytes(kind: str, report: object) -> bytes:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -136,6 +137,25 @@ def pace_of(text: str) -> float:
     return (moments[1] - moments[0]).total_seconds() / (last - first)
 
 
+def measured_pace(
+    args: argparse.Namespace, how: dict, numbers: dict, pictures: int, limit: float, note: Callable[..., None]
+) -> tuple[float, float]:
+    """Seconds of an iteration, and of what is around them all, by a short run. `how` gets what moves the batches to a GPU:
+    BasicSR's prefetcher on a stream of its own; none if that fails."""
+    text = ""
+    for prefetch in ("cuda", None) if args.device == "cuda" else (None,):
+        how["prefetch"] = prefetch
+        file = args.work / f"pace_{prefetch or 'plain'}.yml"
+        option_file(file, args, how, numbers, numbers["pace"], ratio=1 + numbers["pace"] * numbers["batch"] // pictures)
+        began = time.monotonic()
+        finished, text = train(file, limit)
+        if finished:
+            pace = pace_of(text)
+            return pace, time.monotonic() - began - pace * numbers["pace"]
+        note(**{f"failure_prefetch_{prefetch}": text[-2000:]})
+    sys.exit(f"the trainer fails: {text[-3000:]}")
+
+
 def newest_weights(experiment: Path) -> Path | None:
     files = sorted((experiment / "models").glob("net_g_*.pth"), key=lambda path: path.stat().st_mtime)
     return files[-1] if files else None
@@ -179,20 +199,7 @@ def work_through(args: argparse.Namespace) -> None:
 
     how, trials = fastest(args, numbers)
     note(trials=trials)
-    # What moves the batches to a GPU: BasicSR's prefetcher on a stream of its own; none if that fails.
-    for prefetch in ("cuda", None) if args.device == "cuda" else (None,):
-        how["prefetch"] = prefetch
-        file = args.work / f"pace_{prefetch or 'plain'}.yml"
-        option_file(file, args, how, numbers, numbers["pace"], ratio=1 + numbers["pace"] * numbers["batch"] // pictures)
-        began = time.monotonic()
-        finished, text = train(file, 0.25 * limit if not args.quick else limit)
-        if finished:
-            break
-        note(**{f"failure_prefetch_{prefetch}": text[-2000:]})
-    else:
-        sys.exit(f"the trainer fails: {text[-3000:]}")
-    pace = pace_of(text)
-    overhead = time.monotonic() - began - pace * numbers["pace"]
+    pace, overhead = measured_pace(args, how, numbers, pictures, limit if args.quick else 0.25 * limit, note)
     measuring = 0 if args.quick else 25
     total_iter = 8 if args.quick else int(SHARE * (left() - overhead - measuring) / pace)
     note(how=how, seconds_an_iteration=pace, seconds_of_start_and_validation=overhead, iterations=total_iter)

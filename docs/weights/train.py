@@ -19,12 +19,13 @@ import json
 import math
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from patches import CleanPatches, PhotoPatches, read_all
-from torch import nn
+from patches import Batch, CleanPatches, PhotoPatches, read_all
+from torch import Tensor, nn
 
 from aethernet import load_network, pretrained, write_checkpoint
 from aethernet.checkpoint.checkpoint import read_weights
@@ -123,6 +124,99 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+class Training:
+    """A network, the running average of its weights, and everything that their next step depends on."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.network, self.average = (build(args.network, args.start, args.new).to(args.device) for _ in range(2))
+        self.average.load_state_dict(self.network.state_dict())
+        self.scale = self.network.config.scale
+        self.teacher = load_network(args.teacher).fuse_model().to(args.device).eval() if args.teacher else None
+        self.parameters = [each for each in self.network.parameters() if each.requires_grad]
+        self.norms = [module for module in self.network.modules() if isinstance(module, DeploymentNorm)]
+        if args.adamw:
+            self.optimizer = torch.optim.AdamW(self.parameters, lr=args.lr, weight_decay=0.0, betas=(0.9, 0.99))
+        else:
+            self.optimizer = Muon(self.parameters, lr=args.lr, adamw_lr=args.lr / 10)
+        self.rates = [
+            {key: each[key] for key in ("lr", "adamw_lr") if key in each} for each in self.optimizer.param_groups
+        ]
+        self.names = ["clean", "case"] if args.photo else ["clean"]
+        self.tests = validation(args.val)
+        self.pictures = read_all(args.data, (args.side + 8) * self.scale, args.reductions)
+        self.iteration, self.curve = 0, []
+
+    def start(self) -> None:
+        """From the state that lies in OUT, or from the beginning, which is measured."""
+        file = self.args.out / "state.pt"
+        if file.exists() and not self.args.seconds:
+            state = torch.load(file, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.iteration, self.curve = state["iteration"], state["curve"]
+            return
+        bicubic = measure(lambda low: bicubic_upscale(low, self.scale), self.tests, self.scale, self.names)
+        self.curve.append({"iteration": 0, **self.figures()})
+        print(
+            f"{len(self.pictures)} pictures, {len(self.tests)} tests; bicubic {bicubic}; before: {self.curve[0]}",
+            flush=True,
+        )
+
+    def batches(self) -> Iterator[Batch]:
+        args = self.args
+        shape = (self.pictures, self.scale, args.batch, args.side, args.device)
+        if args.photo:
+            return iter(PhotoPatches(*shape, first=self.iteration, seed=args.seed))
+        return iter(CleanPatches(*shape, permute=args.permute, blend=args.blend, seed=args.seed))
+
+    def step(self, low: Tensor, high: Tensor, done: float) -> None:
+        """One iteration where the share `done` of the training is over."""
+        for norm in self.norms:
+            norm.frozen = done >= self.args.freeze
+        share = (1 + math.cos(math.pi * done)) / 2 * min(1, (self.iteration + 1) / WARMUP)
+        for group, full in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group.update({key: rate * share for key, rate in full.items()})
+        self.optimizer.zero_grad()
+        output = self.network(low)
+        loss = nn.functional.l1_loss(output, high)
+        if self.teacher:
+            with torch.no_grad():
+                taught = self.teacher(low)
+            loss = torch.lerp(loss, nn.functional.l1_loss(output, taught), self.args.teacher_share)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.iteration += 1
+        with torch.no_grad():
+            decay = min(self.args.ema, self.iteration / (self.iteration + 9))
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+
+    def figures(self) -> dict[str, float]:
+        return measure(network_upscaler(self.average, self.args.device), self.tests, self.scale, self.names)
+
+    def note(self, seconds: float) -> None:
+        self.curve.append({"iteration": self.iteration, "seconds": round(seconds, 1), **self.figures()})
+        print(self.curve[-1], flush=True)
+
+    def save(self) -> None:
+        out, average = self.args.out, self.average
+        state = {
+            "network": self.network.state_dict(), "average": average.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "iteration": self.iteration, "curve": self.curve,
+        }  # fmt: skip
+        with atomic_path(out / "state.pt") as temporary:
+            torch.save(state, temporary)
+        if isinstance(average, AetherNet):
+            said = header(self.args, self.iteration, len(self.pictures))
+            write_checkpoint(out / "net.safetensors", average, said)
+        else:
+            with atomic_path(out / "net.pth") as temporary:
+                torch.save({"params": average.state_dict()}, temporary)
+        (out / "curve.json").write_text(json.dumps(self.curve, indent=1), encoding="utf-8")
+
+
 def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
@@ -130,84 +224,21 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = True
     args.out.mkdir(parents=True, exist_ok=True)
-    network, average = (build(args.network, args.start, args.new).to(args.device) for _ in range(2))
-    average.load_state_dict(network.state_dict())
-    scale = network.config.scale
-    teacher = load_network(args.teacher).fuse_model().to(args.device).eval() if args.teacher else None
-    parameters = [each for each in network.parameters() if each.requires_grad]
-    if args.adamw:
-        optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.0, betas=(0.9, 0.99))
-    else:
-        optimizer = Muon(parameters, lr=args.lr, adamw_lr=args.lr / 10)
-    rates = [{key: group[key] for key in ("lr", "adamw_lr") if key in group} for group in optimizer.param_groups]
-    names = ["clean", "case"] if args.photo else ["clean"]
-    tests = validation(args.val)
-    pictures = read_all(args.data, (args.side + 8) * scale, args.reductions)
-
-    state_file, curve, first = args.out / "state.pt", [], 0
-    if state_file.exists() and not args.seconds:
-        state = torch.load(state_file, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        first, curve = state["iteration"], state["curve"]
-    else:
-        bicubic = measure(lambda low: bicubic_upscale(low, scale), tests, scale, names)
-        curve.append({"iteration": 0, **measure(network_upscaler(average, args.device), tests, scale, names)})
-        print(f"{len(pictures)} pictures, {len(tests)} tests; bicubic {bicubic}; before: {curve[0]}", flush=True)
-    shape = (pictures, scale, args.batch, args.side, args.device)
-    if args.photo:
-        batches = iter(PhotoPatches(*shape, first=first, seed=args.seed))
-    else:
-        batches = iter(CleanPatches(*shape, permute=args.permute, blend=args.blend, seed=args.seed))
-    norms = [module for module in network.modules() if isinstance(module, DeploymentNorm)]
-
-    def save() -> None:
-        state = {
-            "network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
-            "iteration": iteration, "curve": curve,
-        }  # fmt: skip
-        with atomic_path(state_file) as temporary:
-            torch.save(state, temporary)
-        if isinstance(average, AetherNet):
-            write_checkpoint(args.out / "net.safetensors", average, header(args, iteration, len(pictures)))
-        else:
-            with atomic_path(args.out / "net.pth") as temporary:
-                torch.save({"params": average.state_dict()}, temporary)
-        (args.out / "curve.json").write_text(json.dumps(curve, indent=1), encoding="utf-8")
-
-    iteration, began = first, time.monotonic()
+    training = Training(args)
+    training.start()
+    batches, began = training.batches(), time.monotonic()
     while True:
         passed = time.monotonic() - began
-        done = passed / args.seconds if args.seconds else iteration / args.iterations
+        done = passed / args.seconds if args.seconds else training.iteration / args.iterations
         if done >= 1:
             break
-        for norm in norms:
-            norm.frozen = done >= args.freeze
-        share = (1 + math.cos(math.pi * done)) / 2 * min(1, (iteration + 1) / WARMUP)
-        for group, full in zip(optimizer.param_groups, rates, strict=True):
-            group.update({key: rate * share for key, rate in full.items()})
-        low, high = next(batches)
-        optimizer.zero_grad()
-        output = network(low)
-        loss = nn.functional.l1_loss(output, high)
-        if teacher:
-            with torch.no_grad():
-                taught = teacher(low)
-            loss = torch.lerp(loss, nn.functional.l1_loss(output, taught), args.teacher_share)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        iteration += 1
-        with torch.no_grad():
-            decay = min(args.ema, iteration / (iteration + 9))
-            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
-        if iteration % args.every == 0:
-            note(curve, iteration, time.monotonic() - began, average, tests, scale, names, args.device)
-            save()
-    if curve[-1]["iteration"] != iteration:
-        note(curve, iteration, time.monotonic() - began, average, tests, scale, names, args.device)
-    save()
+        training.step(*next(batches), done)
+        if training.iteration % args.every == 0:
+            training.note(time.monotonic() - began)
+            training.save()
+    if training.curve[-1]["iteration"] != training.iteration:
+        training.note(time.monotonic() - began)
+    training.save()
 
 
 def header(args: argparse.Namespace, iterations: int, pictures: int) -> dict[str, str]:
@@ -238,12 +269,6 @@ def header(args: argparse.Namespace, iterations: int, pictures: int) -> dict[str
 def commit() -> str:
     found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return f"`{found.stdout.strip()}`" if found.returncode == 0 else "unknown"
-
-
-def note(curve, iteration, seconds, average, tests, scale, names, device) -> None:
-    figures = measure(network_upscaler(average, device), tests, scale, names)
-    curve.append({"iteration": iteration, "seconds": round(seconds, 1), **figures})
-    print(curve[-1], flush=True)
 
 
 if __name__ == "__main__":

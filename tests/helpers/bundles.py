@@ -1,6 +1,5 @@
 """Small networks and pictures as files to be exported, verified and released, and a report that was not measured."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,10 @@ from aethernet.release.settings import Settings
 from aethernet.release.tensorrt import engine_lines
 from aethernet.verify.agreement import Agreement
 from aethernet.verify.gate import ONNXRUNTIME, Check
+from helpers.extras import missing
 from helpers.networks import PLAIN
 
-HAS_NCNN = all(importlib.util.find_spec(name) for name in products.NCNN_PACKAGES)
+HAS_NCNN = not missing(*products.NCNN_PACKAGES)
 PRODUCTS = tuple(
     product for product in products.BUNDLE if product is not products.INT8 and (HAS_NCNN or not product.is_ncnn)
 )

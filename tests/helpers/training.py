@@ -1,7 +1,6 @@
 """A data set of a few synthetic pictures, an option file for it, and the trainer in a process of its own."""
 
 import copy
-import importlib.util
 import multiprocessing
 import os
 import subprocess
@@ -13,7 +12,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 import torch
 import torch.multiprocessing
 import yaml
@@ -23,9 +21,6 @@ from aethernet import cli
 from aethernet.errors import OptionError
 
 ARCHS = Path(aethernet.__file__).parents[1]
-
-needs_basicsr = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")
-"""`pytestmark = needs_basicsr` skips a file's tests where they cannot run."""
 
 
 def write_pairs(directory: Path, count: int = 6, size: int = 32, scale: int = 2) -> None:

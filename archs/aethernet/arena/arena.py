@@ -16,13 +16,14 @@ from aethernet.bench.speed import measure_speed
 from aethernet.checks import did_you_mean
 from aethernet.conditions import measurement_conditions
 from aethernet.errors import CheckpointError, OptionError, ProcessError, one_line
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.progress import Progress, Titled
 from aethernet.quality.scores import measure_quality
 from aethernet.quality.sets import PictureFolder, damage_notes, leave_out_damaged
 from aethernet.runtimes.models import resolve_model
 from aethernet.tables import write_json
 from aethernet.version import __version__
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -175,8 +176,7 @@ class _Arena:
         )
         quality = {score.set_name: Quality(score.mean.psnr, score.mean.ssim) for score in report.scores}
         content = {**known, "quality": {name: dataclasses.asdict(each) for name, each in quality.items()}}
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(content, indent=1) + "\n")
         return quality
 
     def _without_runs(self, run: Run) -> NetworkResult:
@@ -207,8 +207,7 @@ class _Arena:
 def write(report: ArenaReport, out: Path) -> None:
     """Writes `arena.json` and `arena.md`."""
     write_json(out / JSON, "arena", report)
-    with atomic_path(out / MARKDOWN) as temporary:
-        temporary.write_text(f"# {report.name}\n\n{arena_markdown(report)}\n", encoding="utf-8")
+    write_text(out / MARKDOWN, f"# {report.name}\n\n{arena_markdown(report)}\n")
 
 
 def _sets(recipe: ArenaRecipe, progress: Titled | None) -> list[PictureFolder]:
@@ -217,7 +216,7 @@ def _sets(recipe: ArenaRecipe, progress: Titled | None) -> list[PictureFolder]:
     sets = [PictureFolder(folder) for folder in recipe.data.test]
     names = [each.name for each in sets]
     if len(set(names)) < len(names):
-        raise OptionError(f"data: test: {len(names)} folders with the names {', '.join(dict.fromkeys(names))} only: "
+        raise OptionError(f"data: test: {how_many(len(names), 'folder')} with the names {', '.join(dict.fromkeys(names))} only: "
                           "they must differ")  # fmt: skip
     wanted = [(folder, name) for folder in sets for name in folder]
     bar = progress("opening", "picture") if progress else None

@@ -9,7 +9,7 @@ from aethernet.arena.networks import Network
 from aethernet.arena.options import EXPERIMENT, file_text, training_options
 from aethernet.arena.recipe import ArenaRecipe
 from aethernet.arena.trainer import OPTION_FILE, train_in
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.progress import Progress
 
 MEASURED = "pace.json"
@@ -38,8 +38,7 @@ def seconds_per_iteration(network: Network, recipe: ArenaRecipe, folder: Path, p
         train_in(folder, text, ITERATIONS, recipe.threads, progress)
         passed = read_curve(folder / "experiments" / EXPERIMENT, ITERATIONS).passed
         seconds = (passed[ITERATIONS] - passed[WARMUP]) / (ITERATIONS - WARMUP)
-        with atomic_path(measured) as temporary:
-            temporary.write_text(json.dumps({"seconds_per_iteration": seconds}) + "\n", encoding="utf-8")
+        write_text(measured, json.dumps({"seconds_per_iteration": seconds}) + "\n")
     return json.loads(measured.read_text(encoding="utf-8"))["seconds_per_iteration"]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from aethernet.conditions import Conditions
 from aethernet.tables import markdown_table, short_count
+from aethernet.wording import how_many
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def arena_markdown(report: ArenaReport) -> str:
     notes = [
         f"x{report.scale}, Y-PSNR in dB / SSIM, mean over pictures; the last column is the mean over sets",
         *(["seeds: mean ± spread (sample standard deviation)"] if _has_seeds(report) else []),
-        f"training and quality: {report.threads} thread{'s' if report.threads != 1 else ''}",
+        f"training and quality: {how_many(report.threads, 'thread')}",
         *([f"ms: median for an input of {', '.join(sizes)}"] if sizes else []),
         *report.notes,
         *report.failures,

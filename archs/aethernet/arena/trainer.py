@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from aethernet.arena.curves import PSNR
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.integrations.basicsr.pipeline.log import reached_iterations
 from aethernet.integrations.basicsr.pipeline.process import run_command
 from aethernet.progress import Progress
@@ -18,8 +18,7 @@ def train_in(folder: Path, options: str, iterations: int, threads: int, progress
     Raises:
         ProcessError: the training failed; the message holds the last lines of its log.
     """
-    with atomic_path(folder / OPTION_FILE) as temporary:
-        temporary.write_text(options, encoding="utf-8")
+    write_text(folder / OPTION_FILE, options)
     psnr = ""
 
     def watch(line: str) -> None:

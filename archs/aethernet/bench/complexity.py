@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from aethernet.export.form import WHOLE_PICTURE
 from aethernet.network.network import AetherNet
-
-WHOLE_PICTURE = "whole picture"
 
 
 @dataclass(frozen=True)

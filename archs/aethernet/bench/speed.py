@@ -18,6 +18,7 @@ from aethernet.errors import UsageError
 from aethernet.progress import Progress
 from aethernet.runtimes.models import Model, resolve_model
 from aethernet.threads import fixed_threads
+from aethernet.wording import how_many
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def measure_speed(
     chosen, notes = pick_engines(engines, ncnn=any(Path(spec).suffix == ".param" for spec in specs))
     height, width = size
     if height < 1 or width < 1 or threads < 1:
-        raise UsageError(f"size {height}x{width} with {threads} threads: all must be at least 1")
+        raise UsageError(f"size {height}x{width} with {how_many(threads, 'thread')}: all must be at least 1")
     measured, runs, stopwatches = [], [], []
     with tempfile.TemporaryDirectory() as scratch, fixed_threads(threads):
         for model in [resolve_model(spec) for spec in specs]:

@@ -11,6 +11,7 @@ import torch
 from aethernet.errors import UsageError
 from aethernet.progress import Progress
 from aethernet.threads import fixed_threads
+from aethernet.wording import how_many
 
 Stopwatch = Callable[[Callable[[], object]], float]
 """Runs a callable once and returns the seconds it took."""
@@ -70,7 +71,7 @@ def time_in_turn(
     """
     if not runs or rounds < 1 or warmup < 0:
         raise UsageError(
-            f"{len(runs)} callables, {rounds} rounds, {warmup} warm-up runs: at least one callable and one round are "
+            f"{how_many(len(runs), 'callable')}, {how_many(rounds, 'round')}, {how_many(warmup, 'warm-up run')}: at least one callable and one round are "
             "needed"
         )
     clocks = stopwatches or [cpu_stopwatch] * len(runs)

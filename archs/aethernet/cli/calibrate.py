@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     write_checkpoint(args.out, network)
     ranges = sorted(quantizer.range.item() for _, quantizer in quantizers(network))
     print(
-        f"{title} on {how_many(len(inputs), 'picture')}{inputs.damaged.note()}: {len(ranges)} ranges from {ranges[0]:.3g} to {ranges[-1]:.3g}; wrote "
+        f"{title} on {how_many(len(inputs), 'picture')}{inputs.damaged.note()}: {how_many(len(ranges), 'range')} from {ranges[0]:.3g} to {ranges[-1]:.3g}; wrote "
         f"{args.out} ({network.config.title})"
     )
     return 0

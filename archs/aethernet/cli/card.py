@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aethernet.flags import add_flags, note, with_options
 from aethernet.release.settings import CardSettings
+from aethernet.wording import how_many
 
 HELP = "write a trained network as .safetensors, in both float forms or in int8, with a model card of measured figures"
 
@@ -32,5 +33,5 @@ def run(args: argparse.Namespace) -> int:
         )
     print(quality_markdown(published.quality, pictures=False), end="\n\n")
     for path in (*published.weights, published.card):
-        print(f"{path} ({path.stat().st_size:,} bytes)")
+        print(f"{path} ({how_many(path.stat().st_size, 'byte')})")
     return 0

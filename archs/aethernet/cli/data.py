@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from aethernet.flags import positive
+from aethernet.flags import not_negative, positive
+from aethernet.wording import how_many
 
 HELP = "prepare training pictures, write the embedded ones, or look at what a training will see"
 
@@ -43,13 +44,6 @@ def run(args: argparse.Namespace) -> int:
     return {"prepare": _prepare, "embedded": _embedded, "preview": _preview}[args.data_command](args)
 
 
-def not_negative(text: str) -> int:
-    """A whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
-
-
 def _preview(args: argparse.Namespace) -> int:
     from aethernet.cli.progress import ProgressBars
     from aethernet.data.pictures import write_png
@@ -67,7 +61,7 @@ def _preview(args: argparse.Namespace) -> int:
     except OSError as error:
         raise OutputError(f"{args.out} cannot be written ({one_line(error)}): give another -o") from error
     print(
-        f"wrote {args.out}: {len(seen.samples)} of {seen.pictures} pictures, as {seen.dataset} and {seen.model} give them"
+        f"wrote {args.out}: {len(seen.samples)} of {how_many(seen.pictures, 'picture')}, as {seen.dataset} and {seen.model} give them"
     )
     return 0
 
@@ -86,7 +80,9 @@ def _prepare(args: argparse.Namespace) -> int:
     with ProgressBars() as bars:
         progress = bars.titled("preparing")
         summary = prepare_folder(args.hr_dir, args.out, parameters, lmdb=args.lmdb, workers=workers, progress=progress)
-    print(f"{summary.written} pictures prepared, {summary.skipped} finished before, {len(summary.failures)} unusable")
+    print(
+        f"{how_many(summary.written, 'picture')} prepared, {summary.skipped} finished before, {len(summary.failures)} unusable"
+    )
     for notice, count in sorted(summary.notices.items()):
         print(f"  {notice}: {count}")
     for source, reason in summary.failures:
@@ -105,7 +101,7 @@ def _embedded(args: argparse.Namespace) -> int:
 
     written = write_embedded(args.directory, tuple(args.scales))
     root = args.directory.resolve()
-    print(f"{written} files written below {root}" if written else f"{root} is complete, nothing to write")
+    print(f"{how_many(written, 'file')} written below {root}" if written else f"{root} is complete, nothing to write")
     for split in SPLITS:
         print(f"\nFor `{split}` below `datasets` in the option file:")
         folder = root / split

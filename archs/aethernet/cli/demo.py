@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from aethernet.wording import how_many
+
 HELP = "Train, resume, test, quantise and release a small network on embedded pictures (a few minutes on a CPU)."
 
 
@@ -30,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     with ProgressBars(leave=True) as bars:
         result = run_demo(args.out, scale=args.scale, iterations=args.iterations, progress=bars.titled)
     print(
-        f"\nx{args.scale}, mean over {len(result.pictures)} photographs kept from training: {', '.join(result.pictures)}\n"
+        f"\nx{args.scale}, mean over {how_many(len(result.pictures), 'photograph')} kept from training: {', '.join(result.pictures)}\n"
     )
     print(f"{'stage':<18}{'PSNR (Y)':>10}{'SSIM (Y)':>10}{'params':>10}{'ms PyTorch':>12}{'ms ONNX':>10}{'file':>10}")
     for row in result.rows:

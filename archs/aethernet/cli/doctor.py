@@ -6,6 +6,8 @@ import json
 import logging
 from pathlib import Path
 
+from aethernet.wording import how_many
+
 HELP = "check this environment and name a remedy for every problem"
 
 
@@ -41,5 +43,5 @@ def run(args: argparse.Namespace) -> int:
         if check.remedy:
             print(f"{'':7}  {'':{width}}  -> {check.remedy}")
     warnings = sum(check.status == "warning" for check in checks)
-    print(f"\n{len(checks)} checks: {errors} errors, {warnings} warnings")
+    print(f"\n{how_many(len(checks), 'check')}: {how_many(errors, 'error')}, {how_many(warnings, 'warning')}")
     return int(errors > 0)

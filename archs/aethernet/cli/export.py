@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aethernet.flags import add_flags, with_options
 from aethernet.release.settings import ExportSettings
+from aethernet.wording import how_many
 
 if TYPE_CHECKING:
     from aethernet.export.half_range import HalfReport
@@ -62,7 +63,14 @@ def half_markdown(half: "HalfReport") -> str:
     """The layers with the largest numbers."""
     from aethernet.tables import markdown_table
 
-    header = [f"largest of {len(half.layers)} layers", "kind", "activation", "weight", "headroom", "below 6e-5"]
+    header = [
+        f"largest of {how_many(len(half.layers), 'layer')}",
+        "kind",
+        "activation",
+        "weight",
+        "headroom",
+        "below 6e-5",
+    ]
     rows = [
         [
             layer.name,

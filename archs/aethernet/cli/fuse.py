@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from aethernet.cli import weights_file
+from aethernet.wording import how_many
 
 HELP = "Fuse a trained checkpoint into the plain network and prove that nothing changed."
 
@@ -42,5 +43,5 @@ def run(args: argparse.Namespace) -> int:
     write_checkpoint(args.out, fused)
     before, after = (sum(parameter.numel() for parameter in net.parameters()) for net in (network, fused))
     size = args.out.stat().st_size / 1e6
-    print(f"\nfused equals unfused; {before:,} -> {after:,} parameters; wrote {args.out} ({size:.2f} MB)")
+    print(f"\nfused equals unfused; {before:,} -> {how_many(after, 'parameter')}; wrote {args.out} ({size:.2f} MB)")
     return 0

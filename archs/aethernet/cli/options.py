@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from aethernet.errors import OutputError, UsageError
-    from aethernet.files import atomic_path
+    from aethernet.files import write_text
     from aethernet.training.recipes import OTHER_TRAINERS, SCALES, STAGES, VARIANT_NAMES, all_files, render, write_all
 
     names = (args.variant, args.scale, args.stage)
@@ -64,8 +64,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.out)
     if path.exists() and not args.force:
         raise OutputError(f"{path} exists: give another -o, or --force to overwrite it")
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_text(path, text)
     print(f"wrote {path}")
     return 0
 

@@ -8,11 +8,35 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aethernet.progress import Progress
+from aethernet.wording import how_many
 
 BETWEEN_LINES = 30.0  # seconds
-
-
+LONGEST_NAME = 24
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}{unit}, {remaining} left{postfix}"
+
+
+class Lines:
+    """A line now and then, in the place of a bar, where the standard error stream is no terminal."""
+
+    def __init__(self) -> None:
+        self.began = self.said = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the work began."""
+        return time.monotonic() - self.began
+
+    def is_due(self) -> bool:
+        """Whether the next one is; then it counts as said."""
+        now = time.monotonic()
+        if now - self.said <= BETWEEN_LINES:
+            return False
+        self.said = now
+        return True
+
+
+def shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 
 class ProgressBars:
@@ -27,7 +51,7 @@ class ProgressBars:
         self.leave = leave
         self.bar: Any = None  # tqdm's, which is imported when needed
         self.title = ""
-        self.said = time.monotonic()
+        self.lines = Lines()
 
     def titled(self, title: str, unit: str = "picture") -> Progress:
         """The callback of one piece of work; where that begins anew, as with its next phase, so does the bar."""
@@ -39,7 +63,12 @@ class ProgressBars:
                 self.__exit__()
                 # disable=None: none where standard error is no terminal
                 self.bar = tqdm(
-                    total=total, desc=title, unit=f" {unit}s", bar_format=BAR, leave=self.leave, disable=None
+                    total=total,
+                    desc=title,
+                    unit=f" {unit}" if total == 1 else f" {unit}s",
+                    bar_format=BAR,
+                    leave=self.leave,
+                    disable=None,
                 )
                 self.title = title
             news = done > self.bar.n
@@ -47,15 +76,12 @@ class ProgressBars:
             self.bar.update(done - self.bar.n)
             if self.bar.disable and news:
                 self.bar.n = done
-                self._say(done, total, unit)
+                finished = done >= total
+                if (self.leave and finished) or (not finished and self.lines.is_due()):
+                    self.lines.said = time.monotonic()
+                    print(f"{title}: {done} of {how_many(total, unit)}", file=sys.stderr, flush=True)
 
         return step
-
-    def _say(self, done: int, total: int, unit: str) -> None:
-        now, finished = time.monotonic(), done >= total
-        if (self.leave and finished) or (now - self.said > BETWEEN_LINES and not finished):
-            self.said = now
-            print(f"{self.title}: {done} of {total} {unit}s", file=sys.stderr, flush=True)
 
     def __enter__(self) -> "ProgressBars":
         return self
@@ -74,10 +100,10 @@ class PictureBar:
 
         self._sizes = {task.target: task.pixels / 1e6 for task in tasks}
         self._count, self._finished, self._done = len(self._sizes), 0, 0.0
-        self._lines = not quiet and not sys.stderr.isatty()
-        self._began = self._said = time.monotonic()
+        self._total = sum(self._sizes.values())
+        self._lines = None if quiet or sys.stderr.isatty() else Lines()
         self._bar = tqdm(
-            total=max(sum(self._sizes.values()), 1e-6), unit="MP", delay=1, leave=False, disable=quiet or self._lines,
+            total=max(self._total, 1e-6), unit="MP", delay=1, leave=False, disable=quiet or self._lines is not None,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} MP, {rate_noinv_fmt}, {remaining} left{postfix}",
         )  # fmt: skip
         self._title("")
@@ -110,18 +136,16 @@ class PictureBar:
         self._bar.write(text, file=sys.stderr)
 
     def _title(self, name: str) -> None:
-        shown = name if len(name) <= 24 else f"{name[:21]}..."
-        self._bar.set_description_str(f"{self._finished}/{self._count} {shown}".strip(), refresh=False)
+        self._bar.set_description_str(f"{self._finished}/{self._count} {shortened(name)}".strip(), refresh=False)
 
     def _show(self, done: float) -> None:
         self._bar.update(max(0.0, done - self._bar.n))
-        now = time.monotonic()
-        if self._lines and done and now - self._said > BETWEEN_LINES:
-            self._said, total = now, sum(self._sizes.values())
-            rate = done / (now - self._began)
-            left = max(0.0, total - done) / rate / 60
+        if self._lines and done and self._lines.is_due():
+            rate = done / self._lines.seconds
+            left = max(0.0, self._total - done) / rate / 60
             self.write(
-                f"{self._finished} of {self._count} pictures, {done:.1f} of {total:.1f} megapixels, {rate:.2g} a second, "
+                f"{self._finished} of {how_many(self._count, 'picture')}, {done:.1f} of {self._total:.1f} megapixels, "
+                f"{rate:.2g} a second, "
                 f"{left:.0f} min left"
             )
 
@@ -137,32 +161,29 @@ class FrameBar:
     then."""
 
     def __init__(self, title: str, quiet: bool = False) -> None:
-        self._name, self._title = title, title if len(title) <= 24 else f"{title[:21]}..."
-        self._quiet, self._lines = quiet, not quiet and not sys.stderr.isatty()
+        self._title, self._quiet = title, quiet
+        self._lines = None if quiet or sys.stderr.isatty() else Lines()
         self._bar: Any = None
-        self._began = self._said = time.monotonic()
-        self._first = 0
 
     def __call__(self, done: int, total: int | None, fresh: int) -> None:
         """Frames that are done, all of them where that is known, and those that this process has done."""
         from tqdm import tqdm
 
         if self._bar is None:
-            self._first = done - fresh
             self._bar = tqdm(
-                total=total, initial=self._first, unit="frame", desc=self._title, leave=False, disable=self._quiet or self._lines,
-                bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} frames, {rate_fmt}, {remaining} left"
+                total=total, initial=done - fresh, unit="frame", desc=shortened(self._title), leave=False,
+                disable=self._quiet or self._lines is not None,
+                bar_format="{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}" + f" {'frame' if total == 1 else 'frames'}" + ", {rate_fmt}, {remaining} left"
                 if total else "{desc}: {n_fmt} frames, {rate_fmt}, {elapsed}",
             )  # fmt: skip
         self._bar.update(max(0, done - self._bar.n))
-        now = time.monotonic()
-        if self._lines and fresh and now - self._said > BETWEEN_LINES:
-            self._said, rate = now, fresh / (now - self._began)
+        if self._lines and fresh and self._lines.is_due():
             from aethernet.upscale.summary import duration, per_second
 
-            of = f" of {total}" if total else ""
+            rate = fresh / self._lines.seconds
+            frames = f"{done} of {how_many(total, 'frame')}" if total else how_many(done, "frame")
             left = f", {duration((total - done) / rate)} left" if total else ""
-            print(f"{self._name}: {done}{of} frames, {per_second(rate)}{left}", file=sys.stderr, flush=True)
+            print(f"{self._title}: {frames}, {per_second(rate)}{left}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> "FrameBar":
         return self

@@ -6,6 +6,7 @@ from pathlib import Path
 from aethernet.cli.interruption import ended_like_interrupted
 from aethernet.flags import add_flags, with_options
 from aethernet.release.settings import Settings
+from aethernet.wording import how_many
 
 HELP = "Write, verify and time every file of a network: weights, ONNX fp32, fp16 and int8, ncnn, a model card, report.html."
 
@@ -42,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
             f"passed ({record.budget}; {runtimes})" if record.passed else f"FAILED, not in the bundle: {record.problem}"
         )
         print(f"{record.file:<{width}}  {record.bytes / 1e6:6.2f} MB  {verdict}")
-    print(f"\n{len(report.kept)} of {len(report.files)} files passed on {len(report.pictures)} pictures")
+    print(
+        f"\n{len(report.kept)} of {how_many(len(report.files), 'file')} passed on {how_many(len(report.pictures), 'picture')}"
+    )
     for note in report.left_out:
         print(note)
     print(f"report: {released.folder / 'report.html'}")

@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from aethernet.flags import with_options
+
 HELP = "train, or continue to train, what an option file describes"
 
 
@@ -38,16 +40,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run_pipeline(args: argparse.Namespace, *, is_train: bool) -> int:
     from aethernet.integrations.basicsr.pipeline import launcher
 
-    flags = launcher.Flags(
-        opt=args.opt,
-        launcher=args.launcher,
-        auto_resume=args.auto_resume,
-        debug=args.debug,
-        local_rank=args.local_rank,
-        force_yml=args.force_yml,
-    )
     try:
-        launcher.run(flags, is_train=is_train)
+        launcher.run(with_options(launcher.Flags, args), is_train=is_train)
     except launcher.Interrupted as interrupted:
         print(f"\naethernet {args.command}: {interrupted}", file=sys.stderr)
         return 130

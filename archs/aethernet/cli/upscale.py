@@ -14,7 +14,7 @@ from aethernet.cli.interruption import ended_like_interrupted
 from aethernet.cli.upscaling import PIPE, open_upscaler, write_records
 from aethernet.cli.voice import ENGINES, Voice, print_error, sentence, window_notes
 from aethernet.errors import UsageError
-from aethernet.flags import byte_size, positive
+from aethernet.flags import byte_size, not_negative, positive
 
 if TYPE_CHECKING:
     from aethernet.runtimes.models import Model
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--original", type=Path, metavar="FILE|DIR", help="what was reduced, for the comparison, with PSNR")  # fmt: skip
     windows = parser.add_argument_group("windows, in which large pictures are computed")
     windows.add_argument("--tile", type=tile, default="auto", metavar="auto|N", help="pixels a side at most; the result is the same (default: by memory)")  # fmt: skip
-    windows.add_argument("--halo", type=whole, metavar="N", help="pixels around a window (default: what the network sees)")  # fmt: skip
+    windows.add_argument("--halo", type=not_negative, metavar="N", help="pixels around a window (default: what the network sees)")  # fmt: skip
     windows.add_argument("--passes", type=positive, default=2, metavar="N", help="over a picture before channel attention computes it in windows; more are more exact (default: 2)")  # fmt: skip
     windows.add_argument("--memory", type=byte_size, metavar="SIZE", help="of main memory to stay within, such as 4G or 800M (default: half of what is free)")  # fmt: skip
     video_options.configure(parser)
@@ -61,12 +61,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def percent(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100")
-    return int(text)
-
-
-def whole(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 

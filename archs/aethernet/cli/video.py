@@ -13,6 +13,7 @@ from aethernet.cli.video_options import CODING, FOR_PICTURES, FOR_VIDEO, coding,
 from aethernet.cli.video_pipes import from_a_pipe, is_y4m, to_a_pipe
 from aethernet.cli.voice import Voice, computed, print_error, sentence
 from aethernet.errors import AetherError, DataError, UsageError
+from aethernet.wording import how_many
 
 if TYPE_CHECKING:
     from aethernet.upscale.processes import Process
@@ -60,7 +61,9 @@ def run(args: argparse.Namespace) -> int:
     if args.inputs == [PIPE]:
         return from_a_pipe(args)
     if len(args.inputs) > 1 and args.out is not None and not (os.path.isdir(args.out) or args.out.endswith("/")):
-        raise UsageError(f"-o {args.out} is one file, but {len(args.inputs)} videos were given: give a folder")
+        raise UsageError(
+            f"-o {args.out} is one file, but {how_many(len(args.inputs), 'video')} were given: give a folder"
+        )
     if args.out == PIPE:
         return to_a_pipe(args)
     process = this_process()
@@ -118,7 +121,9 @@ def into_a_file(args: argparse.Namespace, film: "Film", model: Any, target: Path
     for note in prepared.notes:
         voice.say(f"{film.path}: {note}")
     if former is not None and (present := present_frames(prepared)):
-        voice.say(f"goes on: {present} of {len(opened.timeline.times)} frames are there, in {opened.parts.folder}")
+        voice.say(
+            f"goes on: {present} of {how_many(len(opened.timeline.times), 'frame')} there, in {opened.parts.folder}"
+        )
     try:
         with FrameBar(film.path.name, args.quiet or process.rank > 0) as bar:
             result = run_film(
@@ -139,8 +144,8 @@ def told(result: "FilmResult") -> str:
     """As `film_x2.mkv: 240 frames; 200 of them computed in 3 min 20 s, 1 a second (12 equal to the one before)`."""
     tally = result.tally
     if not tally.frames:
-        return f"{result.target}: {result.frames} frames"
-    return f"{result.target}: {result.frames} frames; {computed(tally, result.seconds)}"
+        return f"{result.target}: {how_many(result.frames, 'frame')}"
+    return f"{result.target}: {how_many(result.frames, 'frame')}; {computed(tally, result.seconds)}"
 
 
 def look_at_a_frame(args: argparse.Namespace, film: "Film", model: Any) -> dict[str, Any]:

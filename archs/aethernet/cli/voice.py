@@ -4,6 +4,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from aethernet.wording import how_many
+
 if TYPE_CHECKING:
     from aethernet.upscale.pipeline import Result
     from aethernet.upscale.upscaler import Upscaler
@@ -34,11 +36,11 @@ def window_notes(upscaler: "Upscaler", report: Any) -> dict[str, str]:
             f"{100 * (plan.cost - 1):.0f} % more to compute than the picture"
         )
     if not halo.exact:
-        notes["halo"] = f"windows overlap by {halo.pixels} pixels on each side, {halo.origin}"
+        notes["halo"] = f"windows overlap by {how_many(halo.pixels, 'pixel')} on each side, {halo.origin}"
     if report.passes:
         notes["attention"] = (
-            f"channel attention in windows: means of the whole picture from {report.passes} "
-            f"pass{'es' if report.passes > 1 else ''}, of which the last changed a weight by {report.change:.1g} at most"
+            f"channel attention in windows: means of the whole picture from "
+            f"{how_many(report.passes, 'pass', 'passes')}, of which the last changed a weight by {report.change:.1g} at most"
         )
     return notes
 

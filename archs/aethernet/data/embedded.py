@@ -18,7 +18,8 @@ from aethernet.checks import is_whole
 from aethernet.data.bicubic import bicubic_downsample, modcrop
 from aethernet.data.pictures import read_rgb, write_png
 from aethernet.errors import DataError, MissingDependencyError, OutputError, UsageError
-from aethernet.files import atomic_path
+from aethernet.files import write_text
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def write_embedded(directory: str | Path, scales: tuple[int, ...] = (2, 3, 4)) -
     marker = _read_marker(directory)
     wanted = sorted({*scales, *marker["scales"]})
     if wanted == marker["scales"] and marker["files"] and _all_there(directory, marker["files"]):
-        logger.info("%s: all %d pictures are there already", directory, len(marker["files"]))
+        logger.info("%s: %s there already", directory, how_many(len(marker["files"]), "picture"))
         return 0
     try:
         files = _write_files(directory, wanted)
@@ -176,8 +177,7 @@ def _read_marker(directory: Path) -> dict:
 
 
 def _write_marker(directory: Path, scales: list[int], files: dict[str, int]) -> None:
-    with atomic_path(directory / MARKER) as temporary:
-        temporary.write_text(json.dumps({"scales": scales, "files": files}, indent=1), encoding="utf-8")
+    write_text(directory / MARKER, json.dumps({"scales": scales, "files": files}, indent=1))
 
 
 def _all_there(directory: Path, files: dict[str, int]) -> bool:

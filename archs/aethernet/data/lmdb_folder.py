@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aethernet.data.picture.png import SIGNATURE
 from aethernet.data.pictures import PNG_COMPRESSION
-from aethernet.errors import MissingDependencyError
+from aethernet.optional import optional_package
 
 SOURCE_FILE = "source.txt"  # a digest of the PNG files that the LMDB was made from
 COMMIT_EVERY = 1000
@@ -42,10 +42,7 @@ def write_lmdb(folder: str | Path, destination: str | Path) -> bool:
 
 
 def _pack(files: list[Path], destination: Path) -> None:
-    try:
-        import lmdb
-    except ImportError as error:
-        raise MissingDependencyError("writing LMDB needs the lmdb package: pip install lmdb") from error
+    lmdb = optional_package("lmdb", "writing LMDB")
     # Every value starts on a page of its own; the rest is room for keys and the tree.
     map_size = sum(path.stat().st_size + 2 * PAGE for path in files) + (1 << 20)
     destination.mkdir(parents=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aethernet.errors import DataError, OutputError
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 
 FILE_NAME = "manifest.jsonl"
 FORMAT = 1
@@ -68,9 +68,8 @@ class Manifest:
         self._write()
 
     def _write(self) -> None:
-        with atomic_path(self.path) as temporary:
-            lines = [self._head, *map(dataclasses.asdict, self.records.values())]
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        lines = [self._head, *map(dataclasses.asdict, self.records.values())]
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def add(self, record: Record) -> None:
         self.records[record.source] = record

@@ -16,7 +16,7 @@ from aethernet.data.picture.decoding import OPENCV_PIXELS, decode, file_bytes, m
 from aethernet.data.picture.depth import ROWS, as_depth
 from aethernet.data.walk import walk
 from aethernet.errors import DataError
-from aethernet.files import atomic_path
+from aethernet.files import write_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +77,7 @@ def read_rgb(path: str | Path) -> tuple[np.ndarray, list[str]]:
 
 def write_png(path: str | Path, img: np.ndarray) -> None:
     """Writes (H, W, 3) RGB uint8 as PNG, atomically and from any thread. Raises `OSError` where the disk does."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(png_bytes(img))
+    write_bytes(path, png_bytes(img))
 
 
 def png_bytes(img: np.ndarray, compression: int = PNG_COMPRESSION) -> bytes:
@@ -126,7 +125,7 @@ def _to_rgb8(img: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if channels in (2, 4):
         img, alpha = img[:, :, :-1], img[:, :, -1:]
         if (alpha < 255).any():
-            img = _over_white(img, alpha)
+            img = over_white(img, alpha)
             notices.append("transparency laid over white")
         else:
             notices.append("opaque alpha channel dropped")
@@ -138,8 +137,8 @@ def _to_rgb8(img: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return np.ascontiguousarray(img), notices
 
 
-def _over_white(img: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """(H, W, C) and (H, W, 1) uint8, some rows at a time, so that only they are held as floats."""
+def over_white(img: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """(H, W, C) uint8 by its alpha (H, W, 1) over white, some rows at a time, so that only they are held as floats."""
     blended = np.empty_like(img)
     for top in range(0, len(img), ROWS):
         rows = slice(top, top + ROWS)

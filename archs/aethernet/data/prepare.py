@@ -19,9 +19,10 @@ from aethernet.data.manifest import Manifest, Record
 from aethernet.data.pictures import find_pictures, read_rgb, write_png
 from aethernet.data.subimages import Parameters, cut_pairs
 from aethernet.errors import DataError, OutputError
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.machine import cores
 from aethernet.progress import Progress
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ def _prepare(
     records = [record for record in manifest.records.values() if record.source in usable]
     if not records:
         reasons = "".join(f"\n  {source}: {reason}" for source, reason in summary.failures[:10])
-        raise DataError(f"none of the {len(paths)} pictures below {hr_dir} can be used:{reasons}")
+        raise DataError(f"none of {how_many(len(paths), 'picture')} below {hr_dir} can be used:{reasons}")
     stale = [record for record in manifest.records.values() if record.source not in usable]
     if stale:
         _remove_outputs(summary.folders, itertools.chain.from_iterable(record.outputs for record in stale))
@@ -199,8 +200,7 @@ def _list_names(folder: Path, outputs: Iterable[str]) -> Path:
     path = folder.with_name(f"meta_info_{folder.name}.txt")
     text = "".join(f"{output}.png\n" for output in sorted(outputs))
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+        write_text(path, text)
     return path
 
 

@@ -1,6 +1,7 @@
 """Running `aethernet` commands as a user would, with their output in a log and their progress read from it."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from aethernet.integrations.basicsr.pipeline import process
@@ -38,3 +39,12 @@ def run_command(
     log = folder / "logs" / f"{title.replace(' ', '_')}.txt"
     process.run_command(*arguments, folder=folder, log=log, watch=watch, succeeded=succeeded)
     step(steps, steps, "")
+
+
+@contextlib.contextmanager
+def one_step(progress: Titled, title: str) -> Iterator[None]:
+    """Work that tells nothing but its beginning and its end."""
+    step = progress(title, "step")
+    step(0, 1, "")
+    yield
+    step(1, 1, "")

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from aethernet.checkpoint.checkpoint import load_network
 from aethernet.data.embedded import PICTURES
-from aethernet.demo.commands import run_command
+from aethernet.demo.commands import one_step, run_command
 from aethernet.demo.options import EXPERIMENT, VARIANT, qat_options, write_yaml
 from aethernet.export.onnx import export_onnx
 from aethernet.network.config import network_name
 from aethernet.progress import Titled
 from aethernet.release.folder import REPORT
+from aethernet.wording import how_many
 
 MAX_DROP = 0.15
 """dB that an int8 file may lose."""
@@ -61,10 +62,8 @@ def quantize_and_release(
         # A file that failed its gate makes for exit code 1, too: the others are there.
         succeeded=lambda code: code == 0 or (code == 1 and (folder / REPORT).exists()),
     )  # fmt: skip
-    step = progress("int8 without fine-tuning", "step")
-    step(0, 1, "")
-    export_onnx(load_network(calibrated, stage="int8"), scale, "int8", ptq)
-    step(1, 1, "")
+    with one_step(progress, "int8 without fine-tuning"):
+        export_onnx(load_network(calibrated, stage="int8"), scale, "int8", ptq)
     records = json.loads((folder / REPORT).read_text(encoding="utf-8"))["files"]
     problems = [
         f"{record['file']} is not in the bundle: {record['problem']}" for record in records if not record["passed"]
@@ -75,4 +74,6 @@ def quantize_and_release(
 def data_note() -> str:
     """What the demo trains on, for the model card."""
     trained = [f"{picture.name} ({picture.source})" for picture in PICTURES if picture.split == "train"]
-    return f"{len(trained)} pictures that come with scikit-image, to show how it goes: {'; '.join(trained)}."
+    return (
+        f"{how_many(len(trained), 'picture')} that come with scikit-image, to show how it goes: {'; '.join(trained)}."
+    )

@@ -12,10 +12,10 @@ import torch
 from aethernet.conditions import Conditions, measurement_conditions
 from aethernet.data.pictures import find_pictures, read_rgb
 from aethernet.demo import figures, pictures
-from aethernet.demo.commands import run_command
+from aethernet.demo.commands import one_step, run_command
 from aethernet.demo.int8 import MAX_DROP, quantize_and_release
 from aethernet.demo.options import EXPERIMENT, test_options, train_options, write_yaml
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.progress import Titled, silent
 from aethernet.upscale.compare import comparison_path
 
@@ -55,56 +55,37 @@ def run_demo(out: Path, *, scale: int = 2, iterations: int = 900, progress: Titl
     started = time.time()
     data = prepare_data(out, scale, progress)
     half = iterations // 2
-    train = train_options(data, scale, iterations)
-    write_yaml(out / "train.yml", train)
-    write_yaml(out / "first_half.yml", {**train, "train": {**train["train"], "total_iter": half}})
-
-    # The first run ends half-way, as if it had been stopped; the second goes on from its newest checkpoint.
-    command: tuple[str, ...] = ("train", "-opt", "first_half.yml")
-    run_command(out, f"train to iteration {half}", *command, progress=progress, iterations=half)
-    halfway = out / "experiments" / EXPERIMENT / "models" / f"net_g_{half}.pth"
-    command = ("train", "-opt", "train.yml", "--auto_resume")
-    run_command(out, f"resume to iteration {iterations}", *command, progress=progress, iterations=iterations)
-    trained = out / "experiments" / EXPERIMENT / "models" / "net_g_latest.pth"
-
+    halfway, trained = train_and_resume(out, data, scale, half, iterations, progress)
     write_yaml(out / "test.yml", test_options(data, scale, trained))
     run_command(out, "test", "test", "-opt", "test.yml", progress=progress)
     tested = tested_figures(out / "results" / EXPERIMENT)
 
     held_out = {path.stem: read_rgb(path)[0] for path in find_pictures(data / "embedded" / "val" / "HR")}
     weights = {"half-way": halfway, "trained": trained}
-    step = progress("measure", "step")
-    step(0, 1, "")
     table = Table(out / "table.json", scale, iterations, list(held_out), started)
-    table.write(rows := figures.measure(weights, {}, held_out, scale, tested))
-    files = {
-        "table": table.path,
-        "curve": pictures.training_curve(
-            out / "tb_logger" / EXPERIMENT, out / "curve.png", bicubic=rows[0], resumed=half
-        ),
-        "comparison": pictures.comparison(trained, held_out, scale, out / "comparison.png"),
-    }
-    step(1, 1, "")
+    with one_step(progress, "measure"):
+        table.write(rows := figures.measure(weights, {}, held_out, scale, tested))
+        events, curve = out / "tb_logger" / EXPERIMENT, out / "curve.png"
+        files = {
+            "table": table.path,
+            "curve": pictures.training_curve(events, curve, bicubic=rows[0], resumed=half),
+            "comparison": pictures.comparison(trained, held_out, scale, out / "comparison.png"),
+        }
 
     release = quantize_and_release(
         out, data, trained, scale=scale, iterations=max(20, iterations // 9), progress=progress
     )
-    step = progress("measure all", "step")
-    step(0, 1, "")
     fused = release.file("_fused.safetensors")
     onnx = {
         "fp32 ONNX": release.file("_fp32.onnx"),
         "int8 ONNX, PTQ": release.ptq,
         "int8 ONNX, QAT": release.file("_int8_ort.onnx"),
     }
-    rows = figures.measure(
-        weights | ({"fused": fused} if fused.exists() else {}),
-        {stage: path for stage, path in onnx.items() if path.exists()},
-        held_out, scale, tested,
-    )  # fmt: skip
-    conditions = table.write(rows)
+    onnx = {stage: path for stage, path in onnx.items() if path.exists()}
+    weights |= {"fused": fused} if fused.exists() else {}
+    with one_step(progress, "measure all"):
+        conditions = table.write(rows := figures.measure(weights, onnx, held_out, scale, tested))
     files |= {"release": release.folder, "report": release.folder / "report.html"}
-    step(1, 1, "")
     best = fused if fused.exists() else trained
     files["upscaled"] = upscale_picture(out, data / "embedded" / "val", best, scale, progress)
     return DemoResult(rows, list(held_out), conditions, files, [*problems(rows), *release.problems])
@@ -130,8 +111,7 @@ class Table:
             "pictures": self.pictures,
             "rows": [dataclasses.asdict(row) for row in rows],
         }
-        with atomic_path(self.path) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_text(self.path, json.dumps(record, indent=2) + "\n")
         return conditions
 
 
@@ -145,6 +125,21 @@ def prepare_data(out: Path, scale: int, progress: Titled) -> Path:
         progress=progress,
     )  # fmt: skip
     return out / "data"
+
+
+def train_and_resume(
+    out: Path, data: Path, scale: int, half: int, iterations: int, progress: Titled
+) -> tuple[Path, Path]:
+    """Trains to `half`, as if it had been stopped there, and goes on from the newest checkpoint; returns both weights."""
+    train = train_options(data, scale, iterations)
+    write_yaml(out / "train.yml", train)
+    write_yaml(out / "first_half.yml", {**train, "train": {**train["train"], "total_iter": half}})
+    command: tuple[str, ...] = ("train", "-opt", "first_half.yml")
+    run_command(out, f"train to iteration {half}", *command, progress=progress, iterations=half)
+    command = ("train", "-opt", "train.yml", "--auto_resume")
+    run_command(out, f"resume to iteration {iterations}", *command, progress=progress, iterations=iterations)
+    models = out / "experiments" / EXPERIMENT / "models"
+    return models / f"net_g_{half}.pth", models / "net_g_latest.pth"
 
 
 def upscale_picture(out: Path, pictures: Path, weights: Path, scale: int, progress: Titled) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.training import recipes
 
 VARIANT = "tiny"
@@ -65,5 +65,4 @@ def validation_set(data: Path, scale: int) -> dict:
 
 
 def write_yaml(path: Path, opt: dict) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(yaml.safe_dump(opt, sort_keys=False), encoding="utf-8")
+    write_text(path, yaml.safe_dump(opt, sort_keys=False))

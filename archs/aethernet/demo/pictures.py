@@ -10,15 +10,15 @@ from aethernet.data.bicubic import bicubic_downsample, bicubic_upscale
 from aethernet.data.pictures import write_png
 from aethernet.demo import figures
 from aethernet.errors import DataError
-from aethernet.files import atomic_path
-from aethernet.plots.panels import Row, magnified, side_by_side
+from aethernet.plots.panels import ACCENT, INK, Row, magnified, side_by_side
+from aethernet.plots.style import new_figure, save
 from aethernet.quality.evaluation import network_upscaler
 
 # Where to look in the validation pictures: (picture, top, left) of a crop in high-resolution pixels, on fine detail.
 CROPS = (("chelsea", 84, 150), ("rocket", 130, 280), ("coffee", 120, 330))
 CROP, MAGNIFIED = 96, 3
 SMOOTHING = 9  # points of the loss in one mean
-INK, ACCENT, MUTED = "#1b1f24", "#0b62a8", "#8a929b"
+MUTED = "#8a929b"
 
 
 def training_curve(events: Path, path: Path, *, bicubic: figures.Row, resumed: int) -> Path:
@@ -31,7 +31,8 @@ def training_curve(events: Path, path: Path, *, bicubic: figures.Row, resumed: i
     psnr_tag = next((tag for tag in tags if tag.endswith("/psnr")), None)
     if psnr_tag is None or "losses/l_pix" not in tags:
         raise DataError(f"{events} holds no training curve: it has {', '.join(tags) or 'nothing'}")
-    figure, (left, right) = _pyplot().subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    figure = new_figure(10, 3.6)
+    left, right = figure.subplots(1, 2)
 
     def points(tag: str) -> tuple[np.ndarray, np.ndarray]:
         steps, values = zip(*sorted({(event.step, event.value) for event in accumulator.Scalars(tag)}), strict=True)
@@ -52,7 +53,7 @@ def training_curve(events: Path, path: Path, *, bicubic: figures.Row, resumed: i
     left.set_ylim(0, 1.4 * losses.max())  # room for the legend
     left.legend(loc="upper right", frameon=False)
     right.legend(loc="center right", frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def comparison(weights: Path, held_out: dict[str, np.ndarray], scale: int, path: Path) -> Path:
@@ -66,20 +67,4 @@ def comparison(weights: Path, held_out: dict[str, np.ndarray], scale: int, path:
         crops = [magnified(img[top : top + CROP, left : left + CROP], MAGNIFIED) for img in columns]
         rows.append(Row(crops, name))
     write_png(path, side_by_side(("LR", "bicubic", "AetherNet tiny", "HR"), rows))
-    return path
-
-
-def _pyplot():
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def _save(figure, path: Path) -> Path:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
-    _pyplot().close(figure)
     return path

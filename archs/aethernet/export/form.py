@@ -16,6 +16,8 @@ from aethernet.errors import UsageError
 Pixels = Literal["float", "uint8_nchw", "uint8_nhwc"]
 """(N, C, H, W) float32 in [0, 1]; bytes in the same order; bytes with the channels last, (N, H, W, C)."""
 LARGEST_BYTE = 255.0
+WHOLE_PICTURE = "whole picture"
+"""What files and tables have in the place of a receptive radius where a network looks at everything."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from aethernet.errors import DataError, StageError
 from aethernet.network.blocks import ChannelAttention, SpatialAttention
 from aethernet.network.network import AetherNet
 from aethernet.progress import Progress, counted
+from aethernet.wording import how_many
 
 LARGEST = 65504.0
 """The largest finite float16."""
@@ -73,9 +74,11 @@ class HalfReport:
     def sentence(self) -> str:
         """The verdict in words."""
         widest = self.by_headroom[0]
-        seen = f"largest number {widest.largest:.4g} ({widest.name}) on {self.pictures} pictures, float16 ends at {LARGEST:g}"
+        seen = f"largest number {widest.largest:.4g} ({widest.name}) on {how_many(self.pictures, 'picture')}, float16 ends at {LARGEST:g}"
         if self.overflowing:
-            return f"fp16 overflows in {len(self.overflowing)} of {len(self.layers)} layers: {seen}. Take fp32"
+            return (
+                f"fp16 overflows in {len(self.overflowing)} of {how_many(len(self.layers), 'layer')}: {seen}. Take fp32"
+            )
         if not self.safe:
             return f"fp16 is not safe: {seen}, so other pictures may overflow ({MARGIN:g} times is the margin)"
         return f"fp16 is safe: {seen}, {widest.headroom:,.0f} times more"

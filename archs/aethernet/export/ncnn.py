@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from aethernet.errors import ExportError, StageError
-from aethernet.files import atomic_path
+from aethernet.files import write_bytes, write_text
 from aethernet.network.network import AetherNet
 from aethernet.optional import optional_package
 
@@ -64,10 +64,8 @@ def export_ncnn(model: AetherNet, path: Path, *, half: bool) -> None:
         if done.returncode or not graph.is_file() or not weights.is_file():
             raise ExportError(f"pnnx broke off: {(done.stderr or done.stdout).strip()[-200:] or 'no reason given'}")
         lines = [_renamed(line) for line in graph.read_text(encoding="utf-8").splitlines()]
-        with atomic_path(weights_of(path)) as temporary:
-            temporary.write_bytes(weights.read_bytes())
-        with atomic_path(path) as temporary:
-            temporary.write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
+        write_bytes(weights_of(path), weights.read_bytes())
+        write_text(path, "\n".join([*lines, ""]))
 
 
 def _renamed(line: str) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from aethernet.checks import one_of
 from aethernet.errors import ExportError, MissingDependencyError, StageError, UsageError
-from aethernet.export.form import BytesAround, Form, Pixels
+from aethernet.export.form import WHOLE_PICTURE, BytesAround, Form, Pixels
 from aethernet.export.half_range import LARGEST
 from aethernet.export.lowering import EXPORTED, LOWERED, lower
 from aethernet.export.qdq import TARGETS, QdqArithmetic, TargetName, set_arithmetic
@@ -216,7 +216,7 @@ def _metadata(model: AetherNet, precision: Precision, target: TargetName, form: 
         **({"target": target} if precision == "int8" else {}),
         "color_order": COLOR_ORDERS[config.in_channels],
         **form.metadata(),
-        "tile_radius": "whole picture" if radius is None else str(radius),
+        "tile_radius": WHOLE_PICTURE if radius is None else str(radius),
     }
 
 

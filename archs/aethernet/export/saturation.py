@@ -16,6 +16,7 @@ import numpy as np
 
 from aethernet.errors import CheckpointError, one_line
 from aethernet.optional import optional_package
+from aethernet.wording import how_many
 
 if TYPE_CHECKING:
     import onnx
@@ -63,7 +64,7 @@ class Saturation:
         if not self.possible:
             return f"right on every x86 CPU: two products reach {self.extreme} at most, int16 ends at {end}"
         return (
-            f"right only with VNNI: two products can leave int16 in {self.saturating} of {self.nodes} convolutions, in "
+            f"right only with VNNI: two products can leave int16 in {self.saturating} of {how_many(self.nodes, 'convolution')}, in "
             f"{self.node} they reach {self.extreme} (int16 ends at {end})"
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aethernet
 from aethernet.errors import OutputError, UsageError
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.integrations.frameworks import TREES, Framework
 
 MARKER = "# Written by `aethernet install`; `aethernet install --into TREE --remove` removes it."
@@ -52,8 +52,7 @@ def install(tree: Path) -> dict[Path, str]:
     for path, content in contents.items():
         former = path.read_text(encoding="utf-8") if path.exists() else None
         outcome[path] = "unchanged" if former == content else "updated" if former else "written"
-        with atomic_path(path) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+        write_text(path, content)
     return outcome
 
 

@@ -16,6 +16,7 @@ from aethernet.errors import CheckpointError, ConfigError
 from aethernet.network.blocks import AdaptiveUpsample, Tail
 from aethernet.network.operations import Skip
 from aethernet.quantization.settings import QuantizationConfig
+from aethernet.wording import how_many
 
 ARCH_VERSION = 1
 """Version of the structure and of the names in a state dict."""
@@ -127,7 +128,7 @@ class AetherConfig:
                 raise ConfigError(f"kernel_size must be odd and at least 3 (3, 5, 7, 9, 11, ...), not {size!r}")
         if len(self.kernel_sizes) != len(self.depths):
             raise ConfigError(
-                f"kernel_size {list(self.kernel_sizes)} names {len(self.kernel_sizes)} stages, but depths "
+                f"kernel_size {list(self.kernel_sizes)} names {how_many(len(self.kernel_sizes), 'stage')}, but depths "
                 f"{list(self.depths)} has {len(self.depths)}: give one size, or one for each stage"
             )
         if not _is_finite(self.expansion) or round(self.width * self.expansion) < 1:

@@ -55,13 +55,13 @@ class _Placement:
             joined = self.conv(network.transitions, str(index), stream)
         joined = self.operation(network, "concat", joined)
         merged = self.conv(network, "fusion", joined)
-        merged = None if self.float_stream else self.operation(network, "merge", merged)
+        merged = None if self.float_stream else self.operation(network, "merge")
         self.tail(network, self.conv(network, "reconstruction", merged))
 
     def entry(self, network: AetherGraph) -> FakeQuantizer | None:
         """The first convolution and what follows it in front of the blocks."""
         if self.config.first == "int8":
-            source = self.operation(network, "centre", None)
+            source = self.operation(network, "centre")
             features = self.conv(network, "shallow", source)
         elif self.float_stream:
             return None
@@ -73,16 +73,16 @@ class _Placement:
         int8 = self.config.depthwise == "int8"
         mixed = self.conv(block, "mixer", stream) if int8 else self.rounded(block, "mixer")
         ffn = block.ffn
-        gate = self.conv(ffn, "gate", mixed)
+        self.conv(ffn, "gate", mixed)
         self.conv(ffn, "main", mixed)
         if self.config.gate == "int8":
-            self.operation(ffn, "sigmoid", gate)
-        self.conv(ffn, "out", self.operation(ffn, "product", gate))
+            self.operation(ffn, "sigmoid")
+        self.conv(ffn, "out", self.operation(ffn, "product"))
         if self.float_stream:
             return None
         if len(block.attention):
             block.attention.add_module("quantizer", FakeQuantizer(learnt=self.learnt))
-        return self.operation(block, "residual", stream)
+        return self.operation(block, "residual")
 
     def plain_block(self, block: nn.Module, stream: FakeQuantizer | None) -> FakeQuantizer | None:
         return self.operation(block, "1", self.conv(block, "0", stream))
@@ -125,8 +125,8 @@ class _Placement:
         setattr(parent, name, conv)
         return conv.quantizer
 
-    def operation(self, parent: nn.Module, name: str, source: FakeQuantizer | None) -> FakeQuantizer | None:
-        """The operation `parent.name` with a rounded output; where there is none, what comes in goes out."""
+    def operation(self, parent: nn.Module, name: str, source: FakeQuantizer | None = None) -> FakeQuantizer | None:
+        """The operation `parent.name` with a rounded output; where there is none, what comes in (`source`) goes out."""
         module = parent.get_submodule(name)
         if isinstance(module, nn.Identity):
             return source

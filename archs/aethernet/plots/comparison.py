@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aethernet.arena.records import Latency, RunResult
 from aethernet.conditions import Conditions
 from aethernet.errors import DataError
+from aethernet.wording import how_many
 
 OWN_PREFIX = "aether_"
 """What the specs of this project's networks begin with."""
@@ -24,7 +25,7 @@ class Setting:
     size: str
 
     def __str__(self) -> str:
-        return f"{self.engine}, {self.threads} thread{'s' if self.threads != 1 else ''}, {self.size}"
+        return f"{self.engine}, {how_many(self.threads, 'thread')}, {self.size}"
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aethernet.optional import optional_package
+from aethernet.plots.panels import FAINT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 FONT_SIZE = 8
 CLEARANCE = 2  # points around a mark
 STEPS = 300  # a number of steps, and not the seconds that are adjustText's default: the plot is the same on any machine
-LEADER = {"arrowstyle": "-", "color": "#68717b", "linewidth": 0.6, "zorder": 2.5}
+LEADER = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "zorder": 2.5}
 
 
 @dataclass(frozen=True)

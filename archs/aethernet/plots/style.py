@@ -14,12 +14,13 @@ from aethernet.data.pictures import SUFFIXES
 from aethernet.errors import MissingDependencyError, OutputError
 from aethernet.files import atomic_path
 from aethernet.plots.comparison import Network
+from aethernet.plots.panels import ACCENT, FAINT, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, ACCENT, FAINT = "#1b1f24", "#0b62a8", "#68717b"
+
 # They differ in lightness too, and every network has a marker and a line of its own: no colour is needed to read a plot.
 MUTED = ("#737d86", "#a3703a", "#55806b", "#93658a", "#3f4952", "#97822f")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")

@@ -39,6 +39,7 @@ from aethernet.runtimes.ncnn import NcnnSession
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
 from aethernet.runtimes.pytorch import device_kind
 from aethernet.threads import fixed_threads
+from aethernet.wording import how_many
 
 BICUBIC, BICUBIC_RGB = "bicubic", "bicubic_rgb"
 LUMA_PATH = "Y: picture -> Y -> LR -> Y enlarged"
@@ -117,7 +118,9 @@ def measure_quality(
         AetherError: an unknown or untrained model, scales that disagree, an unusable folder or picture.
     """
     if lr and len(lr) != len(sets):
-        raise UsageError(f"{len(sets)} sets, but {len(lr)} folders of inputs: give one --lr for each set")
+        raise UsageError(
+            f"{how_many(len(sets), 'set')}, but {how_many(len(lr), 'folder')} of inputs: give one --lr for each set"
+        )
     if lr and degrade:
         raise UsageError("--degrade is for inputs that are made: leave out --lr")
     folders = picture_folders(sets)

@@ -97,9 +97,15 @@ def picture_folders(folders: Sequence[str | Path | PictureFolder]) -> list[Pictu
             below = sorted({str(path.relative_to(each.folder).parent) for path in each.left_out})
             more = f" and {len(below) - 3} more" if len(below) > 3 else ""
             logger.warning(
-                "%s: %d of %d pictures; those in folders below it (%s%s) are not part of the set: give such a folder as a set "
+                "%s: %d of %s; those in folders below it (%s%s) are not part of the set: give such a folder as a set "
                 "of its own",
-                *(each.folder, len(each), len(each) + len(each.left_out), ", ".join(below[:3]), more),
+                *(
+                    each.folder,
+                    len(each),
+                    how_many(len(each) + len(each.left_out), "picture"),
+                    ", ".join(below[:3]),
+                    more,
+                ),
             )
     for depth in range(2, max((len(place.parts) for place in places), default=0) + 1):
         names = Counter(each.name for each in found)

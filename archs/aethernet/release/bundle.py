@@ -15,7 +15,7 @@ from aethernet.conditions import measurement_conditions, own_command
 from aethernet.export.ncnn_graph import read_graph
 from aethernet.export.ncnn_programs import PREPADDING, SMALLEST_TILE, is_enough
 from aethernet.export.onnx import require_exporter
-from aethernet.files import atomic_path, check_writable
+from aethernet.files import check_writable, write_text
 from aethernet.network.calibration import calibrate
 from aethernet.progress import Progress, Titled, silent
 from aethernet.quality.sets import PictureFolders
@@ -111,13 +111,8 @@ def _fill(
     networks, int8 = _networks(checkpoint, data, settings, progress("calibrating"))
     network, crops = networks.plain_network(), CropCollector()
     name = settings.name or network.config.name
-    not_made = INT8 if networks.at("qat") else QAT
     missing = [package for package in NCNN_PACKAGES if importlib.util.find_spec(package) is None]
-    products = [
-        each
-        for each in BUNDLE
-        if each is not not_made and networks.at(each.stage) is not None and not (missing and each.is_ncnn)
-    ]
+    products = _products(networks, ncnn=not missing)
     left_out = [NO_NCNN.format(" and ".join(missing))] if missing else []
     gate = Gate(
         network=network,
@@ -128,14 +123,8 @@ def _fill(
         look=crops,
     )
     made = make_files(folder, name, networks, products, gate, header=origin.header(name), titled=progress)
-    passed = []
-    for product, record in zip(products, made.records, strict=True):
-        if record.passed:
-            passed.append(product)
-        else:
-            for file in record.names:
-                (folder / file).unlink(missing_ok=True)
-            logger.warning("%s failed its gate and was removed: %s", record.file, record.problem)
+    passed = [product for product, record in zip(products, made.records, strict=True) if record.passed]
+    _remove_failed(folder, made)
     speed = measure_latency(
         folder, name, passed, size=settings.size, rounds=settings.rounds, threads=TIMED_THREADS,
         progress=progress("timing", "round"),
@@ -151,17 +140,28 @@ def _fill(
         left_out=left_out, ncnn_layers=graphs[0].kinds if graphs else [], tile_error=seams,
     )  # fmt: skip
     write_json(folder / places.REPORT, KIND, report)
-    worst = [
-        record.checks[0].figures
-        for record in made.records
-        if record.file == f"{name}{INT8_ORT.suffix}" and record.checks
-    ]
+    int8_file = f"{name}{INT8_ORT.suffix}"
+    worst = [record.checks[0].figures for record in made.records if record.file == int8_file and record.checks]
     page = page_html(report, crops.chosen([figures.worst for figures in worst if figures]))
     card = bundle_card(report, network.config, origin).markdown()
     for file, text in ((places.CARD, card), (places.PAGE, page)):
-        with atomic_path(folder / file) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+        write_text(folder / file, text)
     return report
+
+
+def _products(networks: Networks, *, ncnn: bool) -> list[Product]:
+    """What can be written from these networks. A network on int8 grids is given away to be trained or, without, in integers."""
+    not_made = INT8 if networks.at("qat") else QAT
+    found = [each for each in BUNDLE if each is not not_made and networks.at(each.stage) is not None]
+    return [each for each in found if ncnn or not each.is_ncnn]
+
+
+def _remove_failed(folder: Path, made: Made) -> None:
+    for record in made.records:
+        if not record.passed:
+            for file in record.names:
+                (folder / file).unlink(missing_ok=True)
+            logger.warning("%s failed its gate and was removed: %s", record.file, record.problem)
 
 
 def _networks(

@@ -8,6 +8,7 @@ from aethernet.release.records import FileRecord, Report
 from aethernet.release.snippets import snippets
 from aethernet.release.tensorrt import NOTE
 from aethernet.tables import agreement, markdown_table, megabytes, signed
+from aethernet.wording import how_many
 
 
 def bundle_card(report: Report, config: AetherConfig, origin: Origin) -> Card:
@@ -43,8 +44,8 @@ def _summary(report: Report) -> str:
     missing = [f"{record.file} ({record.problem})" for record in report.files if not record.passed]
     failed = f" Not in this bundle, for they failed their gate: {'; '.join(missing)}." if missing else ""
     return (
-        f"Any size; {report.parameters:,} parameters when fused. {tiles} Every file was compared with the training network "
-        f"on {len(report.pictures)} pictures; `report.html` shows it, `SHA256SUMS` has the checksums.{failed}"
+        f"Any size; {how_many(report.parameters, 'parameter')} when fused. {tiles} Every file was compared with the training network "
+        f"on {how_many(len(report.pictures), 'picture')}; `report.html` shows it, `SHA256SUMS` has the checksums.{failed}"
     )
 
 
@@ -65,7 +66,7 @@ def _figures(report: Report) -> str:
     ]
     rows += [row for record in report.kept for row in _checks(record)]
     text = (
-        f"{len(report.pictures)} pictures, reduced by MATLAB-like bicubic, whole, a border of {report.scale} pixels left "
+        f"{how_many(len(report.pictures), 'picture')}, reduced by MATLAB-like bicubic, whole, a border of {how_many(report.scale, 'pixel')} left "
         "out. Agreement is the PSNR between the outputs of the file and of the training network."
     )
     return "\n\n".join([text, markdown_table(header, rows), report.conditions.sentence()])

@@ -7,11 +7,11 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from aethernet.errors import OutputError
-from aethernet.files import sha256
+from aethernet.files import check_writable, sha256
 from aethernet.release.records import KIND
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,19 @@ def check_replaceable(out: Path) -> None:
         )
     if (out / CARD).is_file() and (out / SUMS).is_file() and sha256(out / CARD) not in (out / SUMS).read_text():
         raise OutputError(f"{out / CARD} was changed since it was written: move it away, or give another -o")
+
+
+def check_free(out: Path, paths: Sequence[Path], force: bool) -> None:
+    """Refuses files of the folder `out` that exist, unless by `force`, or cannot be written, before any work is done."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"-o {out} is a file: give a folder")
+    existing = [path.name for path in paths if path.exists()]
+    if existing and not force:
+        raise OutputError(
+            f"{out} holds {', '.join(existing)} already: give another -o or --name, or --force to overwrite"
+        )
+    for path in paths:
+        check_writable(path)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from aethernet.export.ncnn_programs import (
 )
 from aethernet.release import products
 from aethernet.release.records import Report
+from aethernet.wording import how_many
 
 
 @dataclass(frozen=True)
@@ -67,20 +68,8 @@ def ncnn_guide(report: Report) -> NcnnGuide | None:
     points.append(
         f"Verified in ncnn on a CPU, as the figures say. What the programs do was read in their sources ({READ_IN})."
     )
-    line = [
-        "realesrgan-ncnn-vulkan",
-        "-i",
-        "in.png",
-        "-o",
-        "out.png",
-        "-m",
-        "models",
-        "-n",
-        name,
-        "-s",
-        str(report.scale),
-    ]
-    command = shlex.join(line) if usable and not lacking[REALESRGAN] else ""
+    files = shlex.join(["-m", "models", "-n", name, "-s", str(report.scale)])
+    command = f"realesrgan-ncnn-vulkan -i in.png -o out.png {files}" if usable and not lacking[REALESRGAN] else ""
     introduction = f"{pairs}: a graph and its weights, which belong together. Blobs `data` and `output`, any size."
     return NcnnGuide(introduction, command, points)
 
@@ -108,6 +97,5 @@ def _seams(report: Report) -> str:
         return ""
     measured = ""
     if (found := report.tile_error) is not None:
-        pictures = f"{found.pictures} picture{'s' if found.pictures > 1 else ''}"
-        measured = f" Measured on {pictures} in their smallest tiles, {found.tile} pixels: up to {found.levels:.1f} of 255 levels."
+        measured = f" Measured on {how_many(found.pictures, 'picture')} in their smallest tiles, {how_many(found.tile, 'pixel')}: up to {found.levels:.1f} of 255 levels."
     return f"{measured} A tile size (`-t`, in Upscayl's settings) larger than the picture avoids that, where the memory allows it."

@@ -10,21 +10,20 @@ from typing import cast
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint
 from aethernet.data.calibration import CalibrationInputs
 from aethernet.data.damaged import MOST_DAMAGED
-from aethernet.errors import OutputError, StageError, UsageError
+from aethernet.errors import StageError, UsageError
 from aethernet.export.form import Form
 from aethernet.export.half_range import HalfReport
 from aethernet.export.ncnn import files_of
 from aethernet.export.ncnn_programs import padding_sentence
 from aethernet.export.onnx import Precision, require_exporter
 from aethernet.export.qdq import TargetName
-from aethernet.files import check_writable
 from aethernet.network.calibration import calibrate
 from aethernet.network.network import AetherNet
 from aethernet.optional import optional_package
 from aethernet.progress import Titled, silent
 from aethernet.quantization.settings import CALIBRATION_PICTURES, PERCENTILE
 from aethernet.release.flow import Gate, make_files
-from aethernet.release.folder import folder_inside
+from aethernet.release.folder import check_free, folder_inside
 from aethernet.release.networks import Networks, calibration_inputs
 from aethernet.release.products import FLOAT_NCNN, NCNN_PACKAGES, NCNN_TARGET, Product, onnx_products
 from aethernet.release.settings import ExportSettings
@@ -65,7 +64,7 @@ def export_files(weights: str | Path, out: Path, settings: ExportSettings, progr
         raise UsageError(f"name must be the beginning of a file name, not {name!r}: give the folder apart")
     products = _products(precisions, settings, form)
     paths = [out / f"{name}{product.suffix}" for product in products]
-    _check_out(out, [file for path in paths for file in files_of(path)], settings.force)
+    check_free(out, [file for path in paths for file in files_of(path)], settings.force)
     networks = _networks(checkpoint, settings, "int8" in precisions, progress)
     max_drop = MAX_DROP if settings.max_drop is None else settings.max_drop
     gate = None
@@ -184,16 +183,3 @@ def _check(weights: str | Path, checkpoint: Checkpoint, precisions: Sequence[str
     for option in ("percentile", "preset"):
         if getattr(settings, option) is not None and (not int8 or quantized):
             raise UsageError(f"--{option} is for calibrating, and nothing is calibrated here: leave it out")
-
-
-def _check_out(out: Path, paths: Sequence[Path], force: bool) -> None:
-    """Refuses files that exist, before any work is done."""
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"-o {out} is a file: give a folder")
-    existing = [path.name for path in paths if path.exists()]
-    if existing and not force:
-        raise OutputError(
-            f"{out} holds {', '.join(existing)} already: give another -o or --name, or --force to overwrite"
-        )
-    for path in paths:
-        check_writable(path)

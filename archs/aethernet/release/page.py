@@ -18,6 +18,7 @@ from aethernet.release.snippets import snippets
 from aethernet.release.tensorrt import NOTE
 from aethernet.tables import agreement, megabytes, signed
 from aethernet.verify.gate import NETWORK
+from aethernet.wording import how_many
 
 PAIRS = ((BICUBIC, NETWORK), (NETWORK, INT8), (NETWORK, ORIGINAL), (INT8, ORIGINAL))
 """What the slider can compare, left and right; the first one is shown first."""
@@ -53,6 +54,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters |= {
+        "how_many": how_many,
         "agreement": agreement,
         "breakable": lambda name: Markup(str(escape(name)).replace("_", "_<wbr>")),
         "code_spans": lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text)))),

@@ -7,23 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aethernet.bench.complexity import WHOLE_PICTURE, network_complexity
+from aethernet.bench.complexity import network_complexity
 from aethernet.checkpoint import pretrained
 from aethernet.checkpoint.checkpoint import Checkpoint, load_network, read_checkpoint
 from aethernet.data.photo import PHOTO_CASES, PhotoDegradation
-from aethernet.errors import DataError, OutputError, StageError, UsageError
-from aethernet.files import atomic_path, check_writable
+from aethernet.errors import DataError, StageError, UsageError
+from aethernet.export.form import WHOLE_PICTURE
+from aethernet.files import atomic_path, write_text
 from aethernet.network.config import AetherConfig
 from aethernet.progress import Titled, silent
 from aethernet.quality.scores import BICUBIC, BICUBIC_RGB, QualityReport, measure_quality
 from aethernet.release.card import Card
 from aethernet.release.flow import make_files
+from aethernet.release.folder import check_free
 from aethernet.release.networks import Networks, is_fine_tuned, prove_fusion
-from aethernet.release.origin import read_origin
+from aethernet.release.origin import Origin, read_origin
 from aethernet.release.products import FUSED, INT8, TRAINING
 from aethernet.release.records import FileRecord, Mean
 from aethernet.release.settings import CardSettings
 from aethernet.tables import markdown_table, short_count
+from aethernet.wording import how_many
 
 COUNTED_SIZE = (128, 128)
 """Height and width of the picture that MACs are counted for."""
@@ -67,30 +70,20 @@ def publish(
     name = settings.name or f"{source.config.name}{pretrained.INT8 if int8 else ''}"
     products = [dataclasses.replace(INT8, suffix=pretrained.SUFFIX)] if int8 else [TRAINING, FUSED]
     paths, card = [out / f"{name}{product.suffix}" for product in products], out / f"{name}.md"
-    existing = [path.name for path in (*paths, card) if path.exists()]
-    if existing and not settings.force:
-        raise OutputError(f"{out} holds {', '.join(existing)} already: give another -o, or --force to overwrite")
-    check_writable(card)
-    origin = read_origin(
-        source.path, data_note=data_note, license_id=settings.license_id, datasets=settings.datasets,
-        experiment=settings.experiment, commit=settings.commit,
-    )  # fmt: skip
-    if not origin.training:
-        raise DataError(
-            f"how {source.path} was trained is told neither by an option file (.yml) of an experiment around it nor by its "
-            "own header: give the folder of the experiment with --experiment"
-        )
+    check_free(out, [*paths, card], settings.force)
+    origin = _origin(source.path, data_note, settings)
     prove_fusion(source, progress("proving"))
-    with tempfile.TemporaryDirectory() as scratch:  # what is measured is the file that is given away
-        made = make_files(Path(scratch), name, networks, products, None, header=origin.header(name), titled=progress)
-        models = [BICUBIC, *([settings.against] if settings.against else []), str(Path(scratch, paths[0].name))]
-        quality = measure_quality(models, sets, max_damaged=None, progress=progress)
-        degraded = ""
+    with tempfile.TemporaryDirectory() as folder:  # what is measured is the file that is given away
+        scratch = Path(folder)
+        made = make_files(scratch, name, networks, products, None, header=origin.header(name), titled=progress)
+        models = [*([settings.against] if settings.against else []), str(scratch / paths[0].name)]
+        quality = measure_quality([BICUBIC, *models], sets, max_damaged=None, progress=progress)
+        figures = _figures(name, source.config, quality, made.records[0].file)
         if origin.inputs == "photo":
-            degraded = _degraded_figures(name, models[1:], source.config, sets, progress)
+            figures += _degraded_figures(name, models, source.config, sets, progress)
         for path in paths:
             with atomic_path(path) as temporary:
-                shutil.copyfile(Path(scratch, path.name), temporary)
+                shutil.copyfile(scratch / path.name, temporary)
     own = list(dict.fromkeys(score.model for score in quality.scores))[-1]
     content = Card(
         name=name,
@@ -98,16 +91,24 @@ def publish(
         origin=origin,
         summary=_summary(networks),
         scores={each.set_name: Mean(each.mean.psnr, each.mean.ssim) for each in quality.scores if each.model == own},
-        before={
-            "Load it": _usage(name, source.config, made.records),
-            "Figures": _figures(name, source.config, quality, made.records[0].file) + degraded,
-            "Size": _size(networks),
-        },
+        before={"Load it": _usage(name, source.config, made.records), "Figures": figures, "Size": _size(networks)},
         after={"Files": _files(made.records)},
     )
-    with atomic_path(card) as temporary:
-        temporary.write_text(content.markdown(), encoding="utf-8", newline="\n")
+    write_text(card, content.markdown())
     return Published(card, paths, quality)
+
+
+def _origin(path: Path, data_note: str, settings: CardSettings) -> Origin:
+    origin = read_origin(
+        path, data_note=data_note, license_id=settings.license_id, datasets=settings.datasets,
+        experiment=settings.experiment, commit=settings.commit,
+    )  # fmt: skip
+    if not origin.training:
+        raise DataError(
+            f"how {path} was trained is told neither by an option file (.yml) of an experiment around it nor by its "
+            "own header: give the folder of the experiment with --experiment"
+        )
+    return origin
 
 
 def _networks(source: Checkpoint, against: str | None) -> Networks:
@@ -182,7 +183,7 @@ def _figures(name: str, config: AetherConfig, quality: QualityReport, file: str)
     command = f"aethernet bench quality {' '.join((bicubic, *floats, file))} --sets {sets}"
     conditions = dataclasses.replace(quality.conditions, command=command)
     return (
-        f"Y-PSNR in dB / SSIM, mean over whole pictures, a border of {config.scale} pixels left out; inputs by "
+        f"Y-PSNR in dB / SSIM, mean over whole pictures, a border of {how_many(config.scale, 'pixel')} left out; inputs by "
         "MATLAB-like bicubic reduction.\n\n"
         + markdown_table(["set", bicubic, *floats, name, "over float" if floats else "gain"], rows)
         + f"\n\n{conditions.sentence()}"

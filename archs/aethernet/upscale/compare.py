@@ -13,7 +13,7 @@ from aethernet.data.picture.depth import as_depth
 from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.data.picture.reading import read_picture
 from aethernet.data.picture.writing import write_picture
-from aethernet.data.pictures import find_pictures
+from aethernet.data.pictures import find_pictures, over_white
 from aethernet.errors import DataError, OutputError
 from aethernet.files import temporaries
 from aethernet.plots.detail import most_detailed
@@ -199,13 +199,5 @@ def _rgb8(picture: Picture) -> np.ndarray:
     """(H, W, 3) uint8; grey as three equal channels, transparent pixels laid over white."""
     color = as_depth(picture.color, 8)
     if picture.alpha is not None and picture.is_transparent:
-        color = _over_white(color, as_depth(picture.alpha, 8))
+        color = over_white(color, as_depth(picture.alpha, 8)[:, :, None])
     return np.broadcast_to(color, (*color.shape[:2], 3)) if color.shape[2] == 1 else color
-
-
-def _over_white(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    out = np.empty_like(color)
-    for top in range(0, len(color), ROWS):
-        weight = alpha[top : top + ROWS, :, None].astype(np.float32) / 255
-        out[top : top + ROWS] = (color[top : top + ROWS] * weight + 255 * (1 - weight)).round()
-    return out

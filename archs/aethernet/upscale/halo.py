@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aethernet.export.form import WHOLE_PICTURE
 from aethernet.network.network import AetherNet
 from aethernet.runtimes.models import Model
 from aethernet.runtimes.session import Session
@@ -39,7 +40,7 @@ def find_halo(model: Model, session: Session, given: int | None = None) -> Halo:
             return Halo(radius, True, attention, "the network's receptive radius")
         return Halo(given, given >= radius, attention, f"as given; the network's receptive radius is {radius}")
     said = model.metadata.get("tile_radius", "")
-    if said == "whole picture":
+    if said == WHOLE_PICTURE:
         seen = (
             "the file's channel attention sees the whole picture, so that tiles differ from it: give the weights file"
         )

@@ -21,8 +21,7 @@ def by_model(model: Model, headers: Sequence[Header | None], *, chosen: bool) ->
     All by `model`; but unless it was `chosen`, photographs by the packaged network for such, where there is one for the scale.
     """
     photographs = [place for place, header in enumerate(headers) if header and header.format in PHOTOGRAPHS]
-    named = [f"aether_{variant}_x{model.scale}{pretrained.PHOTO}" for variant in BEST_FIRST]
-    known = [name for name in named if name in pretrained.available()]
+    known = _packaged(model.scale, pretrained.PHOTO)
     if chosen or not photographs or not known:
         return [(model, list(range(len(headers))))] if headers else []
     others = sorted(set(range(len(headers))) - set(photographs))
@@ -34,11 +33,10 @@ def find_model(model: str | Path | None, scale: int | None) -> Model:
     """The model that is meant; raises `UsageError` for a scale that there is none for, or that is another than its own."""
     if model is None:
         wanted = DEFAULT_SCALE if scale is None else scale
-        names = [name for variant in BEST_FIRST if (name := f"aether_{variant}_x{wanted}") in pretrained.available()]
+        names = _packaged(wanted)
         if not names:
-            scales = sorted({int(name.split("_x")[1][0]) for name in pretrained.available()})
             raise UsageError(
-                f"the package has no network for x{wanted}: it has {' or '.join(f'x{each}' for each in scales)}; give a file of "
+                f"the package has no network for x{wanted}: it has {' or '.join(f'x{each}' for each in _scales())}; give a file of "
                 "yours with --model"
             )
         model = names[0]
@@ -59,10 +57,20 @@ def find_film_model(model: str | Path | None, scale: int | None, rows: int, to_h
     much as `to_height` needs. Raises as `find_model`."""
     if model is not None:
         return find_model(model, scale)
-    scales = sorted({int(name.split("_x")[1][0]) for name in pretrained.available()})
     if scale is None:
+        scales = _scales()
         enough = [each for each in scales if each * rows >= (to_height or 0) and each >= FILM_SCALE]
         scale = enough[0] if enough else scales[-1]
-    names = [f"aether_{variant}_x{scale}" for variant in reversed(BEST_FIRST)]
-    known = [name for name in names if name in pretrained.available()]
-    return find_model(known[0] if known else None, scale)
+    known = _packaged(scale)
+    return find_model(known[-1] if known else None, scale)
+
+
+def _packaged(scale: int, ending: str = "") -> list[str]:
+    """The names of the package's networks for a scale, the best first."""
+    names = [f"aether_{variant}_x{scale}{ending}" for variant in BEST_FIRST]
+    return [name for name in names if name in pretrained.available()]
+
+
+def _scales() -> list[int]:
+    """Those that the package has a network for."""
+    return sorted({int(name.split("_x")[1][0]) for name in pretrained.available()})

@@ -12,6 +12,7 @@ from aethernet.data.picture.header import Header
 from aethernet.errors import DataError, UsageError
 from aethernet.files import name_problem
 from aethernet.upscale.inputs import Input
+from aethernet.wording import how_many
 
 WRITTEN: dict[str, Format] = {
     ".png": "png", ".apng": "png", ".jpg": "jpg", ".jpeg": "jpg", ".jpe": "jpg", ".jfif": "jpg", ".webp": "webp",
@@ -151,7 +152,7 @@ def _checked(task: Task) -> Task:
 def _single(inputs: Sequence[Input], out: Path, format: str, suffix: str | None) -> str:
     """The format of the one file `out`."""
     if len(inputs) != 1 or not inputs[0].named:
-        raise UsageError(f"-o {out} is one file, but {len(inputs)} pictures were found: give a folder")
+        raise UsageError(f"-o {out} is one file, but {how_many(len(inputs), 'picture')} were found: give a folder")
     if suffix is not None:
         raise UsageError(f"-o {out} names the file whole: leave --suffix out")
     kind = format_of(out)

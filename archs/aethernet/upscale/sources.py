@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from aethernet.upscale.windows import Windows
+from aethernet.wording import how_many
 
 
 class Source(Protocol):
@@ -59,7 +60,7 @@ class Padded:
             return ""
         rows, columns = windows.size
         return (
-            f"smaller than the {columns}x{rows} that the file takes: up to {windows.halo.pixels} pixels from the right and the "
+            f"smaller than the {columns}x{rows} that the file takes: up to {how_many(windows.halo.pixels, 'pixel')} from the right and the "
             "bottom edge the result is not exact; give a file of free sizes, or the weights"
         )
 

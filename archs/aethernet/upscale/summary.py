@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aethernet.upscale.pipeline import Outcome, Result
 from aethernet.upscale.upscaler import Upscaler
+from aethernet.wording import how_many
 
 WORDS: dict[Outcome, str] = {
     "enlarged": "enlarged", "present": "there already", "elsewhere": "made by other processes", "failed": "failed",
@@ -68,7 +69,7 @@ class Summary:
         if self.megapixels and self.seconds:
             rate = self.megapixels / self.seconds
             speed = f"; {self.megapixels:.3g} megapixels in {duration(self.seconds)}, {rate:.2g} a second"
-        return f"{total} picture{'s' if total != 1 else ''}: {', '.join(counts)}{speed}"
+        return f"{how_many(total, 'picture')}: {', '.join(counts)}{speed}"
 
 
 def network_record(upscaler: Upscaler) -> NetworkRecord:

@@ -10,6 +10,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from aethernet.wording import how_many
+
 
 @dataclass(frozen=True)
 class Span:
@@ -56,7 +58,7 @@ def spans(length: int, window: int, halo: int) -> tuple[Span, ...]:
     if window >= length:
         return (Span(0, length, 0, length),)
     if window <= 2 * halo:
-        raise ValueError(f"a window of {window} pixels leaves nothing between halos of {halo}")
+        raise ValueError(f"a window of {how_many(window, 'pixel')} leaves nothing between halos of {halo}")
     count = 1 + -(-(length - window) // (window - 2 * halo))
     starts = [number * (length - window) // (count - 1) for number in range(count)]
     bounds = [0, *((left + window + right) // 2 for left, right in itertools.pairwise(starts)), length]
@@ -71,7 +73,7 @@ def equal_window(length: int, window: int, halo: int) -> tuple[int, int]:
     if window >= length:
         return 1, length
     if window <= 2 * halo:
-        raise ValueError(f"a window of {window} pixels leaves nothing between halos of {halo}")
+        raise ValueError(f"a window of {how_many(window, 'pixel')} leaves nothing between halos of {halo}")
     count = 1 + -(-(length - window) // (window - 2 * halo))
     return count, -(-(length + (count - 1) * 2 * halo) // count)
 

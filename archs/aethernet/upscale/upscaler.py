@@ -36,6 +36,7 @@ from aethernet.upscale.outputs import format_of, result_name
 from aethernet.upscale.planes import to_planes
 from aethernet.upscale.sources import ArraySource, Padded, Source
 from aethernet.upscale.windows import Windows, with_pixels
+from aethernet.wording import how_many
 
 BEYOND = 0.5
 """How far from [0, 1] floats may be: the result is clipped, so that more would be lost without a word."""
@@ -121,7 +122,7 @@ class Upscaler:
         self._side = None if tile == AUTO else int(tile)
         if self._side is not None and self._side <= 2 * self.halo.pixels:
             raise UsageError(
-                f"tile {self._side} leaves nothing between halos of {self.halo.pixels} pixels, which "
+                f"tile {self._side} leaves nothing between halos of {how_many(self.halo.pixels, 'pixel')}, which "
                 f"{self.model.label} sees: give more than {2 * self.halo.pixels}, or --halo"
             )
         self._bytes_per_pixel = bytes_per_pixel(self.model)

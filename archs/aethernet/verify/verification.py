@@ -20,6 +20,7 @@ from aethernet.runtimes.models import Model, resolve_model
 from aethernet.runtimes.open import open_model
 from aethernet.verify.budget import MAX_DROP, drop_budget
 from aethernet.verify.gate import AS_WRITTEN, NCNN, ONNXRUNTIME, PYTORCH, Check, Entry, Gated, hold_files
+from aethernet.wording import how_many
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def verify_files(
             raise UsageError(f"{model.label} has random weights, so nothing can be compared with them: give a file")
         if (model.scale, model.in_channels) != (reference.scale, reference.in_channels):
             raise UsageError(
-                f"{model.label} is x{model.scale} with {model.in_channels} channels, {reference.label} is "
+                f"{model.label} is x{model.scale} with {how_many(model.in_channels, 'channel')}, {reference.label} is "
                 f"x{reference.scale} with {reference.in_channels}: they do not come from one another"
             )
     size = _common_size(models)

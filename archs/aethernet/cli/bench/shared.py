@@ -1,14 +1,6 @@
-"""What several measurements take, and how they end."""
+"""How several measurements end."""
 
 import argparse
-
-from aethernet.flags import positive
-
-
-def add_timing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=positive, default=1, help="threads of every engine (default: %(default)s)")
-    parser.add_argument("--rounds", type=positive, default=10, help="measured runs of each (default: %(default)s)")
-    parser.add_argument("--warmup", type=positive, default=2, help="runs before that (default: %(default)s)")
 
 
 def publish(args: argparse.Namespace, report, markdown: str) -> int:

@@ -2,9 +2,9 @@
 
 import argparse
 
-from aethernet.cli.bench.shared import add_timing, publish
+from aethernet.cli.bench.shared import publish
 from aethernet.cli.progress import ProgressBars
-from aethernet.flags import size, with_options
+from aethernet.flags import positive, size, with_options
 
 HELP = "time, memory and operation counts of models in several engines"
 MODEL_HELP = (
@@ -26,7 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-memory", action="store_false", dest="memory", help="skip peak memory, which needs a process for each row"
     )
-    add_timing(parser)
+    parser.add_argument("--threads", type=positive, default=1, help="threads of every engine (default: %(default)s)")
+    parser.add_argument("--rounds", type=positive, default=10, help="measured runs of each (default: %(default)s)")
+    parser.add_argument("--warmup", type=positive, default=2, help="runs before that (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

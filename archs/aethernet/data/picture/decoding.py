@@ -102,6 +102,11 @@ def memory_named() -> Iterator[None]:
         raise DataError("there is not enough memory for a picture of this size") from error
 
 
+def format_name(image: Image.Image) -> str:
+    """Pillow's name of a file's format; MPO, which is JPEG with further pictures behind the first, is JPEG."""
+    return "JPEG" if image.format == "MPO" else str(image.format)
+
+
 def check_size(width: int, height: int, most_pixels: int) -> None:
     """Raises `DataError` for more than `most_pixels` pixels, before memory is taken for them."""
     if width * height > most_pixels:

@@ -6,10 +6,12 @@ Rebuilding the block would break what cameras put into it: the makers' notes hol
 import struct
 from collections.abc import Iterator
 
+from aethernet.data.picture.orientation import TAG as ORIENTATION
+
 PREFIX = b"Exif\0\0"
 """Stands before the block in JPEG."""
 
-ORIENTATION, EXIF_IFD = 0x0112, 0x8769
+EXIF_IFD = 0x8769
 PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003
 SHORT, LONG = 3, 4
 

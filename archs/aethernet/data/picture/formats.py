@@ -6,6 +6,7 @@ from typing import Literal
 
 from aethernet.checks import one_of
 from aethernet.errors import DataError, UsageError
+from aethernet.wording import how_many
 
 Format = Literal["png", "jpg", "webp", "tiff", "avif", "gif"]
 
@@ -91,7 +92,7 @@ def output_format(
     deep = wanted_depth == 16
     if frames > 1 and frames * size[0] * size[1] > MOST_FRAME_PIXELS:
         raise DataError(
-            f"{frames} frames of {size[0]:,} x {size[1]:,} are more than the {MOST_FRAME_PIXELS >> 20} megapixels that an "
+            f"{how_many(frames, 'frame')} of {size[0]:,} x {size[1]:,} are more than the {MOST_FRAME_PIXELS >> 20} megapixels that an "
             "animation may have: make a video of it, and enlarge that"
         )
     if frames > 1 and depth == 16:

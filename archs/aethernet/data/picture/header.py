@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aethernet.data.picture.animation import frame_count
-from aethernet.data.picture.decoding import open_header
+from aethernet.data.picture.decoding import format_name, open_header
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,6 @@ def read_header(file: Path | io.BytesIO) -> Header | None:
         return None
     try:
         with open_header(file) as image:
-            return Header("JPEG" if image.format == "MPO" else str(image.format), image.size, frame_count(image))
+            return Header(format_name(image), image.size, frame_count(image))
     except Exception:  # damaged files make Pillow raise anything
         return None

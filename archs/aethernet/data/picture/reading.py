@@ -13,6 +13,7 @@ from aethernet.data.picture.decoding import (
     check_size,
     decode_opened,
     file_bytes,
+    format_name,
     memory_named,
     open_picture,
     sample_bits,
@@ -72,8 +73,7 @@ def _read(data: bytes, most_pixels: int) -> Picture | Animation:
         samples = _grey_if_all_is(samples)
     if image.format == "MPO":
         notices.append("the further pictures in the file (a gain map, another view) left out")
-    format = "JPEG" if image.format == "MPO" else str(image.format)
-    return from_samples(samples, metadata, format, tuple(notices))
+    return from_samples(samples, metadata, format_name(image), tuple(notices))
 
 
 def _grey_if_all_is(samples: np.ndarray) -> np.ndarray:

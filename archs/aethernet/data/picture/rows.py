@@ -16,12 +16,20 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from aethernet.data.picture import orientation, png, tiff
-from aethernet.data.picture.decoding import is_cut_off, open_header, orientation_of, sample_bits
+from aethernet.data.picture.decoding import (
+    check_size,
+    format_name,
+    is_cut_off,
+    open_header,
+    orientation_of,
+    sample_bits,
+)
 from aethernet.data.picture.metadata import metadata_of
 from aethernet.data.picture.picture import Metadata, with_usable_profile
 from aethernet.data.picture.reading import refuse_pages
 from aethernet.errors import DataError, one_line
 from aethernet.optional import optional_package
+from aethernet.wording import how_many
 
 MOST_PIXELS = 2**34
 """131,072 x 131,072. Memory is no limit here; it is for time, and for the disk."""
@@ -132,7 +140,7 @@ class FileRows:
         kind = {"uchar": np.uint8, "ushort": np.uint16}.get(image.format)
         if (image.height, image.width, image.bands, kind) != (height, width, channels, self.dtype.type):
             raise DataError(
-                f"libvips finds {image.width} x {image.height} with {image.bands} channels of {image.format} in it, where "
+                f"libvips finds {image.width} x {image.height} with {how_many(image.bands, 'channel')} of {image.format} in it, where "
                 f"{width} x {height} with {channels} of {self.dtype} were expected"
             )
         return self._vips.Region.new(image)
@@ -192,20 +200,16 @@ def _open(file: str | Path | bytes, data: Any, most_pixels: int) -> FileRows:
         refuse_pages(image)
         turn, channels, depth = _kind(image, data)
         width, height = _stored_size(image)
-        if width * height > most_pixels:
-            raise DataError(
-                f"it declares {width:,} x {height:,} pixels, more than the {most_pixels:,} that are allowed"
-            )
+        check_size(width, height, most_pixels)
         if width * height * channels * depth // 8 > BOMB * len(data):
             raise DataError(
-                f"it declares {width:,} x {height:,} pixels in {len(data):,} bytes: a decompression bomb, or empty"
+                f"it declares {width:,} x {height:,} pixels in {how_many(len(data), 'byte')}: a decompression bomb, or empty"
             )
         metadata = metadata_of(image, data)
     if turn > 4:
         width, height = height, width
-    format = "JPEG" if image.format == "MPO" else str(image.format)
     metadata = with_usable_profile(metadata, channels)
-    return FileRows(file, (height, width, channels), depth, format, metadata, turn)
+    return FileRows(file, (height, width, channels), depth, format_name(image), metadata, turn)
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
@@ -237,5 +241,5 @@ def _kind(image: Image.Image, data: Any) -> tuple[int, int, int]:
     alpha = (tiff.UNASSOCIATED,) if channels in (2, 4) else ()
     if tuple(extra) != alpha or tags.get(tiff.PHOTOMETRIC) == tiff.WHITE_IS_ZERO or channels > 4:
         raise DataError(f"{LARGE} and TIFF of this kind is read as a whole only: convert it to grey or RGB")
-    turn = tags.get(tiff.ORIENTATION, 1)
+    turn = tags.get(orientation.TAG, 1)
     return turn if turn in range(1, 9) else 1, channels, depth

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from aethernet.data.picture.orientation import upright
+from aethernet.data.picture import orientation
 from aethernet.errors import DataError, one_line
+from aethernet.wording import how_many
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it prints what is damaged, beside our error
 
 WIDTH, HEIGHT = 256, 257
-PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR, EXTRA, SAMPLE_FORMAT = 262, 274, 277, 284, 338, 339
+PHOTOMETRIC, SAMPLES, PLANAR, EXTRA, SAMPLE_FORMAT = 262, 277, 284, 338, 339
 X_RESOLUTION, Y_RESOLUTION, UNIT = 282, 283, 296
 ICC, XMP = 34675, 700
 """Numbers of tags."""
@@ -78,8 +79,8 @@ def decode(data: bytes) -> np.ndarray:
     if separate:
         img = np.moveaxis(img, 0, 2)
     if img.ndim not in (2, 3):
-        raise DataError(f"the TIFF file holds an array of {img.ndim} dimensions, not a picture")
-    return upright(as_meant(img, tags), tags.get(ORIENTATION, 1))
+        raise DataError(f"the TIFF file holds an array of {how_many(img.ndim, 'dimension')}, not a picture")
+    return orientation.upright(as_meant(img, tags), tags.get(orientation.TAG, 1))
 
 
 def as_meant(img: np.ndarray, tags: Tags) -> np.ndarray:

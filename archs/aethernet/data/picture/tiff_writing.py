@@ -14,12 +14,10 @@ from aethernet.data.picture.picture import Metadata
 from aethernet.data.picture.strips import regrouped
 
 BYTE, ASCII, LONG, UNDEFINED, LONG8 = 1, 2, 4, 7, 16  # types of tags
-CLASSIC = (
-    2**32 - 2**25
-)  # bytes of pixels from which BigTIFF is written: a TIFF ends at 4 GB, compressed pixels may grow
-FREE = (
-    1  # tifffile does not write the tags of EXIF's directories: the next number, which nothing uses, keeps their place
-)
+CLASSIC = 2**32 - 2**25
+"""Bytes of pixels from which BigTIFF is written: a TIFF ends at 4 GB, and compressed pixels may grow."""
+FREE = 1
+"""tifffile does not write the tags of EXIF's directories: the next number, which nothing uses, keeps their place."""
 COMPRESSION = 1  # as of PNG: higher levels take several times as long for a few percent
 STRIP = 2**18  # bytes, uncompressed: readers need one at a time
 

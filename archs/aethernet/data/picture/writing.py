@@ -18,6 +18,7 @@ from aethernet.data.picture.picture import Metadata, Picture
 from aethernet.data.picture.strips import Strips
 from aethernet.errors import DataError, UsageError, one_line
 from aethernet.files import atomic_path
+from aethernet.wording import how_many
 
 QUALITY = {"jpg": 95, "webp": 95, "avif": 90}
 LOSSLESS = 100  # the quality at which WebP is written without loss
@@ -99,10 +100,10 @@ def save_with_pillow(
     packet = metadata.xmp
     if format == "jpg":
         if block and len(block) > SEGMENT:
-            notices.append(f"EXIF left out: its {len(block):,} bytes are more than a JPEG holds")
+            notices.append(f"EXIF left out: its {how_many(len(block), 'byte')} are more than a JPEG holds")
             block = None
         if packet and len(packet) + XMP_PREFIX > SEGMENT:
-            notices.append(f"XMP left out: its {len(packet):,} bytes are more than a JPEG holds")
+            notices.append(f"XMP left out: its {how_many(len(packet), 'byte')} are more than a JPEG holds")
             packet = None
     quality = quality_of(format, quality, metadata)
     how: dict[str, object] = {"quality": quality, **options}

@@ -10,6 +10,7 @@ from aethernet.data.picture.header import Header, read_header
 from aethernet.errors import DataError, UsageError
 from aethernet.upscale.serve.jobs import Refusal, Wish
 from aethernet.upscale.serve.messages import Network
+from aethernet.wording import how_many
 
 AUTO = "auto"
 DEFAULT_SCALE = 4
@@ -30,7 +31,7 @@ def read_admitted(path: Path, most_pixels: int) -> Header:
         if header.frames > 1 and header.pixels > most_pixels:
             width, height = header.size
             raise DataError(
-                f"it declares {header.frames} frames of {width:,} x {height:,} pixels, more than the {most_pixels:,} that "
+                f"it declares {how_many(header.frames, 'frame')} of {width:,} x {height:,} pixels, more than the {most_pixels:,} that "
                 "are allowed"
             )
         check_size(*header.size, most_pixels)

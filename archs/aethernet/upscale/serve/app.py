@@ -25,6 +25,7 @@ from aethernet.upscale.serve.security import TOKEN_COOKIE, Guard, Tokens, refuse
 from aethernet.upscale.serve.service import Service
 from aethernet.upscale.serve.uploads import Body, receive
 from aethernet.version import __version__
+from aethernet.wording import how_many
 
 PAGE = Path(__file__).with_name("page")
 FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/icon.svg": "icon.svg"}
@@ -181,7 +182,8 @@ class Web:
             raise Refusal(404, "none of these pictures is done")
         if len(done) > MOST_ZIPPED:
             raise Refusal(
-                422, f"{len(done)} pictures are done, and {MOST_ZIPPED} go into one file: name some by ?job=ID&job=ID"
+                422,
+                f"{how_many(len(done), 'picture')} are done, and {MOST_ZIPPED} go into one file: name some by ?job=ID&job=ID",
             )
         files = [(job.result_name, job.target.open("rb")) for job in done]
         headers = {"content-disposition": 'attachment; filename="upscaled.zip"'}

@@ -15,6 +15,7 @@ from aethernet.errors import EnvironmentProblem
 from aethernet.upscale.serve import worker
 from aethernet.upscale.serve.messages import Cancel, Network, Outcome, Ready, Step, Work
 from aethernet.upscale.serve.settings import Settings
+from aethernet.wording import how_many
 
 START = 180.0
 """Seconds that a process may take until it is ready: PyTorch is imported from slow disks, too."""
@@ -242,7 +243,7 @@ class Worker:
 
 
 def _too_long(work: Work) -> Died:
-    text = f"it took longer than the {work.seconds:.0f} seconds that are allowed: give a smaller picture or a faster network"
+    text = f"it took longer than the {how_many(round(work.seconds), 'second')} allowed: give a smaller picture or a faster network"
     return Died(text, 422)
 
 

@@ -19,6 +19,7 @@ from aethernet.upscale.serve.messages import Network, Outcome, Step, Work
 from aethernet.upscale.serve.process import Died, Launch, Lost, Worker, launch
 from aethernet.upscale.serve.settings import Settings
 from aethernet.upscale.serve.turns import Turns
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class Service:
         settings = self.settings
         own = self._uploading[client] + self._waiting.count(client) + sum(job.client == client for job in self._running)
         if own >= settings.queue_per_client:
-            text = f"{own} of your pictures wait or are computed, and {settings.queue_per_client} may: try again when one is done"
+            text = f"{how_many(own, 'picture')} of yours in work or waiting, and {settings.queue_per_client} may be: try again when one is done"
             raise Refusal(429, text, retry=5)
         if self._uploading.total() + len(self._waiting) + len(self._running) >= settings.queue:
             raise Refusal(
@@ -124,7 +125,7 @@ class Service:
         """Raises `Refusal`, 404."""
         job = self.jobs.get(id)
         if job is None:
-            text = f"there is no such job: it was removed, or its result was kept for {self.settings.keep} seconds"
+            text = f"there is no such job: it was removed, or its result was kept for {how_many(self.settings.keep, 'second')}"
             raise Refusal(404, text)
         return job
 

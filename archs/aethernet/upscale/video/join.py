@@ -15,6 +15,7 @@ from aethernet.upscale.video.matroska import set_aspect
 from aethernet.upscale.video.plan import Parts
 from aethernet.upscale.video.streams import MILLISECONDS, attach_cover, copied, format_of, titled
 from aethernet.upscale.video.timeline import Segment, Timeline, rising
+from aethernet.wording import how_many
 
 NO_TEXT = bytes(2)
 """What MP4 and MOV show between two texts; their writer makes it itself."""
@@ -90,7 +91,9 @@ def join(
             keep_aspect(temporary, target, len(before), encoding)
         found = _count(temporary)
         if found != len(times):
-            raise OutputError(f"{target}: holds {found} frames in the place of {len(times)}, and is not kept")
+            raise OutputError(
+                f"{target}: holds {how_many(found, 'frame')} in the place of {len(times)}, and is not kept"
+            )
         lost = _lost_metadata(source.metadata, temporary)
     return len(times), lost
 

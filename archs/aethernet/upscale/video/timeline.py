@@ -10,6 +10,7 @@ from typing import Any
 
 from aethernet.errors import DataError
 from aethernet.upscale.video.library import FrameSequence, decoded, open_source, pyav, reading
+from aethernet.wording import how_many
 
 SEGMENT = 120
 """Frames: what a killed run loses at most. Each begins with a frame that stands alone, as films have anyway."""
@@ -122,7 +123,7 @@ def scan(path: Path | FrameSequence, stream: int) -> Timeline:
         notes.append("AVI has times of decoding alone: frames get them in the order in which they are shown")
     elif changed:
         notes.append(
-            f"{changed} frames have no time, or one that is not behind the last: they are shown in their order"
+            f"{how_many(changed, 'frame')} without a time, or with one that is not behind the last: shown in the order of the file"
         )
     return Timeline(tuple(shown), (), False, last, dict(counts), digest.hexdigest(), tuple(notes))
 

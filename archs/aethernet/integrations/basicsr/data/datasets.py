@@ -22,6 +22,7 @@ from aethernet.integrations import registry
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.basicsr.data.dataset_options import integer, is_grey, patch_size, phase, to_tensor
 from aethernet.integrations.basicsr.data.memory_dataset import AetherMemoryDataset
+from aethernet.wording import how_many
 
 VALIDATION_START = 10**9  # validation pictures follow here in the series, where no training set reaches
 AUGMENT_STREAM = 1  # keeps the flips' random numbers apart from the drawing's
@@ -58,7 +59,7 @@ class AetherSyntheticDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
         """`gt` (C, gt_size, gt_size) and `lq` (C, gt_size / scale, ...): float32 in [0, 1], RGB in 8-bit steps or its Y."""
         if not 0 <= index < self.num_images:
-            raise IndexError(f"index {index}: the set has {self.num_images} pictures")
+            raise IndexError(f"index {index}: the set has {how_many(self.num_images, 'picture')}")
         number = index if self.is_train else VALIDATION_START + index
         gt = synthetic_picture(number, self.gt_size, self.seed)
         if self.is_train:

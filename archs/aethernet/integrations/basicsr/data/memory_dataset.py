@@ -35,6 +35,7 @@ from aethernet.errors import DataError, OptionError
 from aethernet.integrations.basicsr.data.damage import OPTION, most_damaged
 from aethernet.integrations.basicsr.data.dataset_options import integer, is_grey, patch_size, phase, to_tensor
 from aethernet.machine import cores
+from aethernet.wording import how_many
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
 
@@ -100,12 +101,14 @@ class AetherMemoryDataset(Dataset):
             raise DataError(f"{name}: every picture is damaged: give other folders")
         self.pairs = [pair for pair in pairs if not self.is_train or min(pair.gt.shape[1:]) >= self.gt_size]
         if len(self.pairs) < len(pairs):
-            logger.info(f"{name}: {len(pairs) - len(self.pairs)} of {len(pairs)} pictures are smaller than a patch of "
-                        f"{self.gt_size}x{self.gt_size} and are skipped.")  # fmt: skip
+            logger.info(f"{name}: {len(pairs) - len(self.pairs)} of {how_many(len(pairs), 'picture')} skipped, smaller than a "
+                        f"patch of {self.gt_size}x{self.gt_size}.")  # fmt: skip
         if not self.pairs:
-            raise OptionError(f"{name}: all {len(pairs)} pictures are smaller than gt_size {self.gt_size}: lower it")
+            raise OptionError(
+                f"{name}: every picture ({len(pairs)} in all) is smaller than gt_size {self.gt_size}: lower it"
+            )
         size = sum(pair.gt.nbytes + pair.lq.nbytes for pair in self.pairs)
-        logger.debug(f"{name}: {len(self.pairs)} pictures in {size / 1e6:.0f} MB of memory.")
+        logger.debug(f"{name}: {how_many(len(self.pairs), 'picture')} in {size / 1e6:.0f} MB of memory.")
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -180,7 +183,7 @@ def paired_files(opt: Mapping) -> list[tuple[Path, Path | None]]:
         raise OptionError("AetherMemoryDataset needs dataroot_gt: a folder of pictures, or a list of folders")
     if lq_folders and len(lq_folders) != len(gt_folders):
         raise OptionError(
-            f"dataroot_lq names {len(lq_folders)} folders and dataroot_gt {len(gt_folders)}: give one for each, or "
+            f"dataroot_lq names {how_many(len(lq_folders), 'folder')} and dataroot_gt {len(gt_folders)}: give one for each, or "
             "~ to have LR made"
         )
     if not lq_folders:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from basicsr.models.base_model import BaseModel
 
-from aethernet.files import atomic_path
+from aethernet.files import write_text
 from aethernet.integrations.basicsr.data.damage import SoundPictures
 from aethernet.integrations.basicsr.pipeline.distributed import get_dist_info
 
@@ -58,5 +58,4 @@ class BestMetrics:
                 best[name][metric].update(val=value, iter=iteration)
         if best and self._path is not None and get_dist_info()[0] == 0:
             content = {**best, DAMAGED: self._damaged} if any(self._damaged.values()) else best
-            with atomic_path(self._path) as temporary:
-                temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+            write_text(self._path, json.dumps(content, indent=1))

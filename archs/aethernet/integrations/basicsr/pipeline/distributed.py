@@ -86,7 +86,7 @@ def model_to_device(original: Callable) -> Callable:
 
 def gather(value: object) -> list:
     """The values of all processes by rank, in every process. All must call it."""
-    if not distributed.is_initialized():
+    if not (distributed.is_available() and distributed.is_initialized()):
         return [value]
     values: list = [None] * distributed.get_world_size()
     distributed.all_gather_object(values, value)

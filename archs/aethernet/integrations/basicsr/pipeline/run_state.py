@@ -32,6 +32,7 @@ from aethernet.integrations.basicsr.pipeline.best_metrics import BestMetrics
 from aethernet.integrations.basicsr.pipeline.resumed_settings import compare, resume_by_file
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.training.guard import watched_log
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 basicsr_logger = logging.getLogger("basicsr")  # which writes the log file of the run
@@ -67,8 +68,8 @@ class RunState:
         rank, world_size = distributed.get_dist_info()
         if len(own["ranks"]) != world_size:
             logger.warning(
-                "the training state is of %d processes, not %d: random numbers will differ",
-                len(own["ranks"]),
+                "the training state is of %s, not %d: random numbers will differ",
+                how_many(len(own["ranks"]), "process", "processes"),
                 world_size,
             )
             return

@@ -22,6 +22,7 @@ from aethernet.integrations.basicsr.preflight import (
     weights,
 )
 from aethernet.integrations.basicsr.preflight.context import Context
+from aethernet.wording import how_many
 
 __all__ = ["Context", "check", "report"]
 
@@ -113,4 +114,4 @@ def report(problems: list[str]) -> str:
     if len(problems) == 1:
         return problems[0]
     lines = [f"{number:2}. {problem}" for number, problem in enumerate(problems, start=1)]
-    return "\n".join([f"{len(problems)} problems in the options:", *lines])
+    return "\n".join([f"{how_many(len(problems), 'problem')} in the options:", *lines])

@@ -15,6 +15,7 @@ from aethernet.integrations.basicsr.preflight import lmdb_probe, schema
 from aethernet.integrations.basicsr.preflight.context import Context, phase, positive
 from aethernet.integrations.basicsr.preflight.pictures import Pictures
 from aethernet.machine import cores
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def sizes(context: Context) -> Iterator[str]:
             name, gt, lq = wrong[0]
             yield (
                 f"{place}: dataroot_lq: {name} is {lq[0]}x{lq[1]} and its HR picture {gt[0]}x{gt[1]}, which is not "
-                f"{context.scale} times as much ({len(wrong)} such pairs of {len(found)} looked at); give pictures "
+                f"{how_many(context.scale, 'time')} as much ({how_many(len(wrong), 'such pair')} of {len(found)} looked at); give pictures "
                 f"made for scale: {context.scale}, with HR sizes cut to multiples of it"
             )
         patch = positive(section.get("gt_size"))
@@ -98,8 +99,8 @@ def sizes(context: Context) -> Iterator[str]:
         if small and not wrong:
             name, gt = small[0]
             yield (
-                f"{place}: gt_size: {patch} is more than {name} has, which is {gt[0]}x{gt[1]} ({len(small)} such "
-                f"pictures of {len(found)} looked at); use a smaller gt_size, or remove small pictures"
+                f"{place}: gt_size: {patch} is more than {name} has, which is {gt[0]}x{gt[1]} ("
+                f"{how_many(len(small), 'such picture')} of {len(found)} looked at); use a smaller gt_size, or remove small pictures"
             )
 
 
@@ -164,7 +165,7 @@ def results(context: Context) -> Iterator[str]:
         if twice:
             stem, other = twice[0]
             where = "twice" if other == place else f"also in {other}"
-            more = f" ({len(twice)} such names)" if len(twice) > 1 else ""
+            more = f" ({how_many(len(twice), 'such name')})" if len(twice) > 1 else ""
             yield (
                 f"{place}: a picture called {stem} is there {where}{more}, and one result would be written over the other; "
                 "give pictures different names, endings aside, or set val: save_img: false"

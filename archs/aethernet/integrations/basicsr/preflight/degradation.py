@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context, positive
 from aethernet.integrations.basicsr.preflight.kinds import is_finite_list
+from aethernet.wording import how_many
 
 PLACE = "datasets: train"
 DATASET = "RealESRGANDataset"
@@ -105,7 +106,7 @@ def _kernels(section: Mapping) -> Iterator[str]:
         if not isinstance(kinds, list) or not kinds or not all(kind in KERNELS for kind in kinds):
             yield f"{PLACE}: kernel_list{suffix}: must be a list of {', '.join(KERNELS)} or some of them, not {kinds!r}"
         elif not _are_weights(weights, len(kinds)):
-            yield f"{PLACE}: kernel_prob{suffix}: must be {len(kinds)} weights, one for each of kernel_list{suffix}, not {weights!r}"
+            yield f"{PLACE}: kernel_prob{suffix}: must be {how_many(len(kinds), 'weight')}, one for each of kernel_list{suffix}, not {weights!r}"
 
 
 def _are_weights(value: object, count: int) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from aethernet.data.pictures import SUFFIXES, picture_size
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.data.memory_dataset import paired_files
+from aethernet.wording import how_many
 
 ROOTS = {
     "PairedImageDataset": ("dataroot_gt", "dataroot_lq"),
@@ -133,7 +134,7 @@ def _look_into_memory_set(place: str, section: Mapping) -> Pictures:
     found.files = [tuple(path for path in pair if path is not None) for pair in files]
     if smaller and not found.count:
         found.problems.append(
-            f"{place}: gt_size: all {smaller} pictures of dataroot_gt are smaller than {least}x{least}; use a smaller "
+            f"{place}: gt_size: every picture of dataroot_gt ({smaller} in all) is smaller than {least}x{least}; use a smaller "
             "gt_size, or larger pictures"
         )
     return found
@@ -191,7 +192,9 @@ def _look_at_list(found: Pictures, place: str, listing: Path, kind: str, folders
         elif kind == "PairedImageDataset":
             names.append(_partner(names[0], str(section.get("filename_tmpl", "{}"))))
         if not names[0] or len(names) != len(folders):
-            found.problems.append(f"{place}: line {number} of {listing} does not name {len(folders)} file(s): {line!r}")
+            found.problems.append(
+                f"{place}: line {number} of {listing} does not name {how_many(len(folders), 'file')}: {line!r}"
+            )
             return
         rows.append(tuple(folder / name for folder, name in zip(folders, names, strict=True)))
     found.names = [row[-1].stem for row in rows]

@@ -11,6 +11,7 @@ from aethernet.integrations.basicsr.preflight.classes import SCHEDULERS
 from aethernet.integrations.basicsr.preflight.context import Context, positive
 from aethernet.integrations.basicsr.preflight.expected import ANYWHERE
 from aethernet.integrations.basicsr.preflight.kinds import STEPS
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -81,16 +82,16 @@ def iterations(context: Context) -> Iterator[str]:
         batch = plan.batch_size * plan.devices
         each = f" on each of {plan.devices} GPUs, together {batch}," if plan.devices > 1 else ""
         yield (
-            f"{place}: batch_size_per_gpu: {plan.batch_size}{each} is more than the {plan.samples} pictures of an "
-            f"epoch ({plan.images} pictures x dataset_enlarge_ratio {plan.ratio} / {plan.world_size} process(es)): "
+            f"{place}: batch_size_per_gpu: {plan.batch_size}{each} is more than the {how_many(plan.samples, 'picture')} of an "
+            f"epoch ({how_many(plan.images, 'picture')} x dataset_enlarge_ratio {plan.ratio} / {how_many(plan.world_size, 'process', 'processes')}): "
             "BasicSR would train no iteration and save an untrained network. Set "
             f"dataset_enlarge_ratio: {plan.sufficient_ratio()}, or a smaller batch"
         )
         return
     if plan.reached < plan.total_iter and counts_epochs_itself():
         yield (
-            f"train: total_iter: training would end after {plan.reached} of {plan.total_iter} iterations: BasicSR "
-            f"counts {plan.planned} iterations an epoch, but the loader drops incomplete batches and gives "
+            f"train: total_iter: training would end after {plan.reached} of {how_many(plan.total_iter, 'iteration')}: BasicSR "
+            f"counts {how_many(plan.planned, 'iteration')} an epoch, but the loader drops incomplete batches and gives "
             f"{plan.loaded}. Set {place}: dataset_enlarge_ratio: {plan.sufficient_ratio()} (now {plan.ratio})"
         )
 
@@ -137,7 +138,7 @@ def restarts(context: Context) -> Iterator[str]:
         return  # told as wrong values, or as a missing key
     if len(lists[counted]) != len(lists["restart_weights"]):
         yield (
-            f"train: scheduler: restart_weights: has {len(lists['restart_weights'])} entries and {counted} has "
+            f"train: scheduler: restart_weights: has {how_many(len(lists['restart_weights']), 'entry', 'entries')} and {counted} has "
             f"{len(lists[counted])}; give one weight for each, such as {[1] * len(lists[counted])}"
         )
     total = positive(context.opt["train"].get("total_iter"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from aethernet.integrations.basicsr.preflight.context import Context
+from aethernet.wording import how_many
 
 
 def devices(context: Context) -> Iterator[str]:
@@ -15,7 +16,7 @@ def devices(context: Context) -> Iterator[str]:
     wanted, present = context.opt["num_gpu"], torch.cuda.device_count() if torch.cuda.is_available() else 0
     if context.opt.get("dist") or wanted <= present:
         return
-    seen = f"torch sees {present} CUDA device(s) here" if present else "torch sees no CUDA device here"
+    seen = f"torch sees {how_many(present, 'CUDA device')} here" if present else "torch sees no CUDA device here"
     smaller = (
         f"num_gpu: {present}, or num_gpu: auto" if present else "num_gpu: 0 to use the processor, or num_gpu: auto"
     )

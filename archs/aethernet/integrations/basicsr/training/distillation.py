@@ -15,6 +15,7 @@ from aethernet.checkpoint.checkpoint import read_checkpoint
 from aethernet.errors import AetherError, CheckpointError, ForeignWeightsError, OptionError
 from aethernet.integrations.basicsr.training.options import DistillOptions
 from aethernet.integrations.peers import PEER_TEXT, PREFIX, load_peer
+from aethernet.wording import how_many
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
 
@@ -150,7 +151,7 @@ def _peer(text: str) -> Teacher:
         )
     if descriptor.input_channels != descriptor.output_channels:
         raise OptionError(
-            f"{text} takes {descriptor.input_channels} channels and gives {descriptor.output_channels}: it is no upscaler"
+            f"{text} takes {how_many(descriptor.input_channels, 'channel')} and gives {descriptor.output_channels}: it is no upscaler"
         )
     descriptor.model.requires_grad_(False)
     half = torch.float16 if descriptor.supports_half else torch.bfloat16 if descriptor.supports_bfloat16 else None
@@ -162,7 +163,7 @@ def _peer(text: str) -> Teacher:
 
 
 def colors(channels: int) -> str:
-    return {1: "grey (1 channel)", 3: "RGB (3 channels)"}.get(channels, f"{channels} channels")
+    return {1: "grey (1 channel)", 3: "RGB (3 channels)"}.get(channels, f"{how_many(channels, 'channel')}")
 
 
 def teacher_problem(text: str, scale: int | None, channels: int | None) -> str:

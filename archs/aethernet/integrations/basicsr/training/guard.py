@@ -9,6 +9,7 @@ from torch import Tensor, distributed
 from torch.optim import Optimizer
 
 from aethernet.errors import NonFiniteLossError
+from aethernet.wording import how_many
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
 
@@ -73,7 +74,7 @@ class StepGuard:
         found = f"iteration {iteration}: loss {loss:.4g} and gradient norm {self.grad_norm:.4g} of {self.name}"
         if self.skipped_in_a_row >= self.max_nonfinite:
             raise NonFiniteLossError(
-                f"{found} are not finite, for {self.skipped_in_a_row} steps in a row. The weights are those from "
+                f"{found} are not finite, for {how_many(self.skipped_in_a_row, 'step')} in a row. The weights are those from "
                 "before. Lower the learning rate, set train: grad_clip: 1.0, switch amp off, or look for damaged "
                 "pictures in the training set"
             )

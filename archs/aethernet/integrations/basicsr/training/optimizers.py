@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from aethernet.errors import OptionError
 from aethernet.integrations.basicsr.training.options import as_number
 from aethernet.training.muon import Muon
+from aethernet.wording import how_many
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
 
@@ -69,7 +70,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     fixed = sum(1 for _ in network.parameters()) - len(trained)
     if fixed:
-        logger.info(f"{fixed} parameters without gradient (statistics) are not given to the optimiser.")
+        logger.info(f"Not given to the optimiser: {how_many(fixed, 'parameter')} without gradient (statistics).")
     if weight_decay == 0:
         return [{"params": trained, "weight_decay": 0.0}]
     return [

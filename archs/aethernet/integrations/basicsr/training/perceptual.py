@@ -16,6 +16,7 @@ from aethernet.checkpoint.checkpoint import read_weights
 from aethernet.checks import did_you_mean, is_number, one_of
 from aethernet.errors import CheckpointError, OptionError
 from aethernet.files import sha256
+from aethernet.wording import how_many
 
 BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 """Convolutions of each block of VGG19 and their channels (Simonyan and Zisserman, ICLR 2015, configuration E)."""
@@ -243,7 +244,7 @@ def _first_layers(last: int, state: Mapping[str, Tensor], path: Path) -> list[tu
         if weight is None or bias is None or weight.shape != (channels, before, 3, 3) or bias.shape != (channels,):
             raise CheckpointError(
                 f"{path} does not hold VGG19 as torchvision writes it: features.{place} should be a convolution of "
-                f"{before} channels to {channels}"
+                f"{how_many(before, 'channel')} to {channels}"
             )
         with torch.device("meta"):
             convolution = nn.Conv2d(before, channels, 3, padding=1)

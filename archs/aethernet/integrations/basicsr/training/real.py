@@ -3,8 +3,9 @@
 import logging
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
+from aethernet.integrations.basicsr.pipeline.distributed import gather
 from aethernet.integrations.basicsr.training.calibration import given_input
 from aethernet.integrations.basicsr.training.degradation import degradation
 from aethernet.integrations.basicsr.training.weights import WholeCheckpoints
@@ -56,7 +57,7 @@ class DegradedInputs(WholeCheckpoints):
     def save_training_state(self, epoch: int, current_iter: int) -> None:
         """As `WholeCheckpoints`, with the pools of all processes."""
         if current_iter != -1:
-            self.further_state = {POOLS: gathered(self.degradation.pool())}
+            self.further_state = {POOLS: gather(self.degradation.pool())}
         super().save_training_state(epoch, current_iter)
 
     def resume_training(self, resume_state: dict) -> None:
@@ -70,12 +71,3 @@ class DegradedInputs(WholeCheckpoints):
                 "The training state has no pool of pairs for these processes, sizes and batches: it fills anew, and the run is "
                 "not the one that was interrupted."
             )
-
-
-def gathered(value: dict) -> list[dict]:
-    """The values of all processes by rank."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return [value]
-    values: list[dict] = [{}] * distributed.get_world_size()
-    distributed.all_gather_object(values, value)
-    return values

@@ -9,9 +9,10 @@ from torch import nn
 
 from aethernet.checkpoint.checkpoint import Checkpoint, read_checkpoint, torch_bytes
 from aethernet.errors import CheckpointError
-from aethernet.files import atomic_path
+from aethernet.files import write_bytes
 from aethernet.network.config import CONFIG_KEY
 from aethernet.network.network import AetherNet
+from aethernet.wording import how_many
 
 logger = logging.getLogger("basicsr")  # BasicSR's own, which writes the log file of the run
 
@@ -100,7 +101,7 @@ def load_what_fits(network: AetherNet, checkpoint: Checkpoint) -> None:
     del given[CONFIG_KEY]
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     logger.warning(
-        f"{checkpoint.path}: {len(fitting)} tensors fit, {len(own) - 1 - len(fitting)} keep their initial values "
+        f"{checkpoint.path}: {len(fitting)} of {how_many(len(own) - 1, 'tensor')} fit, the others keep their initial values "
         f"({'; '.join(network.config.differences(checkpoint.config))})."
     )
     network.load_state_dict({**own, **fitting})
@@ -108,5 +109,4 @@ def load_what_fits(network: AetherNet, checkpoint: Checkpoint) -> None:
 
 def write_whole(content: dict, path: Path) -> None:
     """`torch.save` beside the file and then over it; errors are raised."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(torch_bytes(content))
+    write_bytes(path, torch_bytes(content))
