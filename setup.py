@@ -23,7 +23,15 @@ TEST = [
     *("pytest>=8", "pytest-xdist>=3.2", "httpx>=0.27", *BENCH, *LARGE, *NCNN, *WEB),
     *(f"{each}; python_version >= '3.11'" for each in VIDEO),
 ]
-DEV = [*TEST, "ruff==0.17.*", "mypy", "pytest-cov>=6", "coverage>=7.10", "playwright>=1.40"]
+DEV = [
+    *TEST,
+    "ruff==0.17.*",
+    "mypy",
+    "pytest-cov>=6",
+    "coverage>=7.10",
+    "playwright>=1.40",
+    "axe-playwright-python>=0.1.4",
+]
 
 setup(
     name="aethernet",

@@ -360,7 +360,7 @@ def test_input_folder(folder, tmp_path):
     assert ready.scores[0].mean == made.scores[0].mean
     with pytest.raises(DataError, match=r"has no input for colour: expected a picture named colour or colourx3"):
         InputFolder(tmp_path / "lr", references, 3)
-    with pytest.raises(UsageError, match="1 sets, but 2 folders"):
+    with pytest.raises(UsageError, match="1 set, but 2 folders"):
         measure_quality(["bicubic_rgb"], [folder], scale=2, lr=["a", "b"])
     with pytest.raises(UsageError, match="leave out --lr"):
         measure_quality(["bicubic"], [folder], scale=2, lr=[tmp_path / "lr"])
@@ -412,7 +412,7 @@ def test_command_refuses(bench, folder, tmp_path, monkeypatch):
         ("bicubic",): r"bicubic needs --scale$",
         ("bicubic", tmp_path / "x2.pth", tmp_path / "x3.pth"): r"bicubic needs --scale: the models have \[2, 3\]",
         (tmp_path / "x2.pth", "--scale", 4): r"x2\.pth upscales by 2, but --scale 4 was given",
-        ("aether_tiny_x4",): r"aether_tiny_x4 has random weights.*give a checkpoint",
+        ("aether_tiny_x4",): r"aether_tiny_x4 has random weights.*; or give a file of trained weights",
         ("aether_tini_x4",): r"no variant 'tini' \(did you mean 'tiny'\?\); of weights, the package has none",
         (
             "nothing.txt",
@@ -420,6 +420,10 @@ def test_command_refuses(bench, folder, tmp_path, monkeypatch):
         (tmp_path / "missing.pth",): r"missing\.pth is not a file",
         (tmp_path / "damaged.pth",): r"damaged\.pth is not a file of plain tensors",
         (tmp_path / "x2.pth", "--device", "cuda"): r"needs an NVIDIA GPU",
+        (
+            "aether_tiny_x5",
+        ): r"'aether_tiny_x5' is not a model \(scale must be one of 1, 2, 3, 4, 8, not 5\); .*package has",
+        (tmp_path / "x2.pth", "--device", "meta"): r"PyTorch cannot use device 'meta' here",
         (tmp_path / "x2.pth", "--device", "gpu0"): r"there is no device 'gpu0': give cpu",
     }
     if torch.cuda.is_available():

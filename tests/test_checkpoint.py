@@ -56,6 +56,16 @@ def as_neosr(state, path):
     torch.save({"params": {f"module._orig_mod.{name}": value for name, value in state.items()}}, path)
 
 
+def as_a_loop_of_ones_own(state, path):
+    torch.save({"epoch": 5, "model_state_dict": state, "optimizer_state_dict": {}}, path)
+
+
+def as_a_module_that_holds_it(state, path):
+    """As Lightning saves it, beside the weights of a loss."""
+    held = {f"net._orig_mod.{name}": value for name, value in state.items()}
+    torch.save({"state_dict": {"loss.vgg.weight": torch.zeros(3), **held}, "global_step": 5}, path)
+
+
 def as_neosr_average(state, path):
     last = {name: torch.zeros_like(value) for name, value in state.items()}
     torch.save({"params": last, "params-ema": state}, path)
@@ -69,6 +79,8 @@ def as_neosr_average(state, path):
         (as_traiNNer_pth, "net.pth", "params_ema"),
         (as_neosr, "net.pth", "params"),
         (as_neosr_average, "net.pth", "params-ema"),
+        (as_a_loop_of_ones_own, "net.pth", "model_state_dict"),
+        (as_a_module_that_holds_it, "net.pth", "state_dict"),
     ],
 )
 def test_files_of_other_trainers(tmp_path, write, name, key):

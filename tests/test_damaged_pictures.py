@@ -224,31 +224,61 @@ def test_pictures_that_are_damaged_while_a_test_runs_are_left_out_from_then_on(t
         list(SoundBatches(build_dataloader(everything, options)))
 
 
+PSNR, SSIM = ({"type": f"calculate_{name}", "crop_border": 2} for name in ("psnr", "ssim"))
+
+
+def best_of(place, start, metrics, folder="set"):
+    """What a run that goes on from `start` knows of the best, and its model, on which BasicSR keeps them."""
+    from aethernet.integrations.basicsr.pipeline.best_metrics import BestMetrics
+
+    section = {"name": "set", "phase": "val", "dataroot_gt": folder, "scale": 2}
+    opt = {"path": {"experiments_root": str(place)}, "val": {"metrics": metrics}, "datasets": {"val": section}}
+    best, model = BestMetrics(), SimpleNamespace()
+    best.restore(model, opt, start)
+    return best, model
+
+
+def validated(best, model, iteration, *damaged, **values):
+    """The best after a validation with these figures, as BasicSR and then `BestMetrics` keep them."""
+    known = model.__dict__.setdefault("best_metric_results", {})
+    records = known.setdefault("set", {name: {"better": "higher", "val": float("-inf"), "iter": -1} for name in values})
+    for name, value in values.items():
+        if value >= records[name]["val"]:
+            records[name].update(val=value, iter=iteration)
+    model.metric_results = values
+    pictures = SimpleNamespace(found=dict.fromkeys(damaged, "is cut off"))
+    best.note(model, SimpleNamespace(opt={"name": "set"}, damaged=pictures), iteration)
+    return {name: (record["val"], record["iter"]) for name, record in records.items()}
+
+
 @needs_basicsr
 def test_the_best_figures_begin_anew_when_other_pictures_are_damaged(tmp_path, log):
     compat.apply()
-    from aethernet.integrations.basicsr.pipeline.best_metrics import BestMetrics
-
-    opt = {"path": {"experiments_root": str(tmp_path)}, "val": {"metrics": {"psnr": {}}}}
-
-    def validated(best, value, iteration, *damaged, model=None):
-        model = model or SimpleNamespace(
-            best_metric_results={"set": {"psnr": {"better": "higher", "val": 31, "iter": 5}}}
-        )
-        model.metric_results = {"psnr": value}
-        found = SimpleNamespace(found=dict.fromkeys(damaged, "is cut off"))
-        best.note(model, SimpleNamespace(opt={"name": "set"}, damaged=found), iteration)
-        return model.best_metric_results["set"]["psnr"]
-
-    best = BestMetrics()
-    best.restore(SimpleNamespace(), opt, 0)
-    assert validated(best, 30, 10)["val"] == 31, "a better one was there before"
-    assert validated(best, 30, 10, "a/03.png") == {"better": "higher", "val": 30, "iter": 10}
+    run = best_of(tmp_path, 0, {"psnr": PSNR})
+    assert validated(*run, 5, psnr=31) == validated(*run, 10, psnr=30) == {"psnr": (31, 5)}
+    assert not log.text
+    assert validated(*run, 15, "a/03.png", psnr=30) == {"psnr": (30, 15)}
     assert "other pictures are damaged than before: the best psnr begins anew" in log.text
-    resumed, model = BestMetrics(), SimpleNamespace()
-    resumed.restore(model, opt, 10)
-    assert validated(resumed, 29, 15, "b/03.png", model=model)["val"] == 30, "the same picture, elsewhere"
-    assert validated(resumed, 29, 20, model=model) == {"better": "higher", "val": 29, "iter": 20}, "it was mended"
+    resumed = best_of(tmp_path, 15, {"psnr": PSNR})
+    assert validated(*resumed, 20, "b/03.png", psnr=29) == {"psnr": (30, 15)}, "the same picture, elsewhere"
+    assert validated(*resumed, 25, psnr=29) == {"psnr": (29, 25)}, "it was mended"
+
+
+@needs_basicsr
+def test_a_resumed_run_keeps_the_best_of_the_same_pictures_and_the_same_metric_alone(tmp_path, log):
+    compat.apply()
+    assert validated(*best_of(tmp_path, 0, {"psnr": PSNR}), 5, psnr=31)
+    kept = best_of(tmp_path, 5, {"psnr": PSNR, "ssim": SSIM})
+    assert validated(*kept, 10, psnr=30, ssim=0.9) == {"psnr": (31, 5), "ssim": (0.9, 10)}, "one metric more"
+    assert "anew" not in log.text
+    other = best_of(tmp_path, 10, {"psnr": {**PSNR, "crop_border": 0}, "ssim": SSIM})
+    assert "set: other settings of a metric than before: the best psnr begins anew" in log.text
+    assert validated(*other, 15, psnr=25, ssim=0.8) == {"psnr": (25, 15), "ssim": (0.9, 10)}
+    moved = best_of(tmp_path, 15, {"psnr": {**PSNR, "crop_border": 0}}, "other")
+    assert "set: other pictures than before: the best psnr begins anew" in log.text
+    assert validated(*moved, 20, psnr=20) == {"psnr": (20, 20)}
+    again = best_of(tmp_path, 10, {"psnr": {**PSNR, "crop_border": 0}}, "other")
+    assert validated(*again, 15, psnr=19) == {"psnr": (19, 15)}, "iteration 20 comes again"
 
 
 @needs_basicsr

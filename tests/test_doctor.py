@@ -5,7 +5,9 @@ import importlib.metadata
 import importlib.util
 import json
 import re
+import shutil
 import sys
+import tempfile
 import types
 
 import pytest
@@ -14,6 +16,7 @@ from packaging.specifiers import SpecifierSet
 
 import aethernet
 from aethernet import aether_custom, cli, doctor
+from aethernet.doctor import basicsr, packages
 from aethernet.export.onnx import export_onnx
 from aethernet.integrations.basicsr import compat
 from aethernet.machine import Cpu
@@ -78,7 +81,7 @@ def test_registries_without_our_names(monkeypatch):
     registry = pytest.importorskip("basicsr.utils.registry")
     importlib.import_module("aether_arch")  # registers, the first time that it is imported
     monkeypatch.setattr(registry, "ARCH_REGISTRY", registry.Registry("arch"))
-    check = next(check for check in doctor.check_registries() if check.name == "ARCH_REGISTRY")
+    check = next(check for check in basicsr.check_registries() if check.name == "ARCH_REGISTRY")
     assert check.status == "error" and "aether_small" in check.found and "pip install" in check.remedy
 
 
@@ -221,7 +224,7 @@ def test_cpu_build_beside_an_nvidia_driver(monkeypatch):
     monkeypatch.setattr(torch.version, "hip", None)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     accelerator = list(doctor.check_torch())[-1]
     assert accelerator.status == "warning" and "--force-reinstall torch" in accelerator.remedy
 
@@ -230,7 +233,7 @@ def test_a_folder_that_cannot_be_written(monkeypatch):
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     check = doctor.check_folder()
     assert check.status == "error" and check.remedy.startswith("cd to")
 
@@ -267,7 +270,7 @@ def test_int8_files_are_looked_at(tmp_path, capsys):
 
 @pytest.mark.parametrize(("version", "requirement"), [("2.4.1+cu121", "torchvision==0.19.*"), ("", "torchvision")])
 def test_torchvision_matches_torch(version, requirement):
-    assert doctor._torchvision_beside(version) == requirement
+    assert packages._torchvision_beside(version) == requirement
 
 
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("warning", 0), ("error", 1)])

@@ -6,14 +6,16 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 
+import aethernet
 from aethernet import aether_tiny, load_network, write_checkpoint
 from aethernet.cli import main
 from aethernet.errors import OutputError
-from aethernet.files import atomic_path, check_writable
+from aethernet.files import atomic_path, check_writable, real_path
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="links, pipes and devices as Linux has them")
 
@@ -49,6 +51,39 @@ def test_a_pipe_gets_the_bytes_and_stays_a_pipe(tmp_path):
     reader.join(60)
     assert got == [b"new"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@LINUX
+def test_links_in_a_circle_are_an_error_in_words(tmp_path):
+    (tmp_path / "a.json").symlink_to("b.json")
+    (tmp_path / "b.json").symlink_to("a.json")
+    for write_to in (check_writable, write):
+        with pytest.raises(OutputError, match=r"a\.json cannot be written: Too many levels of symbolic links"):
+            write_to(tmp_path / "a.json")
+    assert real_path(tmp_path / "a.json").parent == tmp_path.resolve()
+
+
+@LINUX
+@pytest.mark.parametrize("target", ["pipe", "file"])
+def test_the_own_output_is_written_to_and_not_replaced(tmp_path, target):
+    """`--json /dev/stdout > FILE`: a file in its place would lose what is printed later."""
+    program = (
+        "from aethernet.files import atomic_path, check_writable; from pathlib import Path; print('before')\n"
+        "check_writable(Path('/dev/stdout'))\n"
+        "with atomic_path('/dev/stdout') as path: path.write_text('records\\n')\n"
+        "print('after')"
+    )
+    command, env = (
+        [sys.executable, "-c", program],
+        {**os.environ, "PYTHONPATH": str(Path(aethernet.__file__).parents[1])},
+    )
+    if target == "pipe":
+        said = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    else:
+        with open(tmp_path / "out.txt", "w") as out:
+            subprocess.run(command, env=env, stdout=out, check=True)
+        said = (tmp_path / "out.txt").read_text()
+    assert said == "before\nrecords\nafter\n"
 
 
 @LINUX

@@ -49,6 +49,7 @@ BROKEN = {
         "train:\n  total_iter: 1\n  lr: 2\n  total_iter: 3\n",
         r"'total_iter' stands twice .* lines 2 and 4",
     ),
+    "contains itself": ("name: &a\n  b: [{c: *a}]\n", r"not plain YAML \(a section contains itself, by an alias\)"),
     "tag": ("name: !!python/tuple [1]\n", r"line 1, column 7: not plain YAML \(could not determine a constructor"),
     "list": ("- name\n", r"x\.yml holds a list, not the sections of an option file"),
     "empty": ("", r"x\.yml holds nothing"),
@@ -248,12 +249,13 @@ def test_without_basicsr_the_doctor_is_named(monkeypatch):
 def test_training_and_testing_stay_below_the_current_folder(tmp_path):
     """The whole command line in new processes, as users type it."""
     write_pairs(tmp_path)
-    changes = {"train:total_iter": 2, "num_gpu": "auto"}
+    changes = {"train:total_iter": 2, "num_gpu": "auto", "val:pbar": True}
     write_options(tiny_options(tmp_path, **changes), tmp_path / "tiny.yml")
     home = tmp_path / "home"
     home.mkdir()
     overrides = ["--force_yml", "train:optim_g:lr=1e-4", "logger:save_checkpoint_freq=2"]
-    run_aethernet("train", "-opt", "../tiny.yml", *overrides, cwd=home, env=environment())
+    result = run_aethernet("train", "-opt", "../tiny.yml", *overrides, cwd=home, env=environment())
+    assert "\r" not in result.stderr, "a bar in a log"
     experiment = home / "experiments/tiny"
     command = (experiment / "tiny.yml").read_text().splitlines()[2]
     assert command == f"# aethernet train -opt ../tiny.yml {' '.join(overrides)}"

@@ -66,7 +66,7 @@ def change(opt: dict, changes: dict) -> dict:
         if value is REMOVED:
             section.pop(key, None)
         else:
-            section[key] = value
+            section[key] = copy.deepcopy(value)  # a later entry may change what stands in it
     return opt
 
 
@@ -268,6 +268,35 @@ TRAPS = {
         {**GAN, "network_g:in_channels": 1, "datasets:train:color": "y", "datasets:val:color": "y"},
         r"train: gives the Y channel alone, and network_d takes 3 channels; set network_d: num_in_ch: 1",
     ),
+    "grey Swin": (
+        {"network_g": {"type": "SwinIR", "upscale": 2, "in_chans": 1}},
+        r"train: gives RGB, and network_g takes 1 channel; add color: y to datasets: train, or set network_g: in_chans: 3",
+    ),
+    "channels that no picture has": (
+        {**GAN, "network_d:num_in_ch": 6},
+        r"train: gives RGB, and network_d takes 6 channels; set network_d: num_in_ch: 3$",
+    ),
+    "colours of the result": (
+        {"network_g": {"type": "SRVGGNetCompact", "num_out_ch": 1, "upscale": 2}},
+        r"network_g: num_out_ch: 1 is not num_in_ch: 3: the data sets have the same colours in both pictures",
+    ),
+    "mean of RGB": (
+        {"network_g": {"type": "EDSR", "num_in_ch": 1, "num_out_ch": 1, "upscale": 2}},
+        r"network_g: EDSR subtracts the mean of RGB pictures, so that num_in_ch must be 3",
+    ),
+    "means of grey pictures": (
+        {
+            "network_g:in_channels": 1,
+            "datasets:train:color": "y",
+            "datasets:val:color": "y",
+            "datasets:train:mean": [0.5, 0.5, 0.5],
+        },
+        r"train: mean: has 3 numbers, and the set gives the Y channel alone: give one number",
+    ),
+    "loss that nobody computes": (
+        {**GAN, "train:ldl_opt": {"type": "L1Loss"}},
+        r"train: ldl_opt: nobody reads this key .*; it is read with model_type: RealESRGANModel$",
+    ),
     "color": ({"datasets:val:color": "Y"}, r"val: color: must be y .*not 'Y'"),
     # names
     "architecture": ({"network_g:type": "aether_smal"}, r"network_g: type: no network .*did you mean 'aether_small'"),
@@ -420,7 +449,7 @@ def single(place: Path) -> dict:
 
 
 def test_metrics_without_ground_truth_are_told(place):
-    message = r"type: SingleImageDataset has no ground truth, which val: metrics: compares with"
+    message = r"type: SingleImageDataset has no ground truth, which val: metrics: psnr: compares with"
     assert re.search(message, told(place, {"datasets:val": single(place)}))
     opt = test_options(place, {"datasets:test_1": single(place)})
     assert re.search(message, problems(place, parse(place, opt, is_train=False), is_train=False))
@@ -428,11 +457,61 @@ def test_metrics_without_ground_truth_are_told(place):
     preflight.check(parse(place, opt, is_train=False), place, is_train=False)
 
 
+def test_a_metric_of_one_picture_needs_no_ground_truth(place):
+    niqe = {"niqe": {"type": "calculate_niqe", "crop_border": 2, "better": "lower"}}
+    passes(place, {"datasets:val": single(place), "val:metrics": niqe})
+    opt = test_options(place, {"datasets:test_1": single(place), "val:metrics": niqe})
+    preflight.check(parse(place, opt, is_train=False), place, is_train=False)
+    message = r"val: metrics: niqe: better: is missing: the lower the better holds of calculate_niqe; add better: lower"
+    assert re.search(message, told(place, {"val:metrics": {"niqe": {"type": "calculate_niqe", "crop_border": 2}}}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "section", "message"),
+    [
+        ("SingleImageDataset", "train", r"gives no pictures to compare with, without which nothing is trained"),
+        ("FFHQDataset", "train", r"gives no low-resolution pictures: take a PairedImageDataset"),
+        ("RealESRGANDataset", "val", r"gives no low-resolution pictures: take a PairedImageDataset"),
+        ("REDSDataset", "train", r"gives frames of films, and SRModel takes pictures"),
+        ("VideoTestDataset", "val", r"gives frames of films, and SRModel takes pictures"),
+    ],
+)
+def test_data_sets_that_give_something_else_are_told(place, kind, section, message):
+    assert re.search(rf"datasets: {section}: type: {kind} {message}", told(place, {f"datasets:{section}:type": kind}))
+
+
 def test_sets_of_one_name_are_told(place):
     other = train_options(place)["datasets"]["val"]
     assert re.search(
         r"datasets: val_2: name: '\w+' is that of datasets: val as well", told(place, {"datasets:val_2": other})
     )
+
+
+@pytest.mark.parametrize("kind", ["PairedImageDataset", "AetherMemoryDataset"])
+def test_pictures_in_folders_below_a_set_are_told(place, kind, caplog):
+    """`DF2K/{own.png, DIV2K -> ...}`: BasicSR reads what lies right inside."""
+    passes(place)
+    assert "folders below" not in caplog.text
+    (place / "elsewhere").mkdir()
+    save(place / "elsewhere" / "more.png", 32, 32)
+    (place / "gt" / "DIV2K").symlink_to(place / "elsewhere")
+    (place / "gt" / "empty").mkdir()
+    section = train_options(place)["datasets"]["train"]
+    if kind == "AetherMemoryDataset":
+        section = {key: value for key, value in section.items() if key not in ("dataroot_lq", "io_backend")} | {
+            "type": kind
+        }
+    passes(place, {"datasets:train": section})
+    assert "datasets: train: pictures in folders below (" in caplog.text and "gt/DIV2K) are no part" in caplog.text
+
+
+def test_names_that_lead_to_one_folder_or_out_of_the_results_are_told(place):
+    other = {**train_options(place)["datasets"]["val"], "name": "./val"}
+    assert re.search(r"name: './val' is that of datasets: val as well", told(place, {"datasets:val_2": other}))
+    for name in ("../../elsewhere", "/tmp/elsewhere"):
+        changes = {"datasets:val:name": name, "val:save_img": True}
+        assert f"val: name: {name!r} would put the results outside of the run's folder" in told(place, changes)
+        passes(place, changes | {"val:save_img": False})
 
 
 def test_results_of_one_name_are_told(place):
@@ -835,7 +914,7 @@ def test_tables_name_what_basicsr_reads():
     runtime = {"db_paths", "client_keys", "type", "network_g", "network_d", "better"}
     groups = {
         ("models/sr_model.py", "models/srgan_model.py", "models/base_model.py", "train.py", "test.py"): schema.TOP
-        | schema.MODELS["SRGANModel"].train
+        | schema.MODELS["RealESRGANModel"].train
         | schema.DATASETS["PairedImageDataset"],
         ("models/realesrgan_model.py", "models/realesrnet_model.py"): schema.MODELS["RealESRGANModel"].top | {"scale"},
         ("data/paired_image_dataset.py", "data/__init__.py"): schema.DATASETS["PairedImageDataset"],
@@ -911,6 +990,8 @@ def test_a_text_for_a_number_or_a_switch_is_told_anywhere_in_our_files(stage):
 
 WRONG = {
     "port": ({"dist_params": {"port": "abc"}}, r"^dist_params: port: must be a whole number from 1 to 65535, not 'abc'"),
+    "section for a number": ({"val:val_freq": {}}, r"val: val_freq: must be a whole number of at least 1, not"),
+    "section for a switch": ({"val:save_img": {"a": 1}}, r"val: save_img: must be true or false, not"),
     "port of zero": ({"dist_params": {"port": 0}}, r"dist_params: port: must be a whole number from 1 to 65535, not 0"),
     "backend": ({"dist_params": {"backend": "ncll"}}, r"dist_params: backend: must be a name such as nccl"),
     "flip": ({"datasets:train:use_hflip": "abc"}, r"train: use_hflip: must be true or false, not 'abc'"),

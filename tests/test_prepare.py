@@ -315,6 +315,20 @@ def paired_dataset(gt, lq, scale, backend, **options):
     )
 
 
+def test_an_lmdb_that_a_run_leaves_behind_the_folders_is_named(hr_dir, tmp_path, caplog):
+    pytest.importorskip("lmdb")
+    arguments = ["data", "prepare", str(hr_dir), str(tmp_path / "out"), "--scales", "2", "--crop-size", "48"]
+    assert main([*arguments, "--lmdb"]) == 0 and main(arguments) == 0
+    assert "without --lmdb" not in caplog.text
+    (hr_dir / "0001.png").unlink()
+    assert main(arguments) == 0
+    assert "not written anew without --lmdb, and of other pictures than the folders now: " in caplog.text
+    assert "HR_sub.lmdb" in caplog.text and "LR_bicubic_sub_X2.lmdb" in caplog.text
+    caplog.clear()
+    assert main([*arguments, "--lmdb"]) == 0 and main(arguments) == 0
+    assert "without --lmdb" not in caplog.text
+
+
 def test_basicsr_reads_folders_and_lmdbs_alike(hr_dir, tmp_path, capsys):
     pytest.importorskip("lmdb")
     out = tmp_path / "out"

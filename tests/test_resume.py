@@ -219,10 +219,18 @@ def test_the_best_metric_survives_and_the_last_validation_has_the_last_iteration
     changes = {"train:total_iter": 52, "val:save_img": True}
     result = run_aethernet("train", "-opt", options(straight, "best", **changes), "--auto_resume", cwd=straight)
     assert "Best: 99.0000 @ 20 iter" in result.stderr
-    assert json.loads((resumed / "best_metrics.json").read_text()) == best
+    written = json.loads((resumed / "best_metrics.json").read_text())
+    assert written.pop("(measured)")["val"]["damaged"] == [] and written == best
     names = {path.name for path in (resumed / "visualization").rglob("*.png")}
     assert "00_52.png" in names
     assert not [name for name in names if "_53" in name]
+
+
+def test_fewer_iterations_than_the_saved_run_has_are_refused(straight):
+    copied(straight, "fewer")
+    opt = options(straight, "fewer", **{"train:total_iter": 20})
+    result = run_aethernet("train", "-opt", opt, "--auto_resume", cwd=straight, check=False)
+    assert result.returncode == 1 and "train: total_iter: 20 is less than the " in result.stderr
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])

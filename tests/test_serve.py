@@ -27,11 +27,12 @@ from aethernet.data.picture.header import Header
 from aethernet.errors import UsageError
 from aethernet.runtimes.pytorch import TorchSession
 from aethernet.upscale import Upscaler, engine
-from aethernet.upscale.serve import process, uploads, worker
+from aethernet.upscale.serve import patience, process, uploads, worker
 from aethernet.upscale.serve.archive import distinct
 from aethernet.upscale.serve.between import Paces
 from aethernet.upscale.serve.jobs import Job, Wish, download_name
 from aethernet.upscale.serve.messages import Cancel, Network, Outcome, Ready, Step, Work
+from aethernet.upscale.serve.patience import PatientProtocol
 from aethernet.upscale.serve.service import Service
 from aethernet.upscale.serve.settings import Settings
 from aethernet.upscale.serve.turns import Turns
@@ -427,6 +428,8 @@ def test_what_is_short():
     paces = Paces()
     long = job("a", 1000)
     assert not paces.fits(job("b", 10), long), "nothing is known of it yet"
+    long.began, long.over = 0.0, 10.0
+    assert paces.fits(job("b", 150), long) and not paces.fits(job("b", 200), long), "as long again as so far"
     long.step, long.spent = Step("", 1, 10, "", ""), 10.0  # 100 seconds for 1,000,000 pixels
     assert paces.fits(job("b", 200), long) and not paces.fits(job("b", 300), long)
     assert not paces.fits(job("a", 10), long), "who has the long one waits for it"
@@ -461,6 +464,54 @@ def test_the_process_takes_what_comes_between_two_windows(model, tmp_path, monke
     ours.close()
     thread.join(60)
     assert not thread.is_alive()
+
+
+def test_the_process_takes_what_comes_between_two_layers(model, tmp_path, monkeypatch):
+    """In the middle of the only window; both come out as they do alone."""
+    ours, theirs = Pipe()
+    network, first = {}, []
+    real = Upscaler.enlarged
+
+    def send_then_enlarge(upscaler, opened, progress):
+        if not first:  # of the long one: at its second layer, the other one comes
+            layers = [layer for layer in upscaler.choice.session.network.modules() if not list(layer.children())]
+            first.append(layers[1].register_forward_pre_hook(arrive))
+        return real(upscaler, opened, progress)
+
+    def arrive(*_) -> None:
+        first[0].remove()
+        give("short")
+
+    def give(name: str) -> None:
+        ours.send(Work(name, str(tmp_path / f"{name}.in"), str(tmp_path / f"{name}.out"), None, SCALE, "same", None, "same", 9.0, 10**6))  # fmt: skip
+        while name == "short" and name not in network["desk"]._known:
+            time.sleep(0.001)
+
+    def desk(connection):
+        network["desk"] = worker_desk(connection)
+        return network["desk"]
+
+    worker_desk = worker.Desk
+    monkeypatch.setattr(worker, "Desk", desk)
+    monkeypatch.setattr(Upscaler, "enlarged", send_then_enlarge)
+    for name, size in {"long": (40, 30), "short": (19, 13)}.items():
+        (tmp_path / f"{name}.in").write_bytes(picture(size))
+    settings = Settings(models=[str(model)], engine="torch")
+    threading.Thread(target=worker.work, args=(theirs, settings), daemon=True).start()
+    give("long")
+    said = []
+    while sum(isinstance(each, Outcome) for each in said) < 2:
+        assert ours.poll(60), said
+        said.append(ours.recv())
+    assert [(each.id, each.state) for each in said if isinstance(each, Outcome)] == [
+        ("short", "done"),
+        ("long", "done"),
+    ]
+    monkeypatch.undo()
+    for name in ("long", "short"):
+        Upscaler(str(model), "torch").file(tmp_path / f"{name}.in", tmp_path / "alone.png", force=True)
+        assert (tmp_path / "alone.png").read_bytes() == (tmp_path / f"{name}.out").read_bytes()
+    ours.close()
 
 
 def test_a_window_is_given_up_after_a_layer(model, monkeypatch):
@@ -592,6 +643,62 @@ def test_the_end_comes_though_a_cancelling_is_lost():
 def test_who_cannot_compute_says_why(tmp_path):
     with pytest.raises(Exception, match="is not a model"), serving(worker.work, models=["no such"]):
         pass
+
+
+def test_who_waits_when_the_service_ends_is_told(client):
+    """And nothing new is taken."""
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(send(client, None, "/api/upscale", quality=WAITS, format="jpg")))  # fmt: skip
+    waiting.start()
+    while not client.service._running:
+        time.sleep(0.01)
+    client.service.is_ending = True
+    waiting.join(60)
+    for answer in (*answers, send(client)):
+        assert answer.status_code == 503 and answer.json() == {"error": "the service ends"}
+    assert len(answers) == 1
+
+
+def test_the_clock_of_the_system_may_be_set(client, monkeypatch):
+    """Results are kept for their time all the same."""
+    made = send(client).json()["id"]
+    wait(client, made)
+    real = time.time
+    for hours in (5, -5):
+        monkeypatch.setattr(time, "time", lambda hours=hours: real() + 3600 * hours)
+        record = client.get(f"/api/jobs/{made}").json()
+        assert 1700 < record["kept_for"] <= 1800 and 0 <= record["seconds"] < 60
+
+
+def test_connections_on_which_nothing_happens_are_closed(monkeypatch):
+    """Half a request, or an answer that nobody reads; who is in the middle of an upload, or waits for a picture, is not."""
+    monkeypatch.setattr(patience, "IDLE", 0.2)
+    with listening(http=PatientProtocol) as (address, service):
+        place = ("127.0.0.1", int(address.rpartition(":")[2]))
+        path = service.folder / "large"
+        path.write_bytes(b"x" * 30_000_000)
+        job = Job(
+            "", None, "a.png", Wish(None, 4), path, None, 0, state="done", outcome=Outcome("", "done", format="png")
+        )
+        path.rename(job.target)
+        service.jobs["large"] = job
+        head = b"GET /api/jobs/large/result HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for request in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n", head):
+            with socket.create_connection(place, timeout=60) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                connection.sendall(request)
+                while True:  # until it is closed, which sending finds out
+                    try:
+                        connection.sendall(b"X")
+                    except OSError:
+                        break
+                    time.sleep(0.05)
+        body, how = picture(), "Host: localhost\r\nContent-Type: image/png\r\n"
+        with socket.create_connection(place, timeout=60) as connection:
+            connection.sendall(f"POST /api/upscale HTTP/1.1\r\n{how}Content-Length: {len(body)}\r\n\r\n".encode())
+            time.sleep(1)
+            connection.sendall(body)
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
 # who is let in

@@ -279,7 +279,7 @@ def test_progress_cancel_and_try_again(opened, pretended, width):
     job(page, "slow.png").get_by_text("cancelled").wait_for()
     assert page.evaluate("document.activeElement.textContent") == "Try again", "the focus stays"
     page.get_by_text("Queue: 1 of 2 done").wait_for()
-    assert page.locator("#status").text_content() == "next.png is done"
+    page.locator("#status").get_by_text("next.png is done").wait_for(state="attached")
     page.get_by_role("button", name="Remove all").click()
     assert page.told == []
 
@@ -354,6 +354,57 @@ def test_everything_has_a_name_and_the_keyboard_reaches_it(opened, real):
         assert page.evaluate("document.activeElement === document.body || document.activeElement.matches('.hidden') || document.activeElement.matches('input[type=radio]') || getComputedStyle(document.activeElement).outlineStyle !== 'none'"), reached[-1]  # fmt: skip
     for name in ("choose", "scale", "network", "format", "quality", "Remove a.png", "Download b_x2.png", "zip", "clear", "stage", "slider", "magnify", "zoom"):  # fmt: skip
         assert name in reached, (name, reached)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_axe_finds_nothing(opened, pretended, width, dark):
+    """Names, roles, landmarks, contrast and what else the rules of axe-core see; in every state of a picture."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="no axe: pip install axe-playwright-python"
+    )
+
+    def check() -> None:
+        assert [
+            each["id"] + ": " + each["nodes"][0]["html"] for each in axe.Axe().run(page).response["violations"]
+        ] == []
+
+    page = opened(pretended[0], width, dark=dark)
+    page.get_by_text("Drop pictures here").wait_for()
+    check()
+    page.get_by_label("Format of the result").select_option("jpg")
+    for name, quality, text in (("deadly.png", DIES, "the process that computed it ended"), ("slow.png", WAITS, "windows, 1 of 4"), ("sound.png", 90, "waits")):  # fmt: skip
+        if name == "slow.png":
+            page.get_by_label("Quality").fill("")
+            drop(page, ("shown.png", picture(seed=1)))
+            job(page, "shown.png").get_by_role("button", name="Hide").wait_for()
+        page.get_by_label("Quality").fill(str(quality))
+        drop(page, (name, picture()))
+        job(page, name).get_by_text(text).wait_for()
+    page.get_by_role("button", name="Magnifier").click()
+    check()
+    page.get_by_role("button", name="Remove all").click()
+    with listening(token=TOKEN) as (address, _):
+        page = opened(address, width, dark=dark)
+        page.get_by_label("This service asks for its token").fill("something else entirely")
+        page.keyboard.press("Enter")
+        page.get_by_text("That is not the token.").wait_for()
+        check()
+
+
+def test_a_choice_is_seen_in_forced_colours(opened, pretended):
+    """Where a system draws its own colours, backgrounds go."""
+    page = opened(pretended[0])
+    page.emulate_media(forced_colors="active")
+    page.get_by_text("Drop pictures here").wait_for()
+    colors = "(text) => getComputedStyle([...document.querySelectorAll('#scales span')].find((each) => each.textContent === text)).backgroundColor"  # fmt: skip
+    assert page.evaluate(colors, "×4") != page.evaluate(colors, "×2")
+
+
+def test_what_happens_at_once_is_said_together(opened, pretended):
+    page = opened(pretended[0])
+    page.get_by_text("Drop pictures here").wait_for()
+    page.evaluate("for (let number = 0; number < 9; number++) say(`${number} is done`)")
+    page.locator("#status").get_by_text("0 is done; 1 is done; 2 is done; and 6 more").wait_for(state="attached")
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -311,9 +311,10 @@ def test_without_spandrel_the_command_is_told(monkeypatch):
         import aethernet.integrations.spandrel  # noqa: F401
 
 
-def test_weights_of_a_compiled_network_load(tmp_path):
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "model.", "ema_model.module."])
+def test_weights_of_a_network_in_wrappers_load(tmp_path, prefix):
     network = randomise(aether_tiny(2))
-    torch.save({f"_orig_mod.{name}": value for name, value in network.state_dict().items()}, tmp_path / "net.pth")
+    torch.save({f"{prefix}{name}": value for name, value in network.state_dict().items()}, tmp_path / "net.pth")
     registry = ArchRegistry()
     install(registry)
     model = ModelLoader(registry=registry).load_from_file(tmp_path / "net.pth")

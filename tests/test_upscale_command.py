@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.training import start_aethernet
-from helpers.upscaling import SCALE, contents, write_network, write_picture_file
+from helpers.upscaling import SCALE, contents, upscale_command, write_network, write_picture_file
 from PIL import Image
 
 from aethernet import cli
@@ -35,11 +35,10 @@ def model(tmp_path_factory):
 @pytest.fixture
 def upscale(model, tmp_path, monkeypatch, capsys):
     """The command in `tmp_path`; gives the exit code and what it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("aethernet.machine.keep_freed_memory", lambda: None)  # this process goes on with other tests
+    command = upscale_command(tmp_path, model, monkeypatch)
 
     def run(*args: object) -> tuple[int, str]:
-        code = cli.main(["upscale", *map(str, args), "--model", str(model), "--engine", "torch"])
+        code = command(*args)
         captured = capsys.readouterr()
         assert captured.out == NOTHING
         return code, captured.err
@@ -422,7 +421,7 @@ def test_depth_quality_and_windows(upscale):
     tiled, whole = (np.asarray(Image.open(name)).astype(int) for name in ("tiled.png", "whole.png"))
     assert abs(tiled - whole).max() <= 1, "float32 sums of other lengths may round to the other side"
     code, said = upscale("a.png", "-o", "narrow.png", "--tile", 20, "--halo", 1)
-    assert code == 0 and "windows overlap by 1 pixels on each side, as given" in said
+    assert code == 0 and "windows overlap by 1 pixel on each side, as given" in said
 
 
 def test_quiet_says_nothing_but_what_failed(upscale):
@@ -492,7 +491,7 @@ def test_records_may_go_to_the_standard_output(model, capsys):
 def test_nothing_to_do_opens_no_engine(upscale, monkeypatch):
     write("in/a.png")
     assert upscale("in")[0] == 0
-    monkeypatch.setattr("aethernet.upscale.upscaler.choose_engine", None)
+    monkeypatch.setattr("aethernet.upscale.arrays.choose_engine", None)
     code, said = upscale("in")
     assert (code, said) == (0, "1 picture: 1 there already\n")
 

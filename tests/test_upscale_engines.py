@@ -15,14 +15,14 @@ import aethernet
 from aethernet import aether_custom, calibrate
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.data.picture.header import Header
-from aethernet.errors import ConfigError, DataError, MissingDependencyError, UsageError
+from aethernet.errors import ConfigError, DataError, MissingDependencyError, MissingDeviceError, UsageError
 from aethernet.export.form import Form
 from aethernet.export.onnx import _metadata as onnx_metadata
 from aethernet.export.onnx import export_onnx
 from aethernet.runtimes.models import resolve_model
 from aethernet.runtimes.onnx_files import export_peer, file_name
 from aethernet.runtimes.open import open_model
-from aethernet.runtimes.pytorch import TorchSession
+from aethernet.runtimes.pytorch import TorchSession, device_kind
 from aethernet.runtimes.session import RunStopped
 from aethernet.upscale import Upscaler, engine
 from aethernet.upscale.halo import PROBED, find_halo
@@ -292,6 +292,7 @@ def test_an_exported_file_is_kept_and_another_network_gets_its_own(files, tmp_pa
         ({"engine": "tensorflow"}, "there is no engine 'tensorflow': give auto, torch, onnxruntime, openvino"),
         ({"precision": "int4"}, "precision must be auto or one of fp32, fp16, bf16"),
         ({"precision": "fp16", "device": "cpu"}, "fp16 in PyTorch is for GPUs"),
+        ({"device": "cuda:-1"}, "there is no device 'cuda:-1'"),
         ({"device": "gpu"}, "there is no device 'gpu'"),
         ({"tile": 0}, "tile must be auto or a number of pixels"),
         ({"tile": 8}, "tile 8 leaves nothing between halos of"),
@@ -304,6 +305,21 @@ def test_an_exported_file_is_kept_and_another_network_gets_its_own(files, tmp_pa
 def test_wrong_arguments_are_named(files, options, message):
     with pytest.raises(UsageError, match=message):
         Upscaler(files[options.get("model", "fused")], **{key: options[key] for key in options if key != "model"})
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu", "meta", "vulkan", "hpu"])
+def test_devices_that_cannot_compute_here_are_named(files, device, monkeypatch):
+    if (device == "mps" and torch.backends.mps.is_available()) or (device == "xpu" and torch.xpu.is_available()):
+        pytest.skip("it can")
+    with pytest.raises(MissingDeviceError, match=rf"PyTorch cannot use device '{device}' here \(.*\): leave it out"):
+        Upscaler(files["fused"], device=device)
+
+
+def test_a_gpu_beyond_those_there_is_named(monkeypatch):
+    """As where there is one and the second is asked for: PyTorch's own error comes with the first tensor."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(MissingDeviceError, match=r"PyTorch cannot use device 'cuda:99' here"):
+        device_kind("cuda:99")
 
 
 def test_without_a_model_the_best_of_the_package_is_taken():

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.memory import STATM, memory_of
 from helpers.training import environment, run_aethernet, start_aethernet
 from helpers.upscaling import contents, write_folder, write_network, write_picture_file
 from PIL import Image
@@ -255,32 +256,20 @@ def test_memory_for_pictures_that_wait_is_bounded(upscaler, pictures, whole, tmp
     assert max(held) <= most and contents(tmp_path) == whole
 
 
-GROWTH = """
-import sys
-from pathlib import Path
-from aethernet.machine import forget_former_sizes, keep_freed_memory
-keep_freed_memory()
-forget_former_sizes()
-from aethernet.upscale import Upscaler, upscale_files
+PICTURES = """
+    from aethernet.upscale import Upscaler, upscale_files
 
-def megabytes():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
-
-seen = []
-for number, result in enumerate(upscale_files(Upscaler(sys.argv[1], "torch"), [sys.argv[2]])):
-    assert result.outcome == "enlarged", result.problem
-    seen.append(megabytes())
-print(len(seen), max(seen[:100]), max(seen))
+    for result in upscale_files(Upscaler(sys.argv[1], "torch"), [sys.argv[2]]):
+        assert result.outcome == "enlarged", result.problem
+        see()
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's memory figures")
+@pytest.mark.skipif(not STATM.exists(), reason="reads Linux's memory figures")
 def test_memory_is_flat_over_500_pictures(model, tmp_path):
     write_folder(tmp_path / "in", 500, 50, 400)
-    words = [sys.executable, "-c", GROWTH, str(model), str(tmp_path / "in")]
-    out = subprocess.run(words, env=environment(), stdout=subprocess.PIPE, text=True, check=True).stdout
-    count, early, late = map(float, out.split())
+    count, early, late = memory_of(PICTURES, model, tmp_path / "in", early=100)
     # The largest pictures may meet late only; a leak of every picture and its result would be 400 MB, and convolutions that
     # keep what they prepare for every size take 100 MB.
     assert count == 500 and late < early + 60

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.upscaling import contents, write_network
+from helpers.upscaling import contents, upscale_command, write_network
 
-from aethernet import aether_custom, cli
+from aethernet import aether_custom
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from aethernet.errors import DataError, OutputError, UsageError
 from aethernet.upscale import Upscaler
@@ -335,11 +335,10 @@ def test_odd_sizes_are_made_even_where_the_codec_needs_it(tmp_path):
 @pytest.fixture
 def upscale(model, tmp_path, monkeypatch, capsys):
     """The command in `tmp_path`; gives the exit code and what it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("aethernet.machine.keep_freed_memory", lambda: None)  # this process goes on with other tests
+    command = upscale_command(tmp_path, model, monkeypatch)
 
     def run(*args: object) -> tuple[int, str]:
-        code = cli.main(["upscale", *map(str, args), "--model", str(model), "--engine", "torch"])
+        code = command(*args)
         captured = capsys.readouterr()
         return code, captured.err
 
@@ -459,7 +458,9 @@ def test_one_of_several_films_is_chosen(upscale):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--codec", "h266"], "did you mean 'h26"),
+        (["--codec", "h26"], "no such codec, but h265, h264, h263: give h264, hevc, av1"),
+        (["--codec", "hevc_nvnc"], "no such codec, but hevc_nvenc,"),
+        (["--codec", "quality"], "no such codec: give h264, hevc, av1"),
         (["--codec", "aac"], "encodes audio"),
         (["--crf", "60"], "from 0 (best) to 51 for h264"),
         (["--codec", "ffv1", "--crf", "3"], "no such quality"),

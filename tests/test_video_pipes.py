@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.training import environment
-from helpers.upscaling import contents, write_network
+from helpers.upscaling import contents, upscale_command, write_network
 from PIL import Image
 
-from aethernet import cli
 from aethernet.errors import DataError, OutputError
 from aethernet.upscale import Upscaler
 
@@ -35,14 +34,13 @@ def model(tmp_path_factory):
 @pytest.fixture
 def upscale(model, tmp_path, monkeypatch, capfdbinary):
     """The command in `tmp_path` with a standard input; gives the exit code, what came out and what it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("aethernet.machine.keep_freed_memory", lambda: None)  # this process goes on with other tests
+    command = upscale_command(tmp_path, model, monkeypatch)
 
     def run(*args: object, content: bytes = b"") -> tuple[int, bytes, str]:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content))))
             patch.setattr(sys, "stdout", io.TextIOWrapper(io.FileIO(1, "wb", closefd=False), write_through=True))
-            code = cli.main(["upscale", *map(str, args), "--model", str(model), "--engine", "torch"])
+            code = command(*args)
             sys.stdout.flush()
         out, said = capfdbinary.readouterr()
         return code, out, said.decode()
@@ -298,3 +296,18 @@ def test_a_preview_is_turned_as_players_do_it(upscale):
     height = picture.shape[0]
     bright = picture[int(height * 0.2) :].mean(axis=1)
     assert bright[: height // 10].mean() > bright[-height // 10 :].mean() + 30, "the bright side is above"
+
+
+@pytest.mark.parametrize(
+    ("aspect", "is_turned"), [(Fraction(2), False), (Fraction(1, 2), False), (Fraction(2), True), (Fraction(50), False)]
+)
+def test_a_preview_has_the_shape_that_players_give_it(aspect, is_turned, upscale):
+    """Both sides stretched, turned before; what is no shape is taken for square samples."""
+    frame = [np.full(shape, 128, np.uint8) for shape in ((24, 24), (12, 12), (12, 12))]
+    films.write_film(Path("in.mp4"), frames=[frame], size=(24, 24), aspect=aspect, turned=is_turned)
+    code, _, said = upscale("in.mp4", "--preview", "0")
+    assert code == 0, said
+    grey = np.abs(np.asarray(Image.open("in_preview.png").convert("RGB")).astype(int) - 130).max(axis=2) < 4
+    height, width = (int(grey.sum(axis=axis).max()) for axis in (0, 1))  # of bicubic, which leaves it flat
+    wanted = float(1 if aspect > 8 else 1 / aspect if is_turned else aspect)
+    assert width / height == pytest.approx(wanted, rel=0.05)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.memory import STATM, memory_of
 from helpers.training import environment, run_aethernet, start_aethernet
 from helpers.upscaling import contents, write_network
 
@@ -193,33 +194,21 @@ def test_damaged_videos_are_enlarged_or_refused_in_one_line(count, model, tmp_pa
         assert outcomes.count("enlarged") >= 9, outcomes
 
 
-GROWTH = """
-import sys
-from pathlib import Path
-from aethernet.machine import forget_former_sizes, keep_freed_memory
-keep_freed_memory()
-forget_former_sizes()
-from aethernet.upscale import Upscaler
-from aethernet.upscale.video import Coding, upscale_film
+FILM = """
+    from aethernet.upscale import Upscaler
+    from aethernet.upscale.video import Coding, upscale_film
 
-def megabytes():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
-
-seen = []
-upscale_film(Upscaler(sys.argv[1], "torch"), sys.argv[2], sys.argv[3], coding=Coding(preset="ultrafast"),
-             progress=lambda done, total, tally: seen.append(megabytes()))
-print(len(seen), max(seen[:500]), max(seen))
+    upscale_film(Upscaler(sys.argv[1], "torch"), sys.argv[2], sys.argv[3], coding=Coding(preset="ultrafast"),
+                 progress=lambda done, total, tally: see())
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's memory figures")
+@pytest.mark.skipif(not STATM.exists(), reason="reads Linux's memory figures")
 def test_memory_is_flat_over_5000_frames(model, tmp_path):
     frames = films.noise((64, 48), "yuv420p", 7)
     films.write_film(tmp_path / "in.mkv", frames=list(itertools.islice(itertools.cycle(frames), 5000)), codec="mpeg4")
-    words = [sys.executable, "-c", GROWTH, str(model), str(tmp_path / "in.mkv"), str(tmp_path / "out.mkv")]
-    out = subprocess.run(words, env=environment(), stdout=subprocess.PIPE, text=True, check=True).stdout
-    count, early, late = map(float, out.split())
+    count, early, late = memory_of(FILM, model, tmp_path / "in.mkv", tmp_path / "out.mkv", early=500)
     # A leak of every frame and its result would be 5000 x (64 x 48 + 128 x 96) x 3 x 4 bytes = 880 MB.
-    assert count == 5000 and late < early + 40, out
+    assert count == 5000 and late < early + 40
     assert set(contents(tmp_path)) == {"in.mkv", "out.mkv"}

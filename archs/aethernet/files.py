@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,23 +27,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it is synced and renamed over `path`, else removed.
 
     A reader sees the old file or the new one, never a part, also when the process is killed. A link is written through: what
-    it points to is replaced. What is no file, such as a pipe or a device, gets the bytes as they are.
+    it points to is replaced. What is no file, such as a pipe or a device, gets the bytes as they are, and so does a file that
+    this process's own output goes to (`/dev/stdout`): who replaced it would lose what is said later.
 
     Raises:
         OutputError: the place does not take a file, or the disk is full.
     """
     path = Path(path)
     with _translated(path):
-        place = path.resolve() if path.is_symlink() else path
-        if place.is_dir():
+        if path.is_dir():
             raise OutputError(f"{path} is a folder: give a file")
-        if place.exists() and not place.is_file():
+        if _takes_bytes(path):
             with tempfile.TemporaryDirectory() as folder:
-                temporary = Path(folder) / place.name
+                temporary = Path(folder) / path.name
                 yield temporary
-                with temporary.open("rb") as file, place.open("wb", buffering=0) as stream:
+                stream_of = _own_output(path)
+                if stream_of is not None:
+                    sys.stdout.flush()
+                with (
+                    temporary.open("rb") as file,
+                    open(path if stream_of is None else os.dup(stream_of), "wb", 0) as stream,
+                ):
                     shutil.copyfileobj(file, stream)
             return
+        place = _place(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         temporary = place.with_name(_temporary_name(place, secrets.token_hex(TOKEN // 2)))
         try:
@@ -81,14 +89,46 @@ def check_writable(path: Path) -> None:
     try:
         if path.is_dir():
             raise OutputError(f"{path} is a folder: give a file")
-        if path.exists() and not path.is_file():
-            return  # a pipe or a device: opening it could wait for its reader
-        place = path.resolve() if path.is_symlink() else path
+        if _takes_bytes(path):
+            return  # opening it could wait for its reader
+        place = _place(path)
         folder = next(folder for folder in place.absolute().parents if folder.exists())
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(4096))
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def real_path(path: str | Path) -> Path:
+    """An absolute path without links; where links lead in a circle, as far as they do, while `Path.resolve` breaks off."""
+    return Path(os.path.realpath(path))
+
+
+def _place(path: Path) -> Path:
+    """The file that is replaced where `path` is written: what it points to, if it is a link.
+
+    Raises:
+        OSError: links that lead in a circle.
+    """
+    if not path.is_symlink():
+        return path
+    with contextlib.suppress(FileNotFoundError):  # what it points to is made
+        path.stat()
+    return real_path(path)
+
+
+def _takes_bytes(path: Path) -> bool:
+    """Whether it is there and is not to be replaced: a pipe, a device, or what this process's own output goes to."""
+    return path.exists() and (not path.is_file() or _own_output(path) is not None)
+
+
+def _own_output(path: Path) -> int | None:
+    """Which of this process's streams goes to it: 1, 2 or None."""
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):  # one that is closed
+            if os.path.samestat(path.stat(), os.fstat(stream)):
+                return stream
+    return None
 
 
 def unwritable(path: str | Path, error: OSError) -> OutputError:
@@ -107,7 +147,7 @@ def _translated(path: Path) -> Iterator[None]:
         if error.filename is not None:
             name = Path(os.fsdecode(error.filename)).absolute()
             if (
-                name.parent not in (path.absolute().parent, path.resolve().parent)
+                name.parent not in (path.absolute().parent, real_path(path).parent)
                 and name not in path.absolute().parents
             ):
                 raise

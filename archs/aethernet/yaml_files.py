@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 from yaml.constructor import ConstructorError
-from yaml.nodes import MappingNode, Node
+from yaml.nodes import MappingNode, Node, SequenceNode
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -32,17 +32,24 @@ def parse(text: str) -> Any:
 
 
 def lines(text: str) -> dict[tuple[str, ...], int]:
-    """The line of every key, counted from 1, by its path from the top; of text that `parse` takes."""
+    """The line of every key, counted from 1, by its path from the top; of text that `parse` takes.
+
+    Raises:
+        yaml.YAMLError: also for a section that contains itself, by an alias.
+    """
     found: dict[tuple[str, ...], int] = {}
 
-    def look(node: Node | None, path: tuple[str, ...]) -> None:
-        if not isinstance(node, MappingNode):
-            return
-        for key, value in node.value:
-            here = (*path, str(key.value))
-            if here not in found:  # an anchor may contain itself
-                found[here] = key.start_mark.line + 1
-                look(value, here)
+    def look(node: Node | None, path: tuple[str, ...], around: tuple[Node, ...]) -> None:
+        if any(node is each for each in around):
+            raise ConstructorError(None, None, "a section contains itself, by an alias", around[-1].start_mark)
+        if isinstance(node, SequenceNode):
+            for each in node.value:
+                look(each, path, (*around, node))
+        if isinstance(node, MappingNode):
+            for key, value in node.value:
+                here = (*path, str(key.value))
+                found.setdefault(here, key.start_mark.line + 1)
+                look(value, here, (*around, node))
 
-    look(yaml.compose(text, Loader=StrictLoader), ())
+    look(yaml.compose(text, Loader=StrictLoader), (), ())
     return found

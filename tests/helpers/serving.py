@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import uvicorn
@@ -115,12 +116,12 @@ def wait(client: TestClient, id: str, *states: str) -> dict:
 
 
 @contextlib.contextmanager
-def listening(target: Callable = scripted, **settings) -> Iterator[tuple[str, Service]]:
+def listening(target: Callable = scripted, *, http: Any = "auto", **settings) -> Iterator[tuple[str, Service]]:
     """A service that browsers and other processes reach; gives its address."""
     service = Service(Settings(**settings), threaded(target))
     with socket.create_server(("127.0.0.1", 0), backlog=256) as place:
         config = uvicorn.Config(
-            build_app(service), log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1
+            build_app(service), log_config=None, access_log=False, ws="none", http=http, timeout_graceful_shutdown=1
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([place],), daemon=True)

@@ -1,13 +1,15 @@
-"""A small network in a file, folders of small pictures, and what a folder of results is, for the tests of upscaling."""
+"""A small network in a file, the command that enlarges by it, folders of small pictures, and what a folder of results is, for the tests of upscaling."""
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from aethernet import aether_custom
+from aethernet import aether_custom, cli
 from aethernet.checkpoint.checkpoint import write_checkpoint
 from helpers.networks import randomise
 
@@ -21,6 +23,13 @@ def write_network(path: Path) -> Path:
         network = randomise(aether_custom(SCALE, width=8, depths=(1,), kernel_size=3, block="plain"))
     write_checkpoint(path, network.eval())
     return path
+
+
+def upscale_command(folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """`aethernet upscale ARGS` with a model in PyTorch, run in a folder by this process; gives the exit code."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("aethernet.machine.keep_freed_memory", lambda: None)  # this process goes on with other tests
+    return lambda *args: cli.main(["upscale", *map(str, args), "--model", str(model), "--engine", "torch"])
 
 
 def write_picture_file(path: Path, seed: int = 0, size: tuple[int, int] = (19, 13), mode: str = "RGB") -> Path:

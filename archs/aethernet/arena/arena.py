@@ -16,7 +16,7 @@ from aethernet.bench.speed import measure_speed
 from aethernet.checks import did_you_mean
 from aethernet.conditions import measurement_conditions
 from aethernet.errors import CheckpointError, OptionError, ProcessError, one_line
-from aethernet.files import write_text
+from aethernet.files import real_path, write_text
 from aethernet.progress import Progress, Titled
 from aethernet.quality.scores import measure_quality
 from aethernet.quality.sets import PictureFolder, damage_notes, leave_out_damaged
@@ -58,7 +58,7 @@ def run_arena(
     if speed:
         pick_engines(list(recipe.speed.engines))  # an engine that is not there is better told now than in the end
     sets, val = _sets(recipe, progress), PictureFolder(recipe.data.val)
-    arena = _Arena(recipe, Path(out).resolve(), progress, sets, val)
+    arena = _Arena(recipe, real_path(out), progress, sets, val)
     names = [network.name for network in recipe.networks]
     unknown = [name for name in only if name not in names]
     if unknown:

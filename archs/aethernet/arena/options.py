@@ -29,35 +29,13 @@ def training_options(recipe: ArenaRecipe, network: Network, seed: int, iteration
     training, scale = network.training, recipe.scale
     print_freq = max(1, iterations // (training.val_points * PRINTS_PER_POINT))
     val_freq = print_freq * max(1, round(iterations / training.val_points / print_freq))
-    most = recipe.data.max_damaged
-    damaged = {} if most == MOST_DAMAGED else {"max_damaged": most}
     opt = {
         "name": EXPERIMENT,
         "model_type": "AetherModel",
         "scale": scale,
         "num_gpu": 1 if torch.cuda.is_available() else 0,
         "manual_seed": seed,
-        "datasets": {
-            "train": {
-                "name": "train",
-                "type": "AetherMemoryDataset",
-                "dataroot_gt": [str(folder) for folder in recipe.data.train],
-                "gt_size": training.lq_size * scale,
-                "use_hflip": True,
-                "use_rot": True,
-                "num_worker_per_gpu": training.workers,
-                "batch_size_per_gpu": training.batch,
-                "dataset_enlarge_ratio": _enlarge_ratio(recipe, iterations * training.batch),
-                "prefetch_mode": None,
-                **damaged,
-            },
-            "val": {
-                "name": recipe.data.val.name,
-                "type": "AetherMemoryDataset",
-                "dataroot_gt": str(recipe.data.val),
-                **damaged,
-            },
-        },
+        "datasets": _datasets(recipe, training, iterations),
         "network_g": _network_g(network, iterations),
         "path": {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None},
         "train": {
@@ -87,6 +65,28 @@ def training_options(recipe: ArenaRecipe, network: Network, seed: int, iteration
         },
     }
     return values.merged(opt, training.options)
+
+
+def _datasets(recipe: ArenaRecipe, training: Training, iterations: int) -> dict:
+    most = recipe.data.max_damaged
+    damaged = {} if most == MOST_DAMAGED else {"max_damaged": most}
+    kind = "AetherMemoryDataset"
+    return {
+        "train": {
+            "name": "train",
+            "type": kind,
+            "dataroot_gt": [str(folder) for folder in recipe.data.train],
+            "gt_size": training.lq_size * recipe.scale,
+            "use_hflip": True,
+            "use_rot": True,
+            "num_worker_per_gpu": training.workers,
+            "batch_size_per_gpu": training.batch,
+            "dataset_enlarge_ratio": _enlarge_ratio(recipe, iterations * training.batch),
+            "prefetch_mode": None,
+            **damaged,
+        },
+        "val": {"name": recipe.data.val.name, "type": kind, "dataroot_gt": str(recipe.data.val), **damaged},
+    }
 
 
 def file_text(opt: Mapping, network: Network, threads: int) -> str:

@@ -11,6 +11,7 @@ from aethernet.arena.networks import Network, read_network
 from aethernet.arena.training import Count, Training, WholeNumber
 from aethernet.data.damaged import MOST_DAMAGED
 from aethernet.errors import OptionError
+from aethernet.files import real_path
 from aethernet.yaml_files import StrictLoader
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -138,7 +139,7 @@ def _pictures(section: dict, root: Path) -> Pictures:
     given = values.record(Pictures, section, "data")
 
     def found(key: str, folder: Path) -> Path:
-        folder = (root / folder).resolve()
+        folder = real_path(root / folder)
         if not folder.is_dir():
             raise OptionError(f"data: {key}: {folder} is not a folder; correct it, or name the root with --data")
         return folder

@@ -19,9 +19,9 @@ from aethernet.network.network import AetherNet
 from aethernet.network.reference import refuse_reference
 from aethernet.version import __version__
 
-PREFERRED_KEYS = ("params_ema", "params-ema", "params")
+PREFERRED_KEYS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model")
 """Names for the averaged weights (BasicSR and traiNNer-redux; neosr) and for the last ones, in the order in which they are
-taken. traiNNer-redux's `.safetensors` are bare weights."""
+taken, then those that loops of one's own have. traiNNer-redux's `.safetensors` are bare weights."""
 PREFIXES = ("module.", "_orig_mod.")
 """What distributed training, a weight average and `torch.compile` put in front of names."""
 COUNTER = ".iterations"
@@ -63,7 +63,8 @@ def read_checkpoint(path: str | Path, key: str | None = None) -> Checkpoint:
     Args:
         path: a `.pth` of BasicSR, traiNNer-redux or neosr, a bare state dict, a `.safetensors`, or the name of weights
             that come with the package, such as `aether_tiny_x4`.
-        key: the entry to take from such a `.pth`; by default `params_ema`, then `params-ema`, then `params`.
+        key: the entry to take from such a `.pth`; by default `params_ema`, `params-ema`, `params`, `state_dict`,
+            `model_state_dict` or `model`, in this order.
 
     Raises:
         ForeignWeightsError: something else than weights of an AetherNet.
@@ -96,7 +97,7 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[str, dict[st
     """The weights of any network in a file, and the entry they stood in; arguments and errors as above."""
     path = Path(path)
     key, state_dict = _pick(read_content(path), key, path)
-    return key, {bare_name(name): value for name, value in state_dict.items()}
+    return key, bare_names(state_dict)
 
 
 def write_checkpoint(path: str | Path, network: AetherNet, metadata: Mapping[str, str] | None = None) -> None:
@@ -228,6 +229,19 @@ def bare_name(name: str) -> str:
     return name
 
 
+def bare_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a network without what wrappers put in front of their names, as a module that holds the network does.
+
+    Of a module that holds more than one AetherNet, or none, only the wrappers that PyTorch itself has are taken away.
+    """
+    bare = {bare_name(name): value for name, value in state_dict.items()}
+    held = [name for name in bare if name.endswith(f".{CONFIG_KEY}")]
+    if CONFIG_KEY in bare or len(held) != 1:
+        return bare
+    prefix = held[0].removesuffix(CONFIG_KEY)
+    return {name.removeprefix(prefix): value for name, value in bare.items() if name.startswith(prefix)}
+
+
 def _pick(content: dict, key: str | None, path: Path) -> tuple[str, dict[str, Tensor]]:
     """The entry `key`, or the first preferred one, or `content` itself."""
     nested = {name: value for name, value in content.items() if isinstance(value, dict)}
@@ -235,8 +249,8 @@ def _pick(content: dict, key: str | None, path: Path) -> tuple[str, dict[str, Te
         raise CheckpointError(f"{path} has no entry {key!r}; it has: {', '.join(map(str, nested)) or 'bare weights'}")
     key = key or next((preferred for preferred in PREFERRED_KEYS if preferred in nested), None)
     weights = content if key is None else nested[key]
-    if key is None and "state_dict" in nested:
-        refuse_reference(nested["state_dict"], path)  # as its `save_optimized` writes them
+    if key == "state_dict":
+        refuse_reference(nested[key], path)  # as its `save_optimized` writes them
     if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         found = _listed([str(name) for name in content]) or "nothing"
         raise ForeignWeightsError(

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from aethernet.files import real_path
 from aethernet.flags import not_negative, positive
 from aethernet.wording import how_many
 
@@ -91,7 +92,7 @@ def _prepare(args: argparse.Namespace) -> int:
         print(f"  removed what was made of {source}, which is gone or can no longer be used")
     print(f"{summary.pictures} training pictures; gt_size can be at most {summary.smallest_side}, the smallest side")
     print("For `train` below `datasets` in the option file:")
-    out = args.out.resolve()
+    out = real_path(args.out)
     _print_hints(parameters.lmdbs(out) if args.lmdb else summary.folders, "lmdb" if args.lmdb else "disk")
     return 0
 
@@ -100,7 +101,7 @@ def _embedded(args: argparse.Namespace) -> int:
     from aethernet.data.embedded import SPLITS, write_embedded
 
     written = write_embedded(args.directory, tuple(args.scales))
-    root = args.directory.resolve()
+    root = real_path(args.directory)
     print(f"{how_many(written, 'file')} written below {root}" if written else f"{root} is complete, nothing to write")
     for split in SPLITS:
         print(f"\nFor `{split}` below `datasets` in the option file:")

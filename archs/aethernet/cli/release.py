@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from aethernet.cli.interruption import ended_like_interrupted
+from aethernet.files import real_path
 from aethernet.flags import add_flags, with_options
 from aethernet.release.settings import Settings
 from aethernet.wording import how_many
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         print(note)
     print(f"report: {released.folder / 'report.html'}")
     if not report.passed:
-        kept = released.folder.name != args.out.resolve().name
+        kept = released.folder.name != real_path(args.out).name
         print(f"{args.out} is the earlier bundle, untouched" if kept else f"{args.out} lacks the files that failed")
     if not released.data_is_stated:
         print("the model card names no training data: give --data-note")

@@ -43,6 +43,7 @@ def serve(settings: Settings, listening: socket.socket) -> int:
     from aethernet.cli.progress import status
     from aethernet.cli.voice import print_error
     from aethernet.upscale.serve.app import build_app
+    from aethernet.upscale.serve.patience import PatientProtocol
     from aethernet.upscale.serve.service import Service
 
     service = Service(settings)
@@ -56,9 +57,13 @@ def serve(settings: Settings, listening: socket.socket) -> int:
                 address = address_of(settings, listening)
                 print_error(f"open {address} in a browser; Ctrl-C ends it")
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            service.is_ending = True
+            await super().shutdown(sockets)
+
     config = uvicorn.Config(
         build_app(service), log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
-        lifespan="on", timeout_graceful_shutdown=FOR_REQUESTS, limit_concurrency=CONNECTIONS,
+        http=PatientProtocol, lifespan="on", timeout_graceful_shutdown=FOR_REQUESTS, limit_concurrency=CONNECTIONS,
     )  # fmt: skip
     logger = logging.getLogger("uvicorn")
     logger.setLevel(logging.CRITICAL)  # it would print where the service could not start; why is told below

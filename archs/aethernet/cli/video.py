@@ -173,7 +173,7 @@ def look_at_a_frame(args: argparse.Namespace, film: "Film", model: Any) -> dict[
     voice.say(sentence(upscaler))
     for note in film.notes:
         voice.say(f"{film.path}: {note}")
-    preview(upscaler, frame, place, name=model.label, matrix=film.matrix)
+    preview(upscaler, frame, place, film, name=model.label)
     shown = float(frame.time * film.time_base - film.begins)
     voice.say(f"{place}: the frame at {shown:.3f} s")
     return {"source": str(film.path), "target": str(place), "time": shown}

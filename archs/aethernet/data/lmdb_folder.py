@@ -25,10 +25,8 @@ def write_lmdb(folder: str | Path, destination: str | Path) -> bool:
         MissingDependencyError: the `lmdb` package is not installed.
     """
     folder, destination = Path(folder), Path(destination)
-    files = sorted(path for path in folder.glob("*.png") if not path.name.startswith("."))
-    digest = _digest(files)
-    source_file = destination / SOURCE_FILE
-    if source_file.is_file() and source_file.read_text(encoding="ascii") == digest:
+    files, digest = _contents(folder)
+    if _holds(destination, digest):
         return False
     temporary = destination.with_name(f".{destination.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -39,6 +37,23 @@ def write_lmdb(folder: str | Path, destination: str | Path) -> bool:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return True
+
+
+def is_stale(folder: str | Path, destination: str | Path) -> bool:
+    """Whether there is an LMDB that `write_lmdb` made, and it holds other pictures than the folder by now."""
+    source_file = Path(destination) / SOURCE_FILE
+    return source_file.is_file() and not _holds(Path(destination), _contents(Path(folder))[1])
+
+
+def _contents(folder: Path) -> tuple[list[Path], str]:
+    """The PNG files of a flat folder, and a digest of them."""
+    files = sorted(path for path in folder.glob("*.png") if not path.name.startswith("."))
+    return files, _digest(files)
+
+
+def _holds(destination: Path, digest: str) -> bool:
+    source_file = destination / SOURCE_FILE
+    return source_file.is_file() and source_file.read_text(encoding="ascii") == digest
 
 
 def _pack(files: list[Path], destination: Path) -> None:

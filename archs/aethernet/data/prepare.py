@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aethernet.data.lmdb_folder import write_lmdb
+from aethernet.data.lmdb_folder import is_stale, write_lmdb
 from aethernet.data.manifest import Manifest, Record
 from aethernet.data.pictures import find_pictures, read_rgb, write_png
 from aethernet.data.subimages import Parameters, cut_pairs
 from aethernet.errors import DataError, OutputError
-from aethernet.files import write_text
+from aethernet.files import real_path, write_text
 from aethernet.machine import cores
 from aethernet.progress import Progress
 from aethernet.wording import how_many
@@ -77,7 +77,7 @@ def prepare_folder(
             `failures`.
         OutputError: `out` holds something else or was made with other parameters, or the disk refuses.
     """
-    hr_dir, out = Path(hr_dir).resolve(), Path(out).resolve()
+    hr_dir, out = real_path(hr_dir), real_path(out)
     if out.is_relative_to(hr_dir):
         raise OutputError(
             f"{out} lies inside {hr_dir}, where its pictures would be taken for sources: move it elsewhere"
@@ -137,6 +137,13 @@ def _prepare(
     if lmdb:
         for scale, destination in parameters.lmdbs(out).items():
             logger.info("%s: %s", destination, "written" if write_lmdb(summary.folders[scale], destination) else "kept")
+    else:
+        old = [each for scale, each in parameters.lmdbs(out).items() if is_stale(summary.folders[scale], each)]
+        if old:
+            logger.warning(
+                "not written anew without --lmdb, and of other pictures than the folders now: %s",
+                ", ".join(map(str, old)),
+            )
     return summary
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from aethernet.files import real_path
+
 
 @dataclass(frozen=True)
 class Found:
@@ -43,7 +45,9 @@ def walk(root: Path, wanted: Callable[[Path], bool], leave_out: Path | None = No
                 continue
             if path.is_dir():
                 (links if entry.is_symlink() else folders).append(path)
-            elif wanted(path) and (path.is_file() or entry.is_symlink()):
+            elif (wanted(path) and (path.is_file() or entry.is_symlink())) or (
+                entry.is_symlink() and not path.suffix and not path.exists()
+            ):
                 yield Found(path)
 
 
@@ -53,4 +57,4 @@ def _identity(folder: Path) -> tuple[int, int] | Path:
         status = folder.stat()
     except OSError:
         return folder
-    return (status.st_dev, status.st_ino) if status.st_ino else folder.resolve()
+    return (status.st_dev, status.st_ino) if status.st_ino else real_path(folder)

@@ -15,7 +15,7 @@ from aethernet.demo import figures, pictures
 from aethernet.demo.commands import one_step, run_command
 from aethernet.demo.int8 import MAX_DROP, quantize_and_release
 from aethernet.demo.options import EXPERIMENT, test_options, train_options, write_yaml
-from aethernet.files import write_text
+from aethernet.files import real_path, write_text
 from aethernet.progress import Titled, silent
 from aethernet.upscale.compare import comparison_path
 
@@ -51,7 +51,7 @@ def run_demo(out: Path, *, scale: int = 2, iterations: int = 900, progress: Titl
         ProcessError: a command failed (its last lines are in the message). Table, curve and comparison of what was
             trained until then are there.
     """
-    out = Path(out).resolve()
+    out = real_path(out)
     started = time.time()
     data = prepare_data(out, scale, progress)
     half = iterations // 2

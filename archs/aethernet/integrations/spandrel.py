@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from aethernet.checkpoint.checkpoint import bare_name, require_whole
+from aethernet.checkpoint.checkpoint import bare_names, require_whole
 from aethernet.errors import CheckpointError, MissingDependencyError, RegistrationError
 from aethernet.integrations.basicsr import compat
 from aethernet.network.config import CONFIG_KEY, AetherConfig, unpack_fields
@@ -98,7 +98,7 @@ def is_aethernet(state_dict: StateDict) -> bool:
 
 
 def _bare(state_dict: StateDict) -> StateDict:
-    return {bare_name(name): tensor for name, tensor in state_dict.items()}
+    return bare_names(state_dict)
 
 
 def install(registry: ArchRegistry = MAIN_REGISTRY) -> None:

@@ -36,13 +36,14 @@ class PictureMeans:
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """The network computes with the means so far, or with each window's own before the first pass."""
+        former = [(attention.given, attention.watch) for attention in self._attentions]
         try:
             for number, attention in enumerate(self._attentions):
                 attention.given = self._means[number] if self._means is not None else None
             yield
         finally:
-            for attention in self._attentions:
-                attention.given = attention.watch = None
+            for attention, (given, watch) in zip(self._attentions, former, strict=True):
+                attention.given, attention.watch = given, watch
 
     @torch.inference_mode()
     def _finish(self) -> None:

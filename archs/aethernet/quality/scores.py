@@ -191,8 +191,8 @@ def _named_upscalers(
     for model in opened.values():
         if not model.trained:
             raise UsageError(
-                f"{model.label} has random weights, so its quality means nothing: give a checkpoint, or packaged "
-                f"weights ({', '.join(pretrained.available()) or 'there are none'})"
+                f"{model.label} has random weights, so its quality means nothing; {pretrained.hint(model.label)}; or give a "
+                "file of trained weights"
             )
         if scale not in (None, model.scale):
             raise UsageError(f"{model.label} upscales by {model.scale}, but --scale {scale} was given: they must "

@@ -14,6 +14,7 @@ from aethernet.data.damaged import Damaged, DamagedPicture
 from aethernet.data.photo import PhotoDegradation
 from aethernet.data.pictures import find_pictures, read_rgb
 from aethernet.errors import DataError, UsageError
+from aethernet.files import real_path
 from aethernet.machine import cores
 from aethernet.progress import Progress
 from aethernet.wording import how_many
@@ -50,7 +51,7 @@ class PictureFolder(Mapping[str, np.ndarray]):
             below = sorted({str(path.parent) for path in found})
             raise DataError(f"no picture right inside {self.folder}; give the folder itself: {', '.join(below[:5])}")
 
-        folder = self.folder.resolve()
+        folder = real_path(self.folder)
         is_role = folder.name.lower().startswith(("hr", "gt", "original"))
         self.name = f"{folder.parent.name}/{folder.name}" if is_role else folder.name
         """The folder's name; for a folder named HR, GTmod12 and the like, with its parent's."""
@@ -89,7 +90,7 @@ def picture_folders(folders: Sequence[str | Path | PictureFolder]) -> list[Pictu
         DataError: as `PictureFolder` does. UsageError: one folder is given twice.
     """
     found = [each if isinstance(each, PictureFolder) else PictureFolder(each) for each in folders]
-    places = [each.folder.resolve() for each in found]
+    places = [real_path(each.folder) for each in found]
     for each, place in zip(found, places, strict=True):
         if places.count(place) > 1:
             raise UsageError(f"{each.folder} is given twice: its figures would be counted twice; give each set once")

@@ -15,7 +15,7 @@ from aethernet.conditions import measurement_conditions, own_command
 from aethernet.export.ncnn_graph import read_graph
 from aethernet.export.ncnn_programs import PREPADDING, SMALLEST_TILE, is_enough
 from aethernet.export.onnx import require_exporter
-from aethernet.files import check_writable, write_text
+from aethernet.files import check_writable, real_path, write_text
 from aethernet.network.calibration import calibrate
 from aethernet.progress import Progress, Titled, silent
 from aethernet.quality.sets import PictureFolders
@@ -185,7 +185,7 @@ def _networks(
     same = "" if settings.calibration else ", where the figures are from, too (--calibration takes others)"
     return Networks(network, quantized), (
         f"Calibrated, not fine-tuned (PTQ), preset {settings.preset}, on {how_many(len(inputs), 'picture')} of "
-        f"{', '.join(folder.resolve().name for folder in folders)}{inputs.damaged.note()}{same}."
+        f"{', '.join(real_path(folder).name for folder in folders)}{inputs.damaged.note()}{same}."
     )
 
 

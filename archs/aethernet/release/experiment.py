@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from aethernet.errors import DataError
+from aethernet.files import real_path
 from aethernet.integrations.basicsr.pipeline.log import reached_iterations
 from aethernet.integrations.basicsr.pipeline.option_file import with_numbers
 
@@ -76,7 +77,7 @@ def read_training(checkpoint: Path, run: Path | None = None, commit: str = "") -
     Raises:
         DataError: no option file or a broken one, or iterations that nothing tells.
     """
-    folder = run or checkpoint.resolve().parents[1]
+    folder = run or real_path(checkpoint).parents[1]
     options = sorted(folder.glob("*.yml"), key=lambda path: path.stat().st_mtime)
     if not options:
         raise DataError(f"{folder} holds no option file (.yml): give the folder of the experiment with --experiment")

@@ -10,6 +10,7 @@ from typing import Literal
 import safetensors
 
 from aethernet.errors import DataError
+from aethernet.files import real_path
 from aethernet.release.experiment import read_training
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def read_origin(
     header = _header(path)
     numbers = {key: header[key] for key in NUMBERS if key in header}
     training = _facts(header.get("training", "")) or numbers
-    if experiment is not None or path.resolve().parent.name == "models":
+    if experiment is not None or real_path(path).parent.name == "models":
         try:
             trained = read_training(path, experiment, commit)
             training, numbers = trained.facts(), trained.numbers()

@@ -120,9 +120,13 @@ def _variant(spec: str, variant: str, scale: int) -> Model:
         raise ConfigError(
             f"there is no variant {variant!r} ({did_you_mean(variant, VARIANTS)}); of weights, {pretrained.hint(spec)}"
         )
+    try:
+        config = variant_config(variant, scale)
+    except ConfigError as error:
+        raise ConfigError(f"{spec!r} is not a model ({error}); {pretrained.hint(spec)}") from error
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = AetherNet(variant_config(variant, scale))
+        network = AetherNet(config)
     return _aether_model(spec, spec, network.eval(), trained=False)
 
 

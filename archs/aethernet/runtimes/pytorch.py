@@ -52,8 +52,14 @@ class TorchSession(Session):
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         """PyTorch's errors as ours; and `stop` is looked for before every layer."""
+
+        def look(*_: object) -> None:
+            self.check_stopped()
+            if self.between is not None:
+                self.between()
+
         self.check_stopped()
-        looking = register_module_forward_pre_hook(lambda *_: self.check_stopped())
+        looking = register_module_forward_pre_hook(look)
         try:
             yield
         except torch.OutOfMemoryError as error:
@@ -80,4 +86,12 @@ def device_kind(device: str) -> str:
         raise UsageError(f"there is no device {device!r}: give cpu, cuda, or one of several as in cuda:1") from error
     if kind == "cuda" and not torch.cuda.is_available():
         raise MissingDeviceError(f"device {device!r} needs an NVIDIA GPU and a PyTorch built for CUDA: leave it out")
+    if kind != "cpu":
+        try:
+            torch.zeros(1, device=device).cpu()
+        except (RuntimeError, AssertionError, ImportError) as error:  # whatever is raised for what was not built in
+            raise MissingDeviceError(
+                f"PyTorch cannot use device {device!r} here ({one_line(error)}): leave it out, or give another one; "
+                "`aethernet doctor` lists the GPUs"
+            ) from error
     return kind

@@ -20,11 +20,13 @@ class Session(ABC):
         engine: `torch`, `onnxruntime`, `openvino` or `ncnn`.
         device: where it computes: `cpu`, `cuda`, `cuda:1`.
         clipped: whether its output ends at 0, below which others go on.
+        between: is called between two layers of a run (in PyTorch; others cannot), and may run something else meanwhile.
     """
 
     engine: str
     device: str
     clipped: bool = False
+    between: Callable[[], None] | None = None
     _is_stopped: bool = False
 
     @abstractmethod

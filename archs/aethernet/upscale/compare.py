@@ -3,9 +3,11 @@
 import os
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from aethernet.data.bicubic import bicubic_upscale
 from aethernet.data.picture.color import space_of
@@ -29,7 +31,12 @@ ROWS, REACH = 256, 4
 
 
 def comparison(
-    lr: np.ndarray, result: np.ndarray, original: np.ndarray | None = None, *, name: str = "AetherNet"
+    lr: np.ndarray,
+    result: np.ndarray,
+    original: np.ndarray | None = None,
+    *,
+    name: str = "AetherNet",
+    aspect: Fraction | None = None,
 ) -> np.ndarray:
     """The whole picture and its most detailed place, enlarged by bicubic and by a model, beside the original.
 
@@ -41,6 +48,7 @@ def comparison(
         result: (scale H, scale W, 3) RGB uint8.
         original: as `result`, or larger by the pixels that reducing it by `scale` left over at the right and the bottom.
         name: of the model, for its title.
+        aspect: of a pixel, its width over its height, where it is shown as no square: all are stretched, as players do it.
 
     Returns:
         (h, w, 3) RGB uint8, about 800 pixels wide, 1200 with an original.
@@ -56,12 +64,32 @@ def comparison(
     if original is not None:
         pictures[ORIGINAL] = _fitting(original, result, scale)
     titles = [_title(key, img, pictures.get(ORIGINAL), scale) for key, img in pictures.items()]
-    return side_by_side(titles, _rows(lr, pictures, scale))
+    caption = f"{width * scale} x {height * scale} pixels"
+    if aspect not in (None, 1):
+        lr = stretched(lr, aspect)
+        pictures = {
+            key: stretched(img, aspect, (lr.shape[1] * scale, lr.shape[0] * scale)) for key, img in pictures.items()
+        }
+        caption += f" as {lr.shape[1] * scale} x {lr.shape[0] * scale}"
+    return side_by_side(titles, _rows(lr, pictures, scale, caption))
 
 
-def _rows(lr: np.ndarray, pictures: Mapping[str, np.ndarray], scale: int) -> list[Row]:
+def stretched(img: np.ndarray, aspect: Fraction, size: tuple[int, int] | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 with square pixels: wider where they are wide, else higher, so that none is lost.
+
+    Args:
+        aspect: of a pixel, its width over its height.
+        size: width and height, where rounding is settled already.
+    """
+    height, width = img.shape[:2]
+    if size is None:
+        size = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+    return np.asarray(Image.fromarray(img).resize(size, Image.Resampling.BICUBIC))
+
+
+def _rows(lr: np.ndarray, pictures: Mapping[str, np.ndarray], scale: int, size: str) -> list[Row]:
     height, width = lr.shape[0] * scale, lr.shape[1] * scale
-    size, longest = f"{width} x {height} pixels", max(height, width)
+    longest = max(height, width)
     wholes = [fitted(img, PANEL) for img in pictures.values()]
     if longest <= PANEL // 2:
         return [Row(wholes, f"{size}{_as_squares(PANEL // longest)}")]
@@ -114,14 +142,21 @@ def bicubic_rows(lr: np.ndarray, scale: int) -> np.ndarray:
 
 
 def write_comparison(
-    target: str | Path, source: Picture, result: Picture, original: Picture | None = None, *, name: str = "AetherNet"
+    target: str | Path,
+    source: Picture,
+    result: Picture,
+    original: Picture | None = None,
+    *,
+    name: str = "AetherNet",
+    aspect: Fraction | None = None,
 ) -> None:
     """Writes `comparison` of pictures of any kind as a PNG, with the colour profile of the result; transparent on white.
 
     Raises:
         DataError: as `comparison`. OutputError: the disk does not take it.
     """
-    drawn = comparison(_rgb8(source), _rgb8(result), None if original is None else _rgb8(original), name=name)
+    originals = None if original is None else _rgb8(original)
+    drawn = comparison(_rgb8(source), _rgb8(result), originals, name=name, aspect=aspect)
     icc = result.metadata.icc if space_of(result.metadata.icc) == "RGB" else None
     write_picture(target, Picture(drawn, metadata=Metadata(icc=icc)))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from aethernet.data.picture.decoding import ENDINGS
 from aethernet.data.walk import walk
 from aethernet.errors import DataError, UsageError
+from aethernet.files import real_path
 
 
 @dataclass(frozen=True)
@@ -115,5 +116,5 @@ def _strictly_in(path: Path | None, folder: Path | None) -> Path | None:
     """The path, if it lies anywhere in the folder and is not that itself."""
     if path is None or folder is None:
         return None
-    place, around = path.resolve(), folder.resolve()
+    place, around = real_path(path), real_path(folder)
     return path if place != around and place.is_relative_to(around) else None

@@ -10,7 +10,7 @@ from aethernet.data.picture.decoding import ENDINGS
 from aethernet.data.picture.formats import FORMATS, Format, check_quality, output_format, unused_quality
 from aethernet.data.picture.header import Header
 from aethernet.errors import DataError, UsageError
-from aethernet.files import name_problem
+from aethernet.files import name_problem, real_path
 from aethernet.upscale.inputs import Input
 from aethernet.wording import how_many
 
@@ -185,14 +185,14 @@ def _folder(each: Input, scale: int, out: Path | None, several: bool) -> Path:
     if each.is_folder:
         assert each.root is not None
         name = _folder_name(each.root)
-        beside = each.root if each.root.name == name else each.root.resolve()
+        beside = each.root if each.root.name == name else real_path(each.root)
         return beside.with_name(f"{name}_x{scale}") / each.place.parent
     return each.path.parent
 
 
 def _folder_name(root: Path | None) -> str:
     assert root is not None
-    name = root.name if root.name not in ("", "..") else root.resolve().name
+    name = root.name if root.name not in ("", "..") else real_path(root).name
     if not name:
         raise UsageError(f"the results of {root} need a place: give a folder with -o")
     return name

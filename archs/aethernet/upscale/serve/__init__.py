@@ -9,5 +9,7 @@ The way of a picture:
 6.  worker.py       that process: networks (networks.py), an `Upscaler`, progress; messages.py is what the two say
 7.  app.py          the result; archive.py several of them; page/ is what a browser shows
 
+patience.py closes connections on which nothing happens.
+
 The process that serves imports no torch.
 """

@@ -22,7 +22,7 @@ from aethernet.upscale.serve.archive import zipped
 from aethernet.upscale.serve.hosts import is_loopback
 from aethernet.upscale.serve.jobs import Job, Refusal, download_name
 from aethernet.upscale.serve.security import TOKEN_COOKIE, Guard, Tokens, refused
-from aethernet.upscale.serve.service import Service
+from aethernet.upscale.serve.service import ENDS, Service
 from aethernet.upscale.serve.uploads import Body, receive
 from aethernet.version import __version__
 from aethernet.wording import how_many
@@ -149,6 +149,8 @@ class Web:
                     await asyncio.wait_for(job.ended.wait(), POLL)
                 if not job.ended.is_set() and await request.is_disconnected():
                     raise ClientDisconnect
+                if not job.ended.is_set() and self.service.is_ending:
+                    raise Refusal(503, ENDS)
             return Once(self._file(job), lambda: self.service.remove(job))
         except BaseException:
             self.service.remove(job)

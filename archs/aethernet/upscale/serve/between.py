@@ -1,4 +1,4 @@
-"""Which pictures are computed between two windows of another client's long one."""
+"""Which pictures are computed in the middle of another client's long one."""
 
 from aethernet.upscale.serve.jobs import Job
 
@@ -17,16 +17,16 @@ class Paces:
     def learn(self, job: Job) -> None:
         """From one that is done."""
         if job.pixels and job.began is not None and job.over is not None:
-            self._known[_kind(job)] = (job.over - job.began - job.lent) / job.pixels
+            self._known[_kind(job)] = job.own / job.pixels
 
     def fits(self, job: Job, long: Job) -> bool:
         """Whether a picture that waits is to be computed in the middle of a long one."""
         left = long.left
-        if left is None or long.is_alone or job.client == long.client or not long.pixels:
+        if not left or long.is_alone or job.client == long.client or not long.pixels:
             return False
         pace = self._known.get(_kind(job))
         if pace is None:
-            pace = UNKNOWN * (long.spent + left) / long.pixels
+            pace = UNKNOWN * long.whole / long.pixels
         return pace * job.pixels <= SHARE * left
 
 

@@ -53,6 +53,7 @@ class Job:
     state: Literal["waiting", "running", "done", "failed", "cancelled"] = "waiting"
     created: float = field(default_factory=time.time)
     began: float | None = None
+    """As `over`, by a clock that nobody sets."""
     over: float | None = None
     lent: float = 0.0
     """Seconds that others were computed meanwhile."""
@@ -79,11 +80,19 @@ class Job:
         return self.header.pixels if self.header else 0
 
     @property
-    def left(self) -> float | None:
-        """Seconds that it will take, as it looks at the last step; None before it is known."""
-        return (
-            self.spent * (self.step.total - self.step.done) / self.step.done if self.step and self.step.done else None
-        )
+    def own(self) -> float:
+        """Seconds that it was computed so far."""
+        return 0.0 if self.began is None else (self.over or time.monotonic()) - self.began - self.lent
+
+    @property
+    def whole(self) -> float:
+        """Seconds that it takes in all, as it looks at its last step; twice those so far, where it has made none."""
+        return self.spent * self.step.total / self.step.done if self.step and self.step.done else 2 * self.own
+
+    @property
+    def left(self) -> float:
+        """Seconds that it will take, by the same guess."""
+        return self.whole - self.spent if self.step and self.step.done else self.own
 
     @property
     def result_name(self) -> str:
@@ -98,7 +107,7 @@ class Job:
 
     def record(self, ahead: int | None, keep: int) -> dict[str, Any]:
         """As JSON. `ahead` are the pictures before it, `keep` the seconds that results can be fetched."""
-        now = time.time()
+        now = time.monotonic()
         found: dict[str, Any] = {
             "id": self.id, "name": self.name, "state": self.state, "scale": self.wish.scale,
             "network": self.wish.network or "auto", "created": round(self.created, 3),

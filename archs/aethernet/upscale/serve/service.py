@@ -23,10 +23,14 @@ from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
+ENDS = "the service ends"
+
 SWEEP = 5.0
 """Seconds between two looks at what is older than it may be."""
 AGAIN = 0.5
 """Seconds after which a task that goes on is cancelled again."""
+LOOK = 0.5
+"""Seconds between two looks whether who waits may be computed in the middle of a long picture."""
 PAUSE = 2.0
 """Seconds after a process that could not be started."""
 
@@ -37,6 +41,7 @@ class Service:
     Attributes:
         jobs: by their ids, in the order in which they came.
         problem: why it could not be started, for who has to tell; None where it was.
+        is_ending: whether it takes no more pictures, and who waits is told so.
     """
 
     def __init__(self, settings: Settings, launch: Launch = launch) -> None:
@@ -44,6 +49,7 @@ class Service:
         self.jobs: dict[str, Job] = {}
         self.folder = Path()
         self.problem: AetherError | None = None
+        self.is_ending = False
         self._launch = launch
         self._waiting: Turns[Job] = Turns()
         self._uploading: Counter[str] = Counter()
@@ -92,6 +98,8 @@ class Service:
             Refusal: 429 where this client has too many pictures here, 503 where all have, or the disk is full.
         """
         settings = self.settings
+        if self.is_ending:
+            raise Refusal(503, ENDS)
         own = self._uploading[client] + self._waiting.count(client) + sum(job.client == client for job in self._running)
         if own >= settings.queue_per_client:
             text = f"{how_many(own, 'picture')} of yours in work or waiting, and {settings.queue_per_client} may be: try again when one is done"
@@ -168,16 +176,17 @@ class Service:
         turn = 0.0
         while long in self._running:
             self._changed.clear()
-            job = self._waiting.take_first(lambda job: self._paces.fits(job, long)) if long.spent >= turn else None
+            job = self._waiting.take_first(lambda job: self._paces.fits(job, long)) if long.own >= turn else None
             if job is None:
-                await self._changed.wait()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), LOOK if self._waiting else None)
                 continue
             self._running.append(job)
             await self._end_of(job)
             if job.began is not None:
-                took = time.time() - job.began
+                took = time.monotonic() - job.began
                 long.lent += took
-                turn = long.spent + took
+                turn = long.own + took
 
     async def _end_of(self, job: Job) -> None:
         """Computes one that is among those that run, and ends it."""
@@ -218,10 +227,10 @@ class Service:
 
         def step(step: Step) -> None:
             if job.began is None:
-                job.began = time.time()
+                job.began = time.monotonic()
             if job.state == "waiting":
                 job.state = "running"
-            job.step, job.spent = step, time.time() - job.began - job.lent
+            job.step, job.spent = step, job.own
             self._changed.set()
 
         try:
@@ -232,7 +241,7 @@ class Service:
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         if not job.ended.is_set():
-            job.outcome, job.over = outcome, time.time()
+            job.outcome, job.over = outcome, time.monotonic()
             job.state = outcome.state if job.id in self.jobs else "cancelled"
             job.ended.set()
         job.source.unlink(missing_ok=True)
@@ -248,6 +257,6 @@ class Service:
         """Removes what ended long ago."""
         while True:
             await asyncio.sleep(min(SWEEP, self.settings.keep))
-            oldest = time.time() - self.settings.keep
+            oldest = time.monotonic() - self.settings.keep
             for job in [job for job in self.jobs.values() if job.over is not None and job.over < oldest]:
                 self.remove(job)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -77,15 +77,26 @@ class Desk:
             with self._lock:  # who is told to stop is this one, or none
                 self._open.remove(task)
                 self._known.pop(task.work.id, None)
-                if task.upscaler is not None:
-                    task.upscaler.choice.session.resume()
 
-    def computes(self, task: Task, upscaler: "Upscaler") -> None:
-        """From now on, by this one; raises `Stopped` where it is not wanted any more."""
+    @contextlib.contextmanager
+    def computed(self, task: Task, upscaler: "Upscaler", between: Callable[[], None]) -> Iterator[None]:
+        """While it is, by this one, and `between` is called between layers; raises `Stopped` where it is not wanted any more."""
+        session = upscaler.choice.session
         with self._lock:
             task.check()
             task.upscaler = upscaler
-            upscaler.choice.session.resume()
+            session.resume()
+        former, session.between = session.between, between
+        try:
+            yield
+        finally:
+            with self._lock:
+                task.upscaler = None
+                session.resume()
+            session.between = former
+
+    def is_at(self, task: Task) -> bool:
+        return task is self._open[-1]
 
     def _listen(self) -> None:
         message: object = self
@@ -158,7 +169,7 @@ def outcome_of(task: Task, networks: "Networks", desk: Desk) -> Outcome:
     except BrokenPipeError:
         raise
     except Exception as error:
-        status = 422 if isinstance(error, AetherError) and not isinstance(error, OutputError) else 500
+        status = 503 if isinstance(error, OutputError) else 422 if isinstance(error, AetherError) else 500
         return Outcome(work.id, "failed", status, _named(problem_of(error), work))
 
 
@@ -174,7 +185,14 @@ def _enlarged(task: Task, networks: "Networks", desk: Desk) -> Outcome:
     desk.connection.send(Step(work.id, 0, 1, "opening the network", work.network or "auto"))
     upscaler = networks.upscaler(work.network, work.scale, read_header(source))
     label = upscaler.model.label
-    desk.computes(task, upscaler)
+
+    def between() -> None:
+        if desk.is_at(task):  # layers of others call it as well
+            report = upscaler.report
+            while (other := desk.arrived()) is not None:
+                desk.connection.send(outcome_of(other, networks, desk))
+            upscaler.report = report
+            task.check()
 
     def step(done: int, total: int, what: str) -> None:
         nonlocal said
@@ -183,12 +201,7 @@ def _enlarged(task: Task, networks: "Networks", desk: Desk) -> Outcome:
         if now - said >= BETWEEN_STEPS or done == total:
             said = now
             desk.connection.send(Step(work.id, done, total, what, label))
-        report = upscaler.report
-        while (other := desk.arrived()) is not None:
-            desk.connection.send(outcome_of(other, networks, desk))
-            said = 0.0
-        upscaler.report = report
-        task.check()
+        between()
 
     desk.connection.send(Step(work.id, 0, 1, "reading", label))
     opened = upscaler.read(source)
@@ -198,7 +211,8 @@ def _enlarged(task: Task, networks: "Networks", desk: Desk) -> Outcome:
     step(0, 1, "computing")
     notes = [*getattr(opened, "notices", ()), output.notice, unused_quality(work.quality, output.format)]
     saving = replace(saving, format=output.format, depth=output.depth)
-    notes += upscaler.save(upscaler.enlarged(opened, step), opened, target, saving)
+    with desk.computed(task, upscaler, between):
+        notes += upscaler.save(upscaler.enlarged(opened, step), opened, target, saving)
     notes += upscaler.report.notes
     width, height = (side * upscaler.scale for side in opened.size)
     return Outcome(

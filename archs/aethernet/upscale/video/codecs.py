@@ -1,11 +1,12 @@
 """Codecs that results are written in: what they are called, and how they are told what is wanted."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from aethernet.checks import did_you_mean
+from aethernet.checks import near
 from aethernet.errors import UsageError
 from aethernet.upscale.video.colours import Layout, layout_of
 from aethernet.upscale.video.film import Film, Tags
@@ -138,11 +139,28 @@ def _formats(encoder: str, name: str) -> list[str]:
     try:
         codec = av.Codec(encoder, "w")
     except (av.error.FFmpegError, ValueError) as error:
-        lacks = "this FFmpeg has no encoder for it" if name in CODECS else did_you_mean(name, [*CODECS, *ALIASES])
-        raise UsageError(f"--codec {name}: {lacks}; or give an encoder of FFmpeg by its name") from error
+        lacks = "this FFmpeg has no encoder for it" if name in CODECS else f"there is no such codec{_like(name)}"
+        raise UsageError(
+            f"--codec {name}: {lacks}: give {', '.join(CODECS)}, or an encoder of FFmpeg by its name"
+        ) from error
     if codec.type != "video":
         raise UsageError(f"--codec {name}: encodes {codec.type}, not video: known: {', '.join(CODECS)}")
     return [each.name for each in codec.video_formats or []]
+
+
+def _like(name: str) -> str:
+    """As `, but h264, h265`: names that are near, of codecs and of FFmpeg's encoders; empty where none is."""
+    av = pyav()
+    known = [each for each in (*CODECS, *ALIASES) if not each.isdigit()]
+
+    def encodes(codec: str) -> bool:
+        with contextlib.suppress(av.error.FFmpegError, ValueError):
+            return av.Codec(codec, "w").type == "video"
+        return False
+
+    found = near(name, [*known, *av.codecs_available], most=9)
+    found = [each for each in found if each in known or encodes(each)][:3]
+    return f", but {', '.join(found)}" if found else ""
 
 
 def _fitting(wanted: Layout, formats: list[str], encoder: str) -> tuple[Layout, list[str]]:

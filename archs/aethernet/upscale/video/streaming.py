@@ -17,6 +17,7 @@ from aethernet.upscale.upscaler import Upscaler
 from aethernet.upscale.video.channels import Channel, overlap
 from aethernet.upscale.video.decode import Sampled
 from aethernet.upscale.video.enlarger import Decoded, Enlarger, Tally
+from aethernet.upscale.video.film import Film
 
 
 class Sink(Protocol):
@@ -130,13 +131,15 @@ def picture_of(rgb: np.ndarray, deep: bool = False) -> Picture:
     return Picture(np.ascontiguousarray(levels.transpose(1, 2, 0)), depth=16 if deep else 8)
 
 
-def preview(
-    upscaler: Upscaler, frame: Sampled, target: Path, *, name: str, matrix: tuple[int, ...] | None = None
-) -> None:
-    """One frame as bicubic and the network enlarge it, side by side, as a PNG.
+MOST_STRETCHED = 8
+"""Samples that are said to be wider or higher than this are taken for square, as players do with what is no shape."""
+
+
+def preview(upscaler: Upscaler, frame: Sampled, target: Path, film: Film, *, name: str) -> None:
+    """One frame as bicubic and the network enlarge it, side by side as players show them, as a PNG.
 
     Args:
-        matrix: that players turn the picture by, see `Film`.
+        film: that it is of, which says how it is turned and stretched.
 
     Raises:
         OutputError: the disk does not take it.
@@ -144,8 +147,13 @@ def preview(
     from aethernet.upscale.compare import write_comparison
 
     rgb = frame.rgb()
-    before, after = (turned(planes, matrix) for planes in (rgb, upscaler.planes(rgb)))
-    write_comparison(target, picture_of(before), picture_of(after), name=name)
+    before, after = (turned(planes, film.matrix) for planes in (rgb, upscaler.planes(rgb)))
+    aspect = film.aspect
+    if aspect is not None and not 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED:
+        aspect = None
+    if aspect is not None and film.is_turned:
+        aspect = 1 / aspect
+    write_comparison(target, picture_of(before), picture_of(after), name=name, aspect=aspect)
 
 
 def turned(planes: np.ndarray, matrix: tuple[int, ...] | None) -> np.ndarray:

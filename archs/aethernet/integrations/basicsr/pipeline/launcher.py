@@ -128,6 +128,8 @@ class Session:
                 logging.getLogger("aethernet").setLevel(logging.ERROR)
             resuming = bool(opt["auto_resume"] or opt["path"].get("resume_state"))
             distributed.all_or_none(lambda: preflight.check(opt, root_path, is_train, resuming, self.places))
+            if (opt.get("val") or {}).get("pbar") and not sys.stderr.isatty():
+                opt["val"]["pbar"] = False  # BasicSR's bars fill a log with thousands of lines
             self.opt = opt
             self.run_state.seed = opt["manual_seed"]
             self.run_state.settings = settings(opt) if is_train else {}

@@ -32,7 +32,9 @@ def read(path: str | Path, *, is_train: bool) -> dict:
         found = "is a folder" if path.is_dir() else "does not exist"
         raise OptionError(f"the option file {path} {found}: give a .yml, such as one that `aethernet options` writes")
     try:
-        opt = yaml_files.parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        yaml_files.lines(text)  # for sections that contain themselves, which nothing below may meet
+        opt = yaml_files.parse(text)
     except UnicodeDecodeError as error:
         raise OptionError(f"{path} is no text in UTF-8 ({error}): is it an option file?") from error
     except yaml.YAMLError as error:

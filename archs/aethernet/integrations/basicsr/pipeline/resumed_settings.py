@@ -16,6 +16,7 @@ from basicsr.models.base_model import BaseModel
 
 from aethernet.errors import CheckpointError, OptionError
 from aethernet.integrations.basicsr.preflight import schema
+from aethernet.wording import how_many
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,14 @@ def compare(saved: Mapping[str, object] | None, now: Mapping[str, object], itera
         saved: of the run that goes on; None if its state does not tell.
 
     Raises:
-        OptionError: a change that the saved run cannot go on with.
+        OptionError: a change that the saved run cannot go on with, or fewer iterations than it has.
     """
+    total = now.get("train: total_iter")
+    if isinstance(total, int | float) and total < iteration:
+        raise OptionError(
+            f"train: total_iter: {int(total)} is less than the {how_many(iteration, 'iteration')} of the saved run: give more, or "
+            "start under another name"
+        )
     if saved is None:
         return
     changed = [place for place in {**saved, **now} if saved.get(place) != now.get(place)]

@@ -1,8 +1,9 @@
 """The types that an option file names, other than networks: do they exist, do they take the arguments given?"""
 
 import importlib
+import inspect
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
@@ -16,6 +17,12 @@ from aethernet.integrations.basicsr.training.options import DistillOptions
 logger = logging.getLogger(__name__)
 
 WITHOUT_TRUTH = ("SingleImageDataset",)
+VIDEOS = (
+    "REDSDataset", "REDSRecurrentDataset", "Vimeo90KDataset", "VideoTestDataset", "VideoTestVimeo90KDataset",
+    "VideoTestDUFDataset", "VideoRecurrentTestDataset",
+)  # fmt: skip
+LOWER_IS_BETTER = ("calculate_niqe",)
+PAIRS = "take a PairedImageDataset with dataroot_gt and dataroot_lq"
 LOSSES = ("pixel_opt", "perceptual_opt", "gan_opt", "ldl_opt")
 SCHEDULERS = {
     "MultiStepLR": "MultiStepRestartLR",
@@ -32,8 +39,17 @@ def model_type(context: Context) -> Iterator[str]:
 
 def dataset_types(context: Context) -> Iterator[str]:
     for place, section in context.datasets:
+        kind, trains = section["type"].removesuffix("_basicsr"), phase(place) == "train"
         if find("data set", section["type"]) is None:
             yield unknown("data set", place, section["type"])
+        elif context.model_type not in schema.MODELS:
+            continue  # what somebody else's model takes is not known
+        elif kind in VIDEOS:
+            yield f"{place}: type: {kind} gives frames of films, and {context.model_type} takes pictures: {PAIRS}"
+        elif kind == "FFHQDataset" or (kind == "RealESRGANDataset" and not trains):
+            yield f"{place}: type: {kind} gives no low-resolution pictures: {PAIRS}"
+        elif trains and kind in WITHOUT_TRUTH:
+            yield f"{place}: type: {kind} gives no pictures to compare with, without which nothing is trained: {PAIRS}"
 
 
 def metrics(context: Context) -> Iterator[str]:
@@ -47,18 +63,27 @@ def metrics(context: Context) -> Iterator[str]:
         yield from argument_problems(
             place, metric, section, supplied=("img", "img2"), ignored=("type", "better"), closed=is_basicsr(metric)
         )
+        if context.is_train and section["type"] in LOWER_IS_BETTER and section.get("better", "higher") == "higher":
+            yield f"{place}: better: is missing: the lower the better holds of {section['type']}; add better: lower"
 
 
 def ground_truth(context: Context) -> Iterator[str]:
     """Without it BasicSR ends with an error after the first picture, or compares with pictures of the training."""
-    if not (context.opt.get("val") or {}).get("metrics"):
+    metrics = ((context.opt.get("val") or {}).get("metrics") or {}).items()
+    comparing = [name for name, section in metrics if _compares(find("metric", section["type"]))]
+    if not comparing:
         return
     for place, section in context.datasets:
         if section["type"].removesuffix("_basicsr") in WITHOUT_TRUTH and phase(place) != "train":
             yield (
-                f"{place}: type: {section['type']} has no ground truth, which val: metrics: compares with; give a "
-                "PairedImageDataset with dataroot_gt, or remove metrics"
+                f"{place}: type: {section['type']} has no ground truth, which val: metrics: {', '.join(comparing)}: compares "
+                "with; give a PairedImageDataset with dataroot_gt, or remove this from metrics"
             )
+
+
+def _compares(metric: Callable | None) -> bool:
+    """Whether a metric takes a second picture; NIQE judges one alone."""
+    return metric is not None and "img2" in inspect.signature(metric).parameters
 
 
 def losses(context: Context) -> Iterator[str]:

@@ -22,8 +22,14 @@ logger = logging.getLogger(__name__)
 
 def pictures(context: Context) -> Iterator[str]:
     """Folders and files that are missing, empty, or do not pair."""
-    for found in context.pictures.values():
+    for place, found in context.pictures.items():
         yield from found.problems
+        if found.below and not found.problems:
+            logger.warning(
+                "%s: pictures in folders below (%s) are no part of the set, which is read flat: name such folders themselves, or "
+                "make one set of all with `aethernet data prepare`",
+                *(place, ", ".join(map(str, found.below[:3])) + (", ..." if len(found.below) > 3 else "")),
+            )
 
 
 def damaged(context: Context) -> Iterator[str]:
@@ -148,12 +154,15 @@ def results(context: Context) -> Iterator[str]:
         name = section.get("name")
         if not isinstance(name, str):
             continue  # told elsewhere
-        if name in named:
+        folder = os.path.normpath(name)
+        if saving and (os.path.isabs(folder) or folder.split(os.sep)[0] == os.pardir):
+            yield f"{place}: name: {name!r} would put the results outside of the run's folder; give a plain name"
+        if folder in named:
             yield (
-                f"{place}: name: {name!r} is that of {named[name]} as well, and BasicSR keeps figures and pictures by it; "
+                f"{place}: name: {name!r} is that of {named[folder]} as well, and BasicSR keeps figures and pictures by it; "
                 "give each set a name of its own"
             )
-        named.setdefault(name, place)
+        named.setdefault(folder, place)
         taken = (
             pictured if context.is_train else {}
         )  # while it trains, BasicSR has one folder for the pictures of all sets

@@ -73,7 +73,7 @@ DEGRADATION: Mapping[str, Kind] = {
     **dict.fromkeys(("poisson_scale_range", "poisson_scale_range2"), kinds.pair(0, 100)),
     # At a quality of 100 BasicSR's JPEG divides by zero.
     **dict.fromkeys(("jpeg_range", "jpeg_range2"), kinds.pair(1, 99)),
-    **dict.fromkeys(("gt_usm", "l1_gt_usm", "percep_gt_usm", "gan_gt_usm"), SWITCH),
+    **dict.fromkeys(("gt_usm", "l1_gt_usm", "percep_gt_usm", "gan_gt_usm"), kinds.STRICT_SWITCH),
     "high_order_degradation": SWITCH,
     "antialias": SWITCH,
 }

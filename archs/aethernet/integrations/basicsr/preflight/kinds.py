@@ -115,6 +115,8 @@ def not_near(*names: str) -> Kind:
 
 SWITCH = Kind("true or false", lambda value: isinstance(value, bool) or (is_whole(value) and value in (0, 1)))
 """BasicSR takes any text for true, `false` in quotes as well. 1 and 0 mean what they say."""
+STRICT_SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
+"""Of which BasicSR asks whether it is true itself, so that 1 is as good as false."""
 TEXT = Kind("a text", lambda value: isinstance(value, str) and bool(value.strip()))
 TEXT_OR_NUMBER = Kind("a text", lambda value: isinstance(value, str) or is_number(value))
 PROBABILITY = Kind("a probability in [0, 1]", lambda value: is_finite(value) and 0 <= value <= 1)

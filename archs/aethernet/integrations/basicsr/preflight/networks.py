@@ -4,6 +4,7 @@ import functools
 import inspect
 from collections.abc import Iterator, Mapping
 
+from aethernet.checks import is_whole
 from aethernet.errors import AetherError, ConfigError
 from aethernet.integrations.basicsr.preflight import schema
 from aethernet.integrations.basicsr.preflight.context import Context
@@ -12,11 +13,14 @@ from aethernet.integrations.peer_arch import aether_peer
 from aethernet.integrations.peers import EXAMPLE, build_peer, probe_scale
 from aethernet.network.config import AetherConfig
 from aethernet.network.variants import FACTORIES, variant_config
+from aethernet.wording import how_many
 
 SCALE_NAMES = ("scale", "upscale")
 """What BasicSR's architectures and ours call their scale."""
-CHANNEL_NAMES = ("in_channels", "num_in_ch")
+CHANNEL_NAMES = ("in_channels", "num_in_ch", "in_chans")
 """What they call the number of channels of a picture."""
+RESULT_NAMES = ("num_out_ch",)
+"""What some call that of the enlarged one; the others give what they take."""
 
 
 def arguments(context: Context) -> Iterator[str]:
@@ -66,7 +70,11 @@ def channels(context: Context) -> Iterator[str]:
         for network, (name, number) in taken.items():
             if number == given or kind not in schema.DATASETS:
                 continue
-            if given == 1:
+            if number not in (1, 3):
+                if context.model_type not in schema.MODELS:
+                    continue  # which may give it more than one picture
+                remedy = f"set {network}: {name}: {given}"
+            elif given == 1:
                 remedy = f"set {network}: {name}: 1 for a grey network, or remove color: y from every data set"
             elif "color" in schema.DATASETS[kind]:
                 remedy = f"add color: y to {place}, or set {network}: {name}: 3"
@@ -74,6 +82,26 @@ def channels(context: Context) -> Iterator[str]:
                 able = ", ".join(sorted(each for each, known in schema.DATASETS.items() if "color" in known))
                 remedy = f"{kind} knows no color: y, so take one of {able}, or set {network}: {name}: 3"
             yield f"{place}: gives {whole}, and {network} takes {number} channel{'s' * (number > 1)}; {remedy}"
+        for key in ("mean", "std"):
+            if isinstance(section.get(key), list) and len(section[key]) not in (1, given):
+                yield f"{place}: {key}: has {how_many(len(section[key]), 'number')}, and the set gives {whole}: give one number"
+    yield from _results(context)
+
+
+def _results(context: Context) -> Iterator[str]:
+    """A network that gives other colours than it takes: losses would compare one channel with three, without a word."""
+    section = context.opt.get("network_g")
+    if not isinstance(section, Mapping) or context.model_type not in schema.MODELS or is_aether(section):
+        return
+    target, taken = find("network", section["type"]), network_channels(section)
+    if target is None or taken is None:
+        return
+    name, number = taken
+    given = _stock_channels(section, RESULT_NAMES)
+    if given is not None and given[1] != number:
+        yield f"network_g: {given[0]}: {given[1]} is not {name}: {number}: the data sets have the same colours in both pictures"
+    if number == 1 and "rgb_mean" in inspect.signature(target).parameters:
+        yield f"network_g: {section['type']} subtracts the mean of RGB pictures, so that {name} must be 3"
 
 
 def processes(context: Context) -> Iterator[str]:
@@ -133,10 +161,16 @@ def network_channels(section: Mapping) -> tuple[str, int] | None:
             return None  # told with the network's arguments
     if target is None or not is_basicsr(target):
         return None
-    parameters = inspect.signature(target).parameters
-    for name in CHANNEL_NAMES:
+    return _stock_channels(section, CHANNEL_NAMES)
+
+
+def _stock_channels(section: Mapping, names: tuple[str, ...]) -> tuple[str, int] | None:
+    """The argument among these that one of BasicSR's networks has, and its value."""
+    target = find("network", section["type"])
+    parameters = inspect.signature(target).parameters if target is not None else {}
+    for name in names:
         value = section.get(name, parameters[name].default) if name in parameters else None
-        if value in (1, 3):
+        if is_whole(value, 1):
             return name, value
     return None
 

@@ -3,6 +3,7 @@
 Only names and headers are read, and headers of `SAMPLES` pictures at most.
 """
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from aethernet.data.pictures import SUFFIXES, picture_size
 from aethernet.errors import OptionError
-from aethernet.integrations.basicsr.data.memory_dataset import paired_files
+from aethernet.integrations.basicsr.data.memory_dataset import folders, paired_files
 from aethernet.wording import how_many
 
 ROOTS = {
@@ -48,7 +49,8 @@ Size = tuple[int, int]
 class Pictures:
     """What was found for one data set: how many (None: not known), what is wrong, (name, HR size, LR size), and the names
     that BasicSR gives to results, without endings. `files` are all that it will open, those of an item together, if they are
-    on disk; else they are the entries `names` of each of `lmdbs`. `damaged` are files whose headers cannot be read, and why."""
+    on disk; else they are the entries `names` of each of `lmdbs`. `damaged` are files whose headers cannot be read, and why; `below` are
+    folders of pictures below those that are read, which are no part of the set."""
 
     count: int | None = None
     problems: list[str] = field(default_factory=list)
@@ -56,6 +58,7 @@ class Pictures:
     names: list[str] = field(default_factory=list)
     files: list[tuple[Path, ...]] = field(default_factory=list)
     damaged: dict[Path, str] = field(default_factory=dict)
+    below: list[Path] = field(default_factory=list)
     lmdbs: list[Path] = field(default_factory=list)
 
     def size(self, path: Path) -> Size | None:
@@ -132,6 +135,7 @@ def _look_into_memory_set(place: str, section: Mapping) -> Pictures:
     found.count = len(files) - smaller - sum(bool(found.damaged.keys() & {*pair}) for pair in files)
     found.names = [gt.stem for gt, _ in files]
     found.files = [tuple(path for path in pair if path is not None) for pair in files]
+    found.below = [path for folder in folders(section, "dataroot_gt") for path in _picture_folders(folder)]
     if smaller and not found.count:
         found.problems.append(
             f"{place}: gt_size: every picture of dataroot_gt ({smaller} in all) is smaller than {least}x{least}; use a smaller "
@@ -157,6 +161,7 @@ def _look_into_folders(
     found.count = len(names[0])
     found.names = [os.path.splitext(name)[0] for name in names[-1]]
     found.files = [(folders[0] / name,) for name in names[0]]
+    found.below = list(_picture_folders(folders[0]))
     if len(names) == 1 or found.problems:
         return
     template = section.get("filename_tmpl", "{}")
@@ -258,6 +263,15 @@ def _partner(name: str, template: str) -> str:
 def _files(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+
+
+def _picture_folders(folder: Path) -> Iterator[Path]:
+    """Folders right below it, links to such among them, that hold pictures."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith("."):
+            with contextlib.suppress(OSError), os.scandir(path) as entries:
+                if any(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries):
+                    yield path
 
 
 def _has_folders(folder: Path) -> bool:

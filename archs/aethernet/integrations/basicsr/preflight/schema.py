@@ -30,7 +30,7 @@ PATH_NOT_CREATED = ("strict_load", "pretrain_network", "resume", "param_key")
 """Keys below `path:` that contain one of these make no folder (`make_exp_dirs`)."""
 
 _SR = _words("total_iter warmup_iter optim_g scheduler ema_decay pixel_opt perceptual_opt")
-_GAN = _SR | _words("optim_d gan_opt ldl_opt net_d_iters net_d_init_iters")
+_GAN = _SR | _words("optim_d gan_opt net_d_iters net_d_init_iters")  # SRGANModel builds ldl_opt and never computes it
 _AETHER = frozenset(field.name for field in fields(TrainOptions))
 DEGRADATION = _words(
     "high_order_degradation queue_size gt_size gt_usm l1_gt_usm percep_gt_usm gan_gt_usm second_blur_prob "
@@ -60,13 +60,13 @@ MODELS = {
     "AetherModel": ModelKeys(_SR | _AETHER),
     "AetherGANModel": ModelKeys(_GAN | _AETHER, _BOTH, needed=_GAN_NEEDED),
     "AetherRealModel": ModelKeys(_SR | _AETHER, top=AETHER_DEGRADATION),
-    "AetherRealGANModel": ModelKeys((_GAN - {"ldl_opt"}) | _AETHER, _BOTH, AETHER_DEGRADATION, _GAN_NEEDED),
+    "AetherRealGANModel": ModelKeys(_GAN | _AETHER, _BOTH, AETHER_DEGRADATION, _GAN_NEEDED),
     "SRModel": ModelKeys(_SR),
     "SwinIRModel": ModelKeys(_SR),
     "RealESRNetModel": ModelKeys(_SR, top=DEGRADATION),
     "SRGANModel": ModelKeys(_GAN, _BOTH, needed=_GAN_NEEDED),
     "ESRGANModel": ModelKeys(_GAN, _BOTH, needed=_GAN_NEEDED),
-    "RealESRGANModel": ModelKeys(_GAN, _BOTH, DEGRADATION, _GAN_NEEDED),
+    "RealESRGANModel": ModelKeys(_GAN | {"ldl_opt"}, _BOTH, DEGRADATION, _GAN_NEEDED),
 }
 AETHER_MODELS = ("AetherModel", "AetherGANModel", "AetherRealModel", "AetherRealGANModel")
 DEGRADING_MODELS = tuple(name for name, keys in MODELS.items() if keys.top)

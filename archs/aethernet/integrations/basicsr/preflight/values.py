@@ -133,9 +133,9 @@ def _built(context: Context) -> Iterator[tuple[str, Mapping, Callable]]:
 
 
 def _entries(place: str, section: Mapping) -> Iterator[tuple[str, object]]:
+    """Every entry with its place, sections included: one may stand where a value is wanted."""
     for key, value in section.items():
         here = f"{place}: {key}" if place else str(key)
+        yield here, value
         if isinstance(value, Mapping):
             yield from _entries(here, value)
-        else:
-            yield here, value

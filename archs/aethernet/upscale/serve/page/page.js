@@ -19,7 +19,14 @@ function make(tag, attributes = {}, ...children) {
   element.append(...children);
   return element;
 }
-function say(text) { $("status").textContent = text; }
+const unsaid = []; // what happens within a moment is said together: a screen reader hears the last text alone
+function say(text) {
+  unsaid.push(text);
+  if (unsaid.length === 1) setTimeout(() => {
+    const more = unsaid.length > 4 ? `; and ${unsaid.length - 3} more` : "";
+    $("status").textContent = unsaid.splice(0).slice(0, more ? 3 : 4).join("; ") + more;
+  }, 300);
+}
 function trouble(text) { $("trouble").textContent = text; $("trouble").hidden = !text; }
 function megabytes(bytes) { return bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`; }
 function seconds(count) { return count < 100 ? `${count.toFixed(1)} s` : `${Math.round(count / 60)} min`; }
