@@ -120,7 +120,7 @@ def into_a_file(args: argparse.Namespace, film: "Film", model: Any, target: Path
     voice.say(sentence(upscaler))
     for note in prepared.notes:
         voice.say(f"{film.path}: {note}")
-    if former is not None and (present := present_frames(prepared)):
+    if former is not None and (present := present_frames(prepared, upscaler)):
         voice.say(
             f"goes on: {present} of {how_many(len(opened.timeline.times), 'frame')} there, in {opened.parts.folder}"
         )

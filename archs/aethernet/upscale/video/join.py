@@ -147,7 +147,7 @@ def decode_times(times: Sequence[int], order: Sequence[int]) -> list[int]:
 
 def muxer_options(kind: str, first: int = 0) -> dict[str, str]:
     """Times stay what they are, also of sound that begins before the pictures, as encoders of AAC let it; unless pictures
-    themselves begin before 0, which Matroska cannot hold.
+    themselves begin before 0, as in broadcasts whose clock turns over: Matroska cannot hold that, and MP4 would hide them.
 
     Args:
         first: when the first frame is shown.
@@ -155,7 +155,7 @@ def muxer_options(kind: str, first: int = 0) -> dict[str, str]:
     # MOV has a place for metadata of any name; in MP4 it would take that of the usual names, which players read.
     flags = {"mp4": "+faststart", "mov": "+faststart+use_metadata_tags"}
     faststart = {"movflags": flags[kind]} if kind in flags else {}
-    return faststart if first < 0 else {"avoid_negative_ts": "disabled", **faststart}
+    return {"avoid_negative_ts": "make_non_negative" if first < 0 else "disabled", **faststart}
 
 
 def _video(out: Any, template: Any, stream: Any, film: Film, encoding: Encoding, kind: str) -> Any:
@@ -234,6 +234,7 @@ def _mux(out: Any, source: Any, copies: dict[int, Any], pictures: Iterator[Any],
             out.mux(waiting)
             waiting = next(pictures, None)
 
+    last: dict[int, int] = {}
     packets: Iterable[Any] = source.demux(*copied) if copied else ()
     iterator = iter(packets)
     while True:
@@ -248,6 +249,13 @@ def _mux(out: Any, source: Any, copies: dict[int, Any], pictures: Iterator[Any],
         index = packet.stream_index
         if fixed.get(index):
             packet.dts = fixed[index][written[index]]
+        if packet.dts is not None and packet.dts < last.get(
+            index, packet.dts
+        ):  # no format takes that; as ffmpeg does it
+            packet.dts = last[index] + 1
+            packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
+        if packet.dts is not None:
+            last[index] = packet.dts
         time = packet.dts if packet.dts is not None else packet.pts
         if time is not None:
             write_pictures(time * packet.time_base)

@@ -24,7 +24,7 @@ from aethernet.upscale.video.film import Assumptions, Film, probe
 from aethernet.upscale.video.join import join
 from aethernet.upscale.video.library import FrameSequence, pyav
 from aethernet.upscale.video.pipeline import FilmPipeline
-from aethernet.upscale.video.plan import Parts
+from aethernet.upscale.video.plan import Parts, as_read
 from aethernet.upscale.video.resize import result_size
 from aethernet.upscale.video.streams import FORMATS, format_of, plan_streams
 from aethernet.upscale.video.timeline import SEGMENT, Segment, Timeline, scan
@@ -272,9 +272,11 @@ def _is_made(opened: Opened) -> bool:
         return False
 
 
-def present_frames(prepared: Prepared) -> int:
-    """Frames that a former run has left."""
+def present_frames(prepared: Prepared, upscaler: Upscaler) -> int:
+    """Frames that a former run has left; none of one that differs."""
     parts = prepared.opened.parts
+    if parts.read_plan() != as_read(plan_of(prepared, upscaler)):
+        return 0
     return sum(segment.frames for segment in prepared.segments if parts.is_done(segment))
 
 
