@@ -227,6 +227,21 @@ def test_an_arena_without_times_has_curves(tmp_path, capsys):
     assert "none of them was timed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (("a_int8.onnx", "b.v2.pth"), ["a_int8", "b.v2"]),
+        (("a.onnx", "a.param"), ["a.onnx", "a.param"]),
+        (("aether_tiny_x4", "spandrel:Compact(upscale=4)"), ["aether_tiny_x4", "spandrel:Compact(upscale=4)"]),
+    ],
+)
+def test_files_are_called_without_their_endings_where_that_tells_them_apart(tmp_path, files, names):
+    quality, _ = quality_and_speed()
+    score = quality["scores"][0]
+    content = {**quality, "scores": [{**score, "model": file} for file in files]}
+    assert [network.name for network in read_comparison([write(tmp_path / "a.json", content)]).networks] == names
+
+
 def without(content: dict, *keys: str | int) -> dict:
     """The content without one entry."""
     *parents, last = keys

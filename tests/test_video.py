@@ -24,8 +24,8 @@ from aethernet.upscale.video import Coding, upscale_film  # noqa: E402
 from aethernet.upscale.video.colours import Layout, from_rgb, layout_of, to_rgb  # noqa: E402
 from aethernet.upscale.video.decode import FrameReader, frame_at  # noqa: E402
 from aethernet.upscale.video.film import probe  # noqa: E402
-from aethernet.upscale.video.join import decode_times  # noqa: E402
 from aethernet.upscale.video.matroska import CRC, SEEK, SEEK_HEAD, SEEK_POSITION, SEGMENT, VOID, elements  # noqa: E402
+from aethernet.upscale.video.muxing import decode_times  # noqa: E402
 from aethernet.upscale.video.timeline import Timeline, scan  # noqa: E402
 
 MATRICES = {"601": 6, "709": 1, "2020": 9}
@@ -722,3 +722,69 @@ def test_a_file_that_leads_to_a_wrong_place(kind, tmp_path, monkeypatch):
     assert found == list(timeline.times)
     frame = frame_at(film, 1.0)
     assert frame.time * film.time_base - film.begins == 1
+
+
+# recordings
+
+
+def shifted(source: Path, target: Path, seconds: float, clock: int = 0) -> None:
+    """A copy in MPEG-TS that begins so much later, or so many ticks before its clock of 33 bits turns over."""
+    with av.open(str(source)) as whole, av.open(str(target), "w") as out:
+        copies = {each.index: out.add_stream_from_template(each) for each in whole.streams}
+        for packet in whole.demux():
+            if packet.dts is not None:
+                later = round((seconds + clock / 90000) / packet.time_base)
+                packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                packet.stream = copies[packet.stream_index]
+                out.mux(packet)
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_a_clock_that_turns_over_hides_no_frame(ending, upscaler, tmp_path):
+    """Broadcasts count to 2^33, and a recording may begin just before: FFmpeg then gives it times below 0."""
+    films.write_film(tmp_path / "whole.mp4", 12)
+    shifted(tmp_path / "whole.mp4", tmp_path / "in.ts", -1.8, 2**33)
+    assert films.read_film(tmp_path / "in.ts")["times"][0] < 0
+    upscale_film(upscaler, tmp_path / "in.ts", tmp_path / f"out{ending}")
+    mine, its = (films.read_film(tmp_path / name)["times"] for name in ("in.ts", f"out{ending}"))
+    assert [time - mine[0] for time in mine] == [time - its[0] for time in its]
+
+
+def test_recordings_put_one_behind_the_other_are_refused_before_the_work(upscaler, tmp_path):
+    """Their second half would flash by, and its sound fit no file."""
+    films.write_film(tmp_path / "whole.mp4", 40, audio=1)
+    for number in range(2):
+        shifted(tmp_path / "whole.mp4", tmp_path / f"{number}.ts", 10.0)
+    (tmp_path / "in.ts").write_bytes(b"".join((tmp_path / f"{number}.ts").read_bytes() for number in range(2)))
+    with pytest.raises(DataError, match=r"begin anew behind 1\d\.\d+ s.*ffmpeg -i in\.ts -map 0 -c copy joined\.mkv"):
+        upscale_film(upscaler, tmp_path / "in.ts", tmp_path / "out.mkv")
+    assert not list(tmp_path.glob("*out*"))
+
+
+def step_back(path: Path, track: int, place: int, milliseconds: int) -> None:
+    """Puts a block of a Matroska file earlier: blocks hold their track and their time, of 16 bits."""
+    data, cluster, block = bytearray(path.read_bytes()), 0x1F43B675, 0xA3
+    (segment,) = (each for each in elements(data, 0, len(data)) if each.id == SEGMENT)
+    blocks = [
+        each.content + 1
+        for outer in elements(data, segment.content, segment.end) if outer.id == cluster
+        for each in elements(data, outer.content, outer.end) if each.id == block and data[each.content] == 0x80 | track
+    ]  # fmt: skip
+    start = blocks[place]
+    time = int.from_bytes(data[start : start + 2], "big", signed=True) - milliseconds
+    data[start : start + 2] = time.to_bytes(2, "big", signed=True)
+    path.write_bytes(data)
+
+
+def test_sound_whose_times_step_back_is_copied(upscaler, tmp_path):
+    """As ffmpeg does it: no format takes such times."""
+    films.write_film(tmp_path / "in.mkv", 12, audio=1)
+    step_back(tmp_path / "in.mkv", track=2, place=6, milliseconds=60)
+    before = films.read_film(tmp_path / "in.mkv")["packets"][1]
+    times = [packet[0] for packet in before]
+    assert times != sorted(times)
+    upscale_film(upscaler, tmp_path / "in.mkv", tmp_path / "out.mkv")
+    after = films.read_film(tmp_path / "out.mkv")["packets"][1]
+    assert [packet[3] for packet in after] == [packet[3] for packet in before]
+    assert [packet[0] for packet in after] == sorted(packet[0] for packet in after)
+    assert sum(mine[0] != its[0] for mine, its in zip(before, after, strict=True)) == 1

@@ -311,3 +311,18 @@ def test_a_preview_has_the_shape_that_players_give_it(aspect, is_turned, upscale
     height, width = (int(grey.sum(axis=axis).max()) for axis in (0, 1))  # of bicubic, which leaves it flat
     wanted = float(1 if aspect > 8 else 1 / aspect if is_turned else aspect)
     assert width / height == pytest.approx(wanted, rel=0.05)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "tif"])
+def test_frames_that_carry_what_pyav_does_not_know(ending, upscale):
+    """EXIF, which cameras and scanners write: PyAV breaks off at its kind, and at all else that the frame carries."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Path("frames").mkdir()
+    for number in range(2):
+        Image.fromarray(np.full((24, 32, 3), 100, np.uint8)).save(f"frames/{number}.{ending}", exif=exif)
+    code, _, said = upscale("frames", "-o", "out.mp4", "--rate", "25")
+    assert code == 0, said
+    out = films.read_film(Path("out.mp4"))
+    assert len(out["times"]) == 2 and out["size"] == (64, 48)
+    assert abs(out["rotation"]) == 90

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 def enlarge(args: argparse.Namespace, given: str, process: "Process") -> dict[str, Any]:
     from aethernet.upscale.known import find_film_model
-    from aethernet.upscale.video.run import target_of
+    from aethernet.upscale.video.prepare import target_of
     from aethernet.upscale.video.streams import FORMATS
 
     film = look(args, given)
@@ -101,7 +101,8 @@ def enlarge(args: argparse.Namespace, given: str, process: "Process") -> dict[st
 def into_a_file(args: argparse.Namespace, film: "Film", model: Any, target: Path, process: "Process") -> dict[str, Any]:
     from aethernet.cli.progress import FrameBar, status
     from aethernet.upscale.summary import network_record
-    from aethernet.upscale.video.run import open_film, prepare, present_frames, run_film
+    from aethernet.upscale.video.prepare import open_film, prepare, present_frames
+    from aethernet.upscale.video.run import run_film
 
     refuse(args, {"raw": None, "pipe_format": None}, "pipes")
     args = argparse.Namespace(**vars(args))  # the next video may have another engine
@@ -120,7 +121,7 @@ def into_a_file(args: argparse.Namespace, film: "Film", model: Any, target: Path
     voice.say(sentence(upscaler))
     for note in prepared.notes:
         voice.say(f"{film.path}: {note}")
-    if former is not None and (present := present_frames(prepared)):
+    if former is not None and (present := present_frames(prepared, upscaler)):
         voice.say(
             f"goes on: {present} of {how_many(len(opened.timeline.times), 'frame')} there, in {opened.parts.folder}"
         )

@@ -13,7 +13,7 @@ from aethernet.flags import positive
 if TYPE_CHECKING:
     from aethernet.upscale.video.film import Assumptions, Film
     from aethernet.upscale.video.library import FrameSequence
-    from aethernet.upscale.video.run import Coding
+    from aethernet.upscale.video.prepare import Coding
 
 FOR_PICTURES = {"format": "same", "quality": None, "depth": "same", "compare": False, "original": None}
 CODING = {"codec": None, "crf": None, "preset": None, "drop": ()}
@@ -96,7 +96,7 @@ def assumptions(args: argparse.Namespace) -> "Assumptions":
 
 
 def coding(args: argparse.Namespace) -> "Coding":
-    from aethernet.upscale.video.run import Coding
+    from aethernet.upscale.video.prepare import Coding
 
     return Coding(args.codec, args.crf, args.preset, args.to_height, args.drop)
 

@@ -1,5 +1,6 @@
 """A comparison read back from the JSON files that `aethernet bench arena`, `quality` and `speed` wrote."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from aethernet.errors import DataError
 from aethernet.plots.comparison import Comparison, Network, Setting
 from aethernet.quality.scores import QualityReport
 
+FILE_ENDING = r"\.(onnx|param|pth|pt|ckpt|safetensors)$"
 KINDS = {"arena": ArenaReport, "quality": QualityReport, "speed": SpeedReport}
 
 
@@ -43,6 +45,7 @@ def read_comparison(paths: Sequence[str | Path]) -> Comparison:
         )
     if not comparison.sets:
         raise DataError("the networks were measured on different picture sets: no set is common to all of them")
+    _drop_endings(comparison.networks)
     return comparison
 
 
@@ -97,6 +100,14 @@ def _network(comparison: Comparison, name: str, spec: str, path: str) -> Network
             return network
     comparison.networks.append(Network(name, spec))
     return comparison.networks[-1]
+
+
+def _drop_endings(networks: Sequence[Network]) -> None:
+    """Networks that are files are called as the files without their endings, unless two would be called alike."""
+    short = {network.name: re.sub(FILE_ENDING, "", network.name) for network in networks}
+    if len(set(short.values())) == len(short):
+        for network in networks:
+            network.name = short[network.name]
 
 
 def _plain_size(text: str) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 from aethernet.files import TOKEN, atomic_path
 from aethernet.upscale.video.codecs import Encoding
 from aethernet.upscale.video.encode import SegmentWriter
-from aethernet.upscale.video.join import decode_times, describe_pictures, keep_aspect, muxer_options, writing
 from aethernet.upscale.video.library import address, pyav
+from aethernet.upscale.video.muxing import decode_times, describe_pictures, keep_aspect, muxer_options, writing
 from aethernet.upscale.video.streams import MILLISECONDS, check_codec, format_of
 
 

@@ -1,6 +1,5 @@
 """The segments of a film joined with everything else of its source: streams, chapters, metadata, times."""
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +10,7 @@ from aethernet.files import atomic_path
 from aethernet.upscale.video.codecs import Encoding
 from aethernet.upscale.video.film import Film, is_cover
 from aethernet.upscale.video.library import FrameSequence, address, open_source, pyav
-from aethernet.upscale.video.matroska import set_aspect
+from aethernet.upscale.video.muxing import decode_times, describe_pictures, keep_aspect, muxer_options, writing
 from aethernet.upscale.video.plan import Parts
 from aethernet.upscale.video.streams import MILLISECONDS, attach_cover, copied, format_of, titled
 from aethernet.upscale.video.timeline import Segment, Timeline, rising
@@ -110,16 +109,6 @@ def _is_attachment(source: Any, index: int) -> bool:
     return source.streams[index].type == "attachment"
 
 
-def keep_aspect(path: Path, target: Path, track: int, encoding: Encoding) -> None:
-    """For codecs that have no aspect in their own header."""
-    assert encoding.aspect is not None
-    if not set_aspect(path, track, encoding.size, encoding.aspect):
-        raise OutputError(
-            f"{target}: the aspect of samples, {encoding.aspect}, cannot be written for {encoding.codec}: give --codec h264 or "
-            "hevc, or a file .mp4 or .mov"
-        )
-
-
 def _order(records: Sequence[dict[str, Any]]) -> list[int]:
     """The numbers of frames in the order of their packets."""
     order: list[int] = []
@@ -129,33 +118,6 @@ def _order(records: Sequence[dict[str, Any]]) -> list[int]:
             raise OutputError("a segment's record does not fit its frames: remove the folder of parts and start anew")
         order += [first + number for number in record["order"]]
     return order
-
-
-def decode_times(times: Sequence[int], order: Sequence[int]) -> list[int]:
-    """When each packet is decoded: rising, and never behind when its frame is shown.
-
-    Args:
-        times: when frames are shown, rising.
-        order: which frame each packet holds.
-    """
-    depth = max((place - number for place, number in enumerate(order)), default=0)
-    step = max(1, times[1] - times[0]) if len(times) > 1 else 1
-    return [
-        times[place - depth] if place >= depth else times[0] - (depth - place) * step for place in range(len(order))
-    ]
-
-
-def muxer_options(kind: str, first: int = 0) -> dict[str, str]:
-    """Times stay what they are, also of sound that begins before the pictures, as encoders of AAC let it; unless pictures
-    themselves begin before 0, which Matroska cannot hold.
-
-    Args:
-        first: when the first frame is shown.
-    """
-    # MOV has a place for metadata of any name; in MP4 it would take that of the usual names, which players read.
-    flags = {"mp4": "+faststart", "mov": "+faststart+use_metadata_tags"}
-    faststart = {"movflags": flags[kind]} if kind in flags else {}
-    return faststart if first < 0 else {"avoid_negative_ts": "disabled", **faststart}
 
 
 def _video(out: Any, template: Any, stream: Any, film: Film, encoding: Encoding, kind: str) -> Any:
@@ -172,17 +134,6 @@ def _video(out: Any, template: Any, stream: Any, film: Film, encoding: Encoding,
     if film.matrix is not None:
         video.set_display_matrix(film.matrix)
     return video
-
-
-def describe_pictures(video: Any, encoding: Encoding, kind: str) -> None:
-    """What the file itself says of the pictures."""
-    context, tags = video.codec_context, encoding.tags
-    context.colorspace, context.color_primaries, context.color_trc = tags.matrix, tags.primaries, tags.transfer
-    context.color_range = tags.range
-    if encoding.aspect:
-        context.sample_aspect_ratio = encoding.aspect
-    if encoding.codec == "hevc" and kind in ("mp4", "mov"):
-        context.codec_tag = "hvc1"  # players of Apple know no other
 
 
 def _pictures(
@@ -234,6 +185,7 @@ def _mux(out: Any, source: Any, copies: dict[int, Any], pictures: Iterator[Any],
             out.mux(waiting)
             waiting = next(pictures, None)
 
+    last: dict[int, int] = {}
     packets: Iterable[Any] = source.demux(*copied) if copied else ()
     iterator = iter(packets)
     while True:
@@ -248,6 +200,13 @@ def _mux(out: Any, source: Any, copies: dict[int, Any], pictures: Iterator[Any],
         index = packet.stream_index
         if fixed.get(index):
             packet.dts = fixed[index][written[index]]
+        if packet.dts is not None and packet.dts < last.get(
+            index, packet.dts
+        ):  # no format takes that; as ffmpeg does it
+            packet.dts = last[index] + 1
+            packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
+        if packet.dts is not None:
+            last[index] = packet.dts
         time = packet.dts if packet.dts is not None else packet.pts
         if time is not None:
             write_pictures(time * packet.time_base)
@@ -290,12 +249,3 @@ def _count(path: Path) -> int:
     with open_source(path) as container:
         videos = [stream for stream in container.streams.video if not is_cover(stream)]
         return max((sum(packet.size > 0 for packet in container.demux(stream)) for stream in videos[:1]), default=0)
-
-
-@contextlib.contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """FFmpeg's errors in writing as ours."""
-    try:
-        yield
-    except (pyav().error.FFmpegError, ValueError) as error:
-        raise OutputError(f"{target} cannot be written: {one_line(error)}") from error

@@ -21,7 +21,18 @@ INSTALL = '"av>=18.1"'
 def pyav() -> ModuleType:
     """Raises `MissingDependencyError` where it is not installed."""
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 else tells its settings at every start
-    return optional_package("av", "video", INSTALL)
+    av = optional_package("av", "video", INSTALL)
+    kinds = av.sidedata.sidedata.Type
+    if "_missing_" not in vars(kinds):
+        kinds._missing_ = classmethod(_unknown_side_data)
+    return av
+
+
+def _unknown_side_data(kinds: Any, value: int) -> Any:
+    """A kind that FFmpeg has and PyAV does not know yet, as EXIF in 18.1: it breaks off at all that such a frame carries."""
+    kind = object.__new__(kinds)
+    kind._name_, kind._value_ = f"UNKNOWN_{value}", value
+    return kinds._value2member_map_.setdefault(value, kind)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Parts:
         Raises:
             OutputError: it holds parts of a run that differs, in words how.
         """
-        plan = json.loads(json.dumps(plan))
+        plan = as_read(plan)
         found = self.read_plan()
         if found is not None and found != plan:
             if not force:
@@ -103,3 +103,8 @@ class Parts:
     def remove(self) -> None:
         with contextlib.suppress(OSError):
             shutil.rmtree(self.folder)
+
+
+def as_read(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """As it comes out of its file."""
+    return json.loads(json.dumps(plan))

@@ -14,6 +14,9 @@ from aethernet.wording import how_many
 
 SEGMENT = 120
 """Frames: what a killed run loses at most. Each begins with a frame that stands alone, as films have anyway."""
+JUMP = 1
+"""Seconds back in a stream's times of decoding from which on they begin anew: damage and bad writers err by less."""
+JOIN = "ffmpeg -i {name} -map 0 -c copy joined.mkv"
 REORDERED = 64
 """Places that a packet may lie away from where it is shown: more than any codec reorders by."""
 
@@ -80,11 +83,12 @@ def scan(path: Path | FrameSequence, stream: int) -> Timeline:
     """Reads a file once, without decoding unless its times demand it: AVI has those of decoding alone.
 
     Raises:
-        DataError: no frame.
+        DataError: no frame, or times that begin anew.
     """
     packets: list[tuple[int | None, bool, int]] = []
     decoding: list[int] = []
     counts: Counter[int] = Counter()
+    last_decoded: dict[int, int] = {}
     digest, notes = hashlib.sha256(), []
     av = pyav()
     with open_source(path) as container:
@@ -102,6 +106,14 @@ def scan(path: Path | FrameSequence, stream: int) -> Timeline:
             if packet.pts is None and packet.dts is None and packet.size == 0:
                 continue  # the end of a stream
             counts[packet.stream_index] += 1
+            if packet.dts is not None:
+                former = last_decoded.get(packet.stream_index, packet.dts)
+                if (former - packet.dts) * packet.time_base > JUMP:
+                    raise DataError(
+                        f"{path}: its times begin anew behind {float(former * packet.time_base):.3f} s, as where recordings were "
+                        f"put one behind the other: make one of them first, as by `{JOIN.format(name=path.name)}`"
+                    )
+                last_decoded[packet.stream_index] = packet.dts
             if packet.stream_index == stream:
                 packets.append((packet.pts, packet.is_keyframe, packet.duration or 0))
                 decoding += [] if packet.dts is None else [packet.dts]
