@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,6 +111,14 @@ def photograph() -> bytes:
     return file.getvalue()
 
 
+def until(page, expression: str) -> None:
+    """Waits for it to be true; Playwright's own way would evaluate text in the page, which the policy of the page refuses."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(50)
+
+
 def shot(page, name: str) -> None:
     if SHOTS:
         page.wait_for_timeout(300)
@@ -134,8 +143,8 @@ def test_its_whole_life(opened, real, width, dark):
         "the first one that is done is shown"
     )
     job(page, "astronaut.png").get_by_role("button", name="Compare").click() if page.locator("#shown").text_content() != "astronaut.png" else None  # fmt: skip
-    page.wait_for_function("document.getElementById('after').naturalWidth === 520")
-    page.wait_for_function("document.getElementById('before').naturalWidth === 260")
+    until(page, "document.getElementById('after').naturalWidth === 520")
+    until(page, "document.getElementById('before').naturalWidth === 260")
     assert "260 × 180 → 520 × 360, PNG" in job(page, "astronaut.png").locator("p").first.text_content()
     assert page.evaluate("document.documentElement.scrollWidth") == width, "nothing sticks out"
     slider = page.get_by_label("Boundary of before and after")
@@ -169,7 +178,7 @@ def test_the_slider_follows_the_pointer(opened, real):
     page = opened(real)
     drop(page, ("a.png", photograph()))
     page.get_by_text("Queue: 1 of 1 done").wait_for()
-    page.wait_for_function("document.getElementById('after').naturalWidth === 520")
+    until(page, "document.getElementById('after').naturalWidth === 520")
     box = page.locator("#stage").bounding_box()
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] / 2, middle)
@@ -181,7 +190,7 @@ def test_the_slider_follows_the_pointer(opened, real):
     assert page.locator("#glass").is_visible(), "the keyboard moves the magnifier"
     left = page.evaluate("document.querySelector('.spot').style.left")
     page.locator("#stage").press("Shift+ArrowRight")
-    page.wait_for_function("(left) => document.querySelector('.spot').style.left !== left", arg=left)
+    until(page, f"document.querySelector('.spot').style.left !== '{left}'")
 
 
 def test_on_a_phone_the_comparison_opens_below_its_picture(opened, real):
@@ -192,15 +201,15 @@ def test_on_a_phone_the_comparison_opens_below_its_picture(opened, real):
     place = "document.querySelector('.view').parentElement.querySelector('h3, #zone').textContent.trim()"
     page.get_by_role("button", name="Compare 4.png").click()
     assert page.evaluate(place) == "4.png" and page.evaluate("document.activeElement.id") == "shown"
-    page.wait_for_function("document.getElementById('after').naturalWidth === 38")
-    page.wait_for_function("() => { const { top, bottom } = document.getElementById('stage').getBoundingClientRect(); return top >= 0 && bottom <= innerHeight; }")  # fmt: skip
+    until(page, "document.getElementById('after').naturalWidth === 38")
+    until(page, "() => { const { top, bottom } = document.getElementById('stage').getBoundingClientRect(); return top >= 0 && bottom <= innerHeight; }")  # fmt: skip
     shot(page, "below_390")
     page.get_by_role("button", name="Compare 2.png").click()
     assert page.evaluate(place) == "2.png" and page.locator(".view").count() == 1
     page.set_viewport_size({"width": 1280, "height": 800})
-    page.wait_for_function("document.querySelector('.view').parentElement.id === 'tool'")
+    until(page, "document.querySelector('.view').parentElement.id === 'tool'")
     page.set_viewport_size({"width": 390, "height": 800})
-    page.wait_for_function("document.querySelector('.view').parentElement.tagName === 'LI'")
+    until(page, "document.querySelector('.view').parentElement.tagName === 'LI'")
     page.get_by_role("button", name="Hide 2.png").press("Enter")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Compare 2.png"
     assert not page.locator(".view").is_visible()
