@@ -10,6 +10,7 @@ import time
 import zipfile
 from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace as Namespace
 
 import numpy as np
 import pytest
@@ -20,12 +21,14 @@ pytest.importorskip("httpx", reason="the client of the tests is not installed")
 
 from helpers.serving import ADDRESS, DIES, HANGS, WAITS, done, listening, picture, scripted, serving, threaded, wait
 from PIL import Image
+from torch import nn
 
 from aethernet import cli
 from aethernet.cli.serve import address_of, listen, settings_of
 from aethernet.data.picture.header import Header
 from aethernet.errors import UsageError
 from aethernet.runtimes.pytorch import TorchSession
+from aethernet.runtimes.session import RunStopped
 from aethernet.upscale import Upscaler, engine
 from aethernet.upscale.serve import patience, process, uploads, worker
 from aethernet.upscale.serve.archive import distinct
@@ -125,6 +128,17 @@ def test_colours_and_animations_come_back(real):
     answer = send(real, file.getvalue(), "/api/upscale", name="a.tif")
     assert answer.headers["content-type"] == "image/tiff", answer.text
     assert Image.open(io.BytesIO(answer.content)).mode.startswith("I;16")
+
+
+def test_a_part_of_a_result(client):
+    id = send(client).json()["id"]
+    whole = wait(client, id) and client.get(f"/api/jobs/{id}/result").content
+    get = lambda text: client.get(f"/api/jobs/{id}/result", headers={"range": text})  # noqa: E731
+    assert get("bytes=3-9").status_code == 206 and get("bytes=3-9").content == whole[3:10]
+    assert get("lines=1").status_code == 400 and "bytes=0-999" in get("lines=1").json()["error"]
+    beyond = get("bytes=99999-")
+    assert beyond.status_code == 416 and "no such range" in beyond.json()["error"]
+    assert beyond.headers["content-range"].endswith(f"/{len(whole)}")
 
 
 def test_several_results_as_one_file(client):
@@ -286,7 +300,7 @@ def test_frames_of_an_animation_count_together():
 def test_the_queue_of_a_client_and_that_of_all_are_limited():
     with serving(queue=3, queue_per_client=2) as client:
         for session, statuses in (("a", (201, 201, 429)), ("b", (201, 503)), ("c", (503,))):
-            client.cookies.set("aethernet_session", session * 32)
+            client.cookies.set("aethernet_session_8765", session * 32)
             for status in statuses:
                 answer = send(client, quality=WAITS, format="jpg")
                 assert answer.status_code == status, answer.text
@@ -372,7 +386,7 @@ def test_who_has_many_pictures_waits_for_who_has_one(client):
     first = send(client, quality=WAITS, format="jpg").json()["id"]
     order = []
     for session, count in (("a", 3), ("b", 1), ("c", 2)):
-        client.cookies.set("aethernet_session", session * 32)
+        client.cookies.set("aethernet_session_8765", session * 32)
         order += [(f"{session}{number}", send(client).json()["id"]) for number in range(count)]
     client.delete(f"/api/jobs/{first}")
     over = {name: wait(client, id) and client.service.jobs[id].over for name, id in order}
@@ -403,7 +417,7 @@ def test_a_short_picture_is_computed_in_the_middle_of_a_long_one(quality):
         sizes = {"a": (90, 90), "A": (19, 13), "b": (89, 89), "c": (19, 13)}
         ids = {}
         for name, size in sizes.items():
-            client.cookies.set("aethernet_session", name.lower() * 32)
+            client.cookies.set("aethernet_session_8765", name.lower() * 32)
             how = {"quality": quality, "format": "jpg"} if quality and name == "c" else {}
             ids[name] = send(client, picture(size), **how).json()["id"]
             if name == "a":
@@ -511,6 +525,29 @@ def test_the_process_takes_what_comes_between_two_layers(model, tmp_path, monkey
     for name in ("long", "short"):
         Upscaler(str(model), "torch").file(tmp_path / f"{name}.in", tmp_path / "alone.png", force=True)
         assert (tmp_path / "alone.png").read_bytes() == (tmp_path / f"{name}.out").read_bytes()
+    ours.close()
+
+
+def test_who_is_told_to_end_does_not_end_what_is_computed_in_its_middle():
+    """Told a moment before the other one is taken up, which has another network."""
+    ours, theirs = Pipe()
+    desk = worker.Desk(theirs)
+    for name in ("long", "short"):
+        ours.send(Work(name, "", "", None, SCALE, "same", None, "same", 9.0, 10**6))
+    long, short = desk.wait(), desk.wait()
+    upscaler = Namespace(choice=Namespace(session=TorchSession(nn.Identity())))
+    with desk.opened(long), desk.computed(long, upscaler, lambda: None):
+        ours.send(Cancel("long"))
+        end = time.monotonic() + 60
+        while not long.is_cancelled and time.monotonic() < end:
+            time.sleep(0.001)
+        with desk._lock, pytest.raises(RunStopped):
+            upscaler.choice.session.check_stopped()
+        with desk.opened(short):
+            upscaler.choice.session.check_stopped()
+            short.check()
+        with pytest.raises(worker.Stopped):
+            long.check()
     ours.close()
 
 
@@ -734,7 +771,7 @@ def test_a_token_is_asked_for():
             {},
             {"authorization": "Bearer no"},
             {"authorization": TOKEN},
-            {"cookie": f"aethernet_token={TOKEN}"},
+            {"cookie": f"aethernet_token_8765={TOKEN}"},
         ):
             for answer in (client.get("/api", headers=headers), send(client, headers=headers), client.post("/api/session", headers=headers)):  # fmt: skip
                 assert answer.status_code == 401 and "Authorization: Bearer TOKEN" in answer.json()["error"]
@@ -747,6 +784,15 @@ def test_a_token_is_asked_for():
         assert "HttpOnly" in entered.headers["set-cookie"] and "SameSite=strict" in entered.headers["set-cookie"]
         assert client.get("/api").status_code == 200, "by the cookie"
         assert client.get("/api", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_services_on_two_ports_of_a_host_do_not_share_cookies():
+    with serving(token=TOKEN) as client:
+        for host, end in (("localhost:8765", "_8765"), ("localhost:80", "_80"), ("localhost", ""), ("[::1]:99", "_99")):
+            page = client.get("/", headers={"host": host})
+            entered = client.post("/api/session", headers={"host": host, "authorization": f"Bearer {TOKEN}"})
+            assert page.headers["set-cookie"].startswith(f"aethernet_session{end}=")
+            assert entered.headers["set-cookie"].startswith(f"aethernet_token{end}=")
 
 
 def test_only_this_machine_without_a_token():

@@ -102,6 +102,39 @@ def test_a_run_ends_by_the_word_of_another_thread(files, runtime):
     assert np.array_equal(session.run(batch), sound)
 
 
+def test_the_word_to_end_is_not_for_other_threads():
+    begun, stopped, ended = Event(), Event(), []
+
+    class Waits(nn.Module):
+        def forward(self, x):
+            begun.set()
+            assert stopped.wait(60)
+            return x
+
+    def run() -> None:
+        try:
+            ended.append(other.run(batch))
+        except RunStopped as error:
+            ended.append(error)
+
+    class Stops(nn.Module):
+        def forward(self, x):
+            thread.start()
+            assert begun.wait(60)
+            session.stop()
+            stopped.set()
+            thread.join(60)
+            return x
+
+    batch = np.ones((1, 3, 4, 4), np.float32)
+    other = TorchSession(nn.Sequential(Waits(), nn.Identity()))
+    session = TorchSession(nn.Sequential(Stops(), nn.Identity()))
+    thread = Thread(target=run, daemon=True)
+    with pytest.raises(RunStopped):
+        session.run(batch)
+    assert np.array_equal(ended[0], batch)
+
+
 def test_a_network_ends_before_its_next_layer(network):
     class Stops(nn.Module):
         def forward(self, x):

@@ -1,6 +1,7 @@
 """Networks in PyTorch."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -53,7 +54,11 @@ class TorchSession(Session):
     def _translated(self) -> Iterator[None]:
         """PyTorch's errors as ours; and `stop` is looked for before every layer."""
 
+        here = threading.get_ident()
+
         def look(*_: object) -> None:
+            if threading.get_ident() != here:  # a hook is called for the layers of every thread
+                return
             self.check_stopped()
             if self.between is not None:
                 self.between()

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
@@ -21,7 +22,7 @@ from aethernet.upscale.serve.admission import FORMAT_NAMES, read_admitted, wish_
 from aethernet.upscale.serve.archive import zipped
 from aethernet.upscale.serve.hosts import is_loopback
 from aethernet.upscale.serve.jobs import Job, Refusal, download_name
-from aethernet.upscale.serve.security import TOKEN_COOKIE, Guard, Tokens, refused
+from aethernet.upscale.serve.security import TOKEN_COOKIE, Guard, Tokens, cookie_of, own_name, refused
 from aethernet.upscale.serve.service import ENDS, Service
 from aethernet.upscale.serve.uploads import Body, receive
 from aethernet.version import __version__
@@ -38,6 +39,10 @@ LONGEST_HEADER = 30.0
 """Seconds that reading one may take."""
 POLL = 0.5
 """Seconds between two looks whether a client that waits is still there."""
+WRONG_RANGES = {
+    400: "the Range header is not of the form bytes=0-999",
+    416: "the result has no such range: its length is in Content-Range",
+}
 MOST_ZIPPED = 250
 """Each is an open file."""
 
@@ -74,6 +79,29 @@ def build_app(service: Service) -> Guard:
     ]
     handlers = {Refusal: _refusal, HTTPException: _http_error, ClientDisconnect: _gone, Exception: _fault}
     return Guard(Starlette(routes=routes, lifespan=life, exception_handlers=handlers), service.settings, tokens)
+
+
+class Result(FileResponse):
+    """A file; a range of it that cannot be given is refused in the form of all refusals."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal: Response | None = None
+
+        async def told(message: Message) -> None:
+            nonlocal refusal
+            if message["type"] == "http.response.start" and message["status"] in WRONG_RANGES:
+                known = Headers(raw=message["headers"]).get("content-range")
+                refusal = JSONResponse(
+                    {"error": WRONG_RANGES[message["status"]]},
+                    message["status"],
+                    {"content-range": known} if known else None,
+                )
+            elif refusal is not None:
+                await refusal(scope, receive, send)
+            else:
+                await send(message)
+
+        await super().__call__(scope, receive, told)
 
 
 class Once(Response):
@@ -119,7 +147,8 @@ class Web:
         kind = TYPES[name.rpartition(".")[2]]
         response = Response(self.page[request.url.path], media_type=kind, headers={"cache-control": "no-cache"})
         if name == "index.html" and session_of(request) is None:
-            response.set_cookie(SESSION, secrets.token_urlsafe(24), httponly=True, samesite="strict")
+            name = own_name(request, SESSION)
+            response.set_cookie(name, secrets.token_urlsafe(24), httponly=True, samesite="strict")
         return response
 
     async def about(self, request: Request) -> Response:
@@ -137,7 +166,8 @@ class Web:
         """Who comes here has shown the token: a browser keeps a cookie instead of it."""
         response = Response(status_code=204)
         if self.tokens.token is not None:
-            response.set_cookie(TOKEN_COOKIE, self.tokens.cookie(), httponly=True, samesite="strict")
+            name = own_name(request, TOKEN_COOKIE)
+            response.set_cookie(name, self.tokens.cookie(), httponly=True, samesite="strict")
         return response
 
     async def upscale(self, request: Request) -> Response:
@@ -201,7 +231,7 @@ class Web:
             status, text = (job.outcome.status, job.outcome.text) if job.state == "failed" and job.outcome else (410, "it was cancelled")  # fmt: skip
             raise Refusal(status, text)
         headers = {"x-network": quote(job.outcome.network), "content-security-policy": "default-src 'none'; sandbox"}
-        return FileResponse(job.target, headers=headers, media_type=job.media_type, filename=job.result_name)
+        return Result(job.target, headers=headers, media_type=job.media_type, filename=job.result_name)
 
     async def _accepted(self, request: Request) -> Job:
         """The job of a picture that was uploaded; what is refused leaves nothing behind."""
@@ -224,7 +254,7 @@ class Web:
 
 def session_of(request: Request) -> str | None:
     """The browser that a page was given to."""
-    text = request.cookies.get(SESSION, "")
+    text = cookie_of(request, SESSION)
     return text if SESSION_TEXT.fullmatch(text) else None
 
 

@@ -16,6 +16,12 @@ def host_of(text: str) -> str | None:
     return None if "@" in text or parts.path or parts.query or parts.fragment else parts.hostname
 
 
+def cookie_name(name: str, host: str) -> str:
+    """Of a service by its port in a Host header: browsers send the cookies of a host to all of its ports."""
+    port = urlsplit(f"//{host}").port
+    return name if port is None else f"{name}_{port}"
+
+
 def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """None where it is a name."""
     try:

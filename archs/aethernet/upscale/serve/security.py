@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from aethernet.upscale.serve.hosts import LOOPBACK, address_of, host_of, is_loopback
+from aethernet.upscale.serve.hosts import LOOPBACK, address_of, cookie_name, host_of, is_loopback
 from aethernet.upscale.serve.jobs import Refusal
 from aethernet.upscale.serve.settings import Settings
 
@@ -39,6 +39,15 @@ def refused(refusal: Refusal) -> Response:
     return JSONResponse({"error": refusal.text}, refusal.status, headers)
 
 
+def own_name(request: Request, name: str) -> str:
+    """A cookie's name, which no service on another port of the same host uses."""
+    return cookie_name(name, request.headers["host"])
+
+
+def cookie_of(request: Request, name: str) -> str:
+    return request.cookies.get(own_name(request, name), "")
+
+
 class Tokens:
     """The token of a service, if it has one, and what a browser keeps in its place."""
 
@@ -52,7 +61,7 @@ class Tokens:
             return True
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         by_header = kind.lower() == "bearer" and same(given.strip(), self.token)
-        return by_header or same(request.cookies.get(TOKEN_COOKIE, ""), self.cookie())
+        return by_header or same(cookie_of(request, TOKEN_COOKIE), self.cookie())
 
     def cookie(self) -> str:
         """Of no use to another run of the service, and nobody learns the token from it."""
