@@ -5,6 +5,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import cv2
@@ -24,6 +25,7 @@ from aethernet.errors import DataError
 from aethernet.integrations.basicsr import compat
 from aethernet.integrations.basicsr.data.damage import SharedDamage, SoundBatches, SoundPictures, most_damaged
 from aethernet.integrations.basicsr.data.samples import SeededSamples
+from aethernet.integrations.basicsr.pipeline import launcher
 from aethernet.network.config import AetherConfig
 
 CONFIG = AetherConfig(scale=2, width=8, depths=(1, 1), kernel_size=5, norm_freeze_iter=20)
@@ -194,6 +196,52 @@ def test_a_test_with_too_many_damaged_pictures_is_refused_before_it_starts(tmp_p
     done = run_aethernet("test", "-opt", options_of_a_test(tmp_path, max_damaged=most), cwd=tmp_path, check=False)
     assert done.returncode == 1 and said in done.stderr and "03.png cannot be decoded, and 1 more" in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+@needs_basicsr
+def test_another_error_in_the_prefetching_thread_ends_the_run(tmp_path, monkeypatch):
+    """Lack of memory, say, which is no damage; BasicSR's own thread would end, and who waits for it wait for ever."""
+    compat.apply()
+    from basicsr.data import build_dataloader, build_dataset
+
+    pipeline = launcher.load_basicsr(is_train=False)
+    for owner, name, value in launcher.repairs(pipeline, launcher.Session(tmp_path, is_train=False), on_cpu=True):
+        monkeypatch.setattr(owner, name, value)
+    write_pairs(tmp_path)
+    options = {**tiny_options(tmp_path)["datasets"]["val"], "phase": "val", "scale": 2, "prefetch_mode": "cpu"}
+    pictures = SoundPictures(build_dataset(options), {})
+    loader = SoundBatches(build_dataloader(pictures, options))
+    monkeypatch.setattr(type(pictures.dataset), "__getitem__", lacking(pictures, 3))
+    said = []
+
+    def take() -> None:
+        try:
+            said.extend(loader)
+        except MemoryError as error:
+            said.append(error)
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert len(said) == 4 and isinstance(said[-1], MemoryError)
+    assert not pictures.damaged.found
+
+
+def lacking(pictures, last):
+    """As the set, with too little memory from an index on, also for looking whether the picture is damaged."""
+    sound = type(pictures.dataset).__getitem__
+
+    def get(dataset, index):
+        item = sound(dataset, index)
+        if index == last:
+            dataset.file_client = SimpleNamespace(get=fail)
+            raise MemoryError
+        return item
+
+    def fail(*_):
+        raise MemoryError
+
+    return get
 
 
 @needs_basicsr

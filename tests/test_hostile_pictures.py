@@ -16,7 +16,7 @@ from PIL import Image, features
 from aethernet.data.picture.picture import Animation, Picture
 from aethernet.data.picture.reading import read_picture
 from aethernet.data.pictures import read_rgb
-from aethernet.errors import AetherError, DataError
+from aethernet.errors import AetherError, DataError, LackOfMemory
 
 ARCHS = Path(__file__).parents[1] / "archs"
 FILES = 300
@@ -196,7 +196,19 @@ def test_a_lack_of_memory_is_named(tmp_path, monkeypatch):
     Image.new("L", (9, 9)).save(tmp_path / "a.png")
     monkeypatch.setattr(np, "asarray", lambda *_, **__: bytearray(1 << 62))
     for read in (read_picture, read_rgb):
-        with pytest.raises(DataError, match="memory"):
+        with pytest.raises(LackOfMemory, match="memory"):
+            read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("place", ["PIL.Image.open", "PIL.PngImagePlugin.PngImageFile.load"])
+def test_a_lack_of_memory_is_no_damage(tmp_path, monkeypatch, place):
+    def lacks(*_, **__):
+        raise MemoryError
+
+    Image.new("L", (9, 9)).save(tmp_path / "a.png")
+    monkeypatch.setattr(place, lacks)
+    for read in (read_picture, read_rgb):
+        with pytest.raises(LackOfMemory):
             read(tmp_path / "a.png")
 
 

@@ -12,7 +12,8 @@ AetherError
 ├── OutputError               a place where nothing can be written
 ├── EnvironmentProblem        what the machine lacks
 │   ├── MissingDependencyError
-│   └── MissingDeviceError
+│   ├── MissingDeviceError
+│   └── LackOfMemory
 ├── EngineError               a runtime that broke off while it computed
 │   ├── EngineOutOfMemory
 │   └── UnusableOutputError
@@ -75,6 +76,10 @@ class MissingDependencyError(EnvironmentProblem):
 
 class MissingDeviceError(EnvironmentProblem):
     """A device that is not there, or that this build of PyTorch cannot use."""
+
+
+class LackOfMemory(EnvironmentProblem, MemoryError):
+    """Too little memory to read a picture, which may be sound."""
 
 
 class EngineError(AetherError, RuntimeError):

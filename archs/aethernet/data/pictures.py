@@ -69,6 +69,7 @@ def read_rgb(path: str | Path) -> tuple[np.ndarray, list[str]]:
 
     Raises:
         DataError: the file cannot be read, is cut off, or holds samples that are neither 8 nor 16 bits wide.
+        LackOfMemory: too little memory for it.
         MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
     with memory_named():

@@ -21,6 +21,8 @@ def frame_count(image: Image.Image) -> int:
         return 1
     try:
         return max(1, getattr(image, "n_frames", 1) - _still(image))
+    except MemoryError:
+        raise
     except Exception as error:  # GIF is walked through for it
         raise DataError(f"its frames cannot be counted: {one_line(error)}") from error
 
@@ -61,6 +63,8 @@ def _frames(data: bytes, metadata: Metadata) -> Iterator[Frame]:
             image.load()
             pixels = samples(image)
             milliseconds = float(image.info.get("duration", 0))
+        except MemoryError:
+            raise
         except Exception as error:
             raise DataError(f"frame {number - first + 1} is damaged: {one_line(error)}") from error
         yield Frame(_opaque_without_alpha(from_samples(pixels, metadata, str(image.format))), milliseconds)

@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from aethernet.data.opencv import opencv
 from aethernet.data.picture import exif, orientation, png, tiff
 from aethernet.data.picture.color import to_srgb
-from aethernet.errors import DataError, MissingDependencyError, one_line
+from aethernet.errors import DataError, LackOfMemory, MissingDependencyError, one_line
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "GIF", "BMP", "DIB", "JPEG2000", "PPM", "MPO", "ICO", "SUN")
 """Pillow's names of what it may open. Others are left out: it opens EPS by starting Ghostscript."""
@@ -87,6 +87,8 @@ def open_picture(data: bytes, most_pixels: int) -> Image.Image | None:
         image = open_header(io.BytesIO(data))
     except UnidentifiedImageError:
         return None
+    except MemoryError:
+        raise
     except Exception as error:  # damaged files make Pillow raise anything
         raise DataError(f"Pillow cannot open it: {one_line(error)}") from error
     check_size(*image.size, most_pixels)
@@ -95,11 +97,13 @@ def open_picture(data: bytes, most_pixels: int) -> Image.Image | None:
 
 @contextlib.contextmanager
 def memory_named() -> Iterator[None]:
-    """Turns a lack of memory into a `DataError`."""
+    """Turns a lack of memory into a `LackOfMemory`, which is no damage of the picture."""
     try:
         yield
     except MemoryError as error:
-        raise DataError("there is not enough memory for a picture of this size") from error
+        raise LackOfMemory(
+            "there is not enough memory for a picture of this size: give a smaller one, or free some memory"
+        ) from error
 
 
 def format_name(image: Image.Image) -> str:

@@ -43,6 +43,7 @@ def read_picture(source: str | Path | bytes, *, most_pixels: int = MOST_PIXELS) 
     Raises:
         DataError: the file cannot be read, is no picture, damaged, cut off or too large, holds several pages, or samples
             that are neither 8 nor 16 bits wide.
+        LackOfMemory: too little memory for it.
         MissingDependencyError: it takes OpenCV (16-bit colour), which does not load.
     """
     with memory_named():
@@ -94,6 +95,8 @@ def refuse_pages(image) -> None:
             image.seek(number)
             pages += not image.tag_v2.get(254, 0) & REDUCED
         image.seek(0)
+    except MemoryError:
+        raise
     except Exception as error:
         raise DataError(f"the TIFF file's list of pages is damaged: {one_line(error)}") from error
     if pages > 1:

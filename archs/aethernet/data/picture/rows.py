@@ -194,6 +194,8 @@ def _open(file: str | Path | bytes, data: Any, most_pixels: int) -> FileRows:
         image = open_header(io.BytesIO(file) if isinstance(file, bytes) else Path(file))
     except UnidentifiedImageError as error:
         raise DataError(f"{LARGE} and of no kind that is read by rows") from error
+    except MemoryError:
+        raise
     except Exception as error:  # damaged files make Pillow raise anything
         raise DataError(f"Pillow cannot open it: {one_line(error)}") from error
     with image:

@@ -49,6 +49,8 @@ def tags_of(data: bytes) -> dict[int, Any]:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             return {tag.code: tag.value for tag in _first_page(file).tags}
+    except MemoryError:
+        raise
     except Exception as error:  # damaged files make it raise anything
         raise _damaged(error) from error
 
@@ -72,7 +74,7 @@ def decode(data: bytes) -> np.ndarray:
             img = page.asarray(maxworkers=1)
             tags = {tag.code: tag.value for tag in page.tags}
             separate = page.axes == "SYX"
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:
         raise _damaged(error) from error

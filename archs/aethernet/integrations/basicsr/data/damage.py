@@ -45,6 +45,8 @@ def damaged_file(dataset: Any, index: int) -> tuple[str, str] | None:
     for key, path in named.items():
         try:
             content = client.get(path, key)
+        except MemoryError:
+            raise
         except Exception as error:  # whatever the disk or the LMDB says
             return path, f"cannot be read ({type(error).__name__}: {error})"
         if content is None:
@@ -100,7 +102,7 @@ class SharedDamage:
 
 class SoundPictures(Dataset):
     """A set to validate or test with; an empty dict stands in the place of a damaged picture (None is the end for BasicSR's
-    prefetching thread, and an error in it makes the run hang).
+    prefetching thread).
 
     Args:
         section: of the option file.

@@ -172,9 +172,11 @@ def seed_again(opt: dict) -> None:
 def repairs(pipeline: ModuleType, session: Session, *, on_cpu: bool) -> list[Replacement]:
     """All that is replaced in BasicSR; each stand-in says why. BasicSR's modules import names, so users are patched."""
     import torch
+    from basicsr.data import prefetch_dataloader
     from basicsr.models.base_model import BaseModel
     from basicsr.utils import options
 
+    from aethernet.integrations.basicsr.data.prefetching import TellingGenerator
     from aethernet.integrations.basicsr.pipeline import distributed, run_state
     from aethernet.integrations.basicsr.training import weights
 
@@ -183,6 +185,7 @@ def repairs(pipeline: ModuleType, session: Session, *, on_cpu: bool) -> list[Rep
         (options, "_postprocess_yml_value", option_file.with_numbers(options._postprocess_yml_value)),
         (options, "osp", option_file.with_lists_of_folders(options.osp)),
         (options, "init_dist", distributed.starter(on_cpu=on_cpu)),
+        (prefetch_dataloader, "PrefetchGenerator", TellingGenerator),
     ]
     if on_cpu or not torch.cuda.is_available():
         table.append((BaseModel, "model_to_device", distributed.model_to_device(BaseModel.model_to_device)))
