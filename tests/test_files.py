@@ -15,7 +15,7 @@ import aethernet
 from aethernet import aether_tiny, load_network, write_checkpoint
 from aethernet.cli import main
 from aethernet.errors import OutputError
-from aethernet.files import atomic_path, check_writable, real_path
+from aethernet.files import atomic_path, check_writable, name_problem, real_path
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="links, pipes and devices as Linux has them")
 
@@ -101,6 +101,15 @@ def test_a_disk_that_refuses_keeps_the_old_file_and_names_the_new_one(tmp_path, 
         raise OSError(number, os.strerror(number))
     assert [each.name for each in tmp_path.iterdir()] == ["file.bin"]
     assert path.read_bytes() == b"old"
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    for path in ("file/x.png", "file/deep/x.png"):
+        assert name_problem(tmp_path / path) == f"{tmp_path / 'file'} is no folder: give another place"
+        with pytest.raises(OutputError, match="a folder in its path is a file: give another place"):
+            write(tmp_path / path)
+    assert name_problem(tmp_path / "new" / "deep" / "x.png") == ""
 
 
 def test_errors_of_other_files_pass(tmp_path):

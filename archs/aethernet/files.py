@@ -133,7 +133,8 @@ def _own_output(path: Path) -> int | None:
 
 def unwritable(path: str | Path, error: OSError) -> OutputError:
     """The system's error in writing to a place as ours."""
-    reason = error.strerror or one_line(error)
+    in_a_file = error.errno in (errno.EEXIST, errno.ENOTDIR)
+    reason = "a folder in its path is a file" if in_a_file else error.strerror or one_line(error)
     help = "free some space, or give another place" if error.errno in FULL else "give another place"
     return OutputError(f"{path} cannot be written: {reason}: {help}")
 
@@ -167,12 +168,14 @@ def temporaries(folder: Path, names: Iterable[str]) -> list[Path]:
 
 
 def name_problem(path: Path) -> str:
-    """Why a file cannot have this name, nor its folder, which need not be there yet, have its own; "" if they can.
+    """Why a file cannot have this name, nor its folder, which need not be there yet, have its own, or be one; "" if they can.
 
     The system tells it of a long one only when the file is renamed, after all work.
     """
     folder, names = path.parent, [path.name, _temporary_name(path, "0" * TOKEN)]
     while not os.path.isdir(folder) and folder != folder.parent:
+        if os.path.lexists(folder):
+            return f"{folder} is no folder: give another place"
         names.append(folder.name)
         folder = folder.parent
     try:

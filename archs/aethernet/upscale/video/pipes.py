@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Literal, Protocol, get_args
+from typing import IO, Literal, Protocol
 
 import numpy as np
 
@@ -25,7 +25,6 @@ CHROMA = {
 }  # fmt: skip
 
 PipeFormat = Literal["y4m", "rgb24", "rgb48"]
-PIPE_FORMATS = get_args(PipeFormat)
 
 
 class Readable(Protocol):
