@@ -143,7 +143,7 @@ def test_stochastic_depth_acts_in_training_only():
         ({"depths": [2, 0]}, "every entry of depths must be"),
         ({"depths": 4}, "depths must be a list"),
         ({"kernel_size": 4}, "kernel_size must be odd and at least 3"),
-        ({"kernel_size": [11]}, r"kernel_size \[11\] names 1 stages, but depths \[1, 1\] has 2"),
+        ({"kernel_size": [11]}, r"kernel_size \[11\] names 1 stage, but depths \[1, 1\] has 2"),
         ({"expansion": 0}, "expansion must be a positive number"),
         ({"drop_path": 1.0}, r"drop_path must be in \[0, 1\), not 1.0"),
         ({"norm_type": "batch"}, "norm_type must be one of deployment, layernorm, none, not 'batch'"),
