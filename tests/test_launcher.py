@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -320,6 +321,24 @@ def test_all_iterations_are_trained_whatever_the_epochs(tmp_path):
     grown = ["--force_yml", "datasets:train:dataset_enlarge_ratio=20", "train:total_iter=15"]
     run_aethernet("train", "-opt", file, "--auto_resume", *grown, cwd=tmp_path)
     assert iterations(tmp_path) == 15
+
+
+@needs_basicsr
+def test_the_time_to_go_is_never_below_zero(monkeypatch):
+    launcher.load_basicsr(is_train=True)
+    from basicsr.utils import logger as basicsr_logger
+
+    from aethernet.integrations.basicsr.pipeline import run_state
+
+    opt = {"name": "x", "logger": {"print_freq": 1, "use_tb_logger": False}, "train": {"total_iter": 8}}
+    log = run_state.message_logger(basicsr_logger.MessageLogger)(opt, 4)
+    said: list[str] = []
+    monkeypatch.setattr(log, "logger", SimpleNamespace(info=said.append))
+    log.start_time -= 40
+    for iteration in (7, 8):
+        log({"epoch": 0, "iter": iteration, "lrs": [0.1], "time": 10.0, "data_time": 0.0})
+    assert "eta: 0:00:10" in said[0]
+    assert "eta: 0:00:00" in said[1]
 
 
 def iterations(root: Path) -> int:

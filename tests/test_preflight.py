@@ -1033,10 +1033,10 @@ WRONG = {
     ),
     "their text": (
         {"network_g": {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 2, "act_type": 5}},
-        r"network_g: act_type: must be a text, not 5",
+        r"network_g: act_type: must be a text, not 5; put it into quotes$",
     ),
     "path": ({"path:ignore_resume_networks": 5}, r"path: ignore_resume_networks: must be the name of a network or a list"),
-    "name": ({"datasets:val:name": 5}, r"datasets: val: name: must be a text, not 5"),
+    "name": ({"datasets:val:name": 5}, r"datasets: val: name: must be a text, not 5; put it into quotes$"),
 }  # fmt: skip
 
 
@@ -1063,6 +1063,7 @@ TAKEN = {
                       "depths": [2], "num_heads": [2], "mlp_ratio": 2, "resi_connection": "1conv", "img_range": 1,
                       "upsampler": "pixelshuffledirect", "qk_scale": None},
     },
+    "what other models read, turned off": {"train:gan_opt": None, "train:ldl_opt": None},
     "means": {"datasets:train:mean": [0.5, 0.5, 0.5], "datasets:train:std": [1, 1, 1]},
 }  # fmt: skip
 

@@ -394,7 +394,7 @@ def test_pieces_of_pictures_that_are_gone_or_damaged_go(hr_dir, tmp_path, capsys
     printed = capsys.readouterr().out
     for source in ("0001.png", "0003.png"):
         assert f"removed what was made of {source}, which is gone or can no longer be used" in printed
-    assert "1 training pictures" in printed
+    assert "1 training picture;" in printed
     for folder in SMALL.folders(out).values():
         assert names(folder) == ["0002_s001.png"]
     if lmdb:

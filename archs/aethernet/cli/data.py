@@ -90,8 +90,10 @@ def _prepare(args: argparse.Namespace) -> int:
         print(f"  skipped {source}: {reason}")
     for source in summary.removed:
         print(f"  removed what was made of {source}, which is gone or can no longer be used")
-    print(f"{summary.pictures} training pictures; gt_size can be at most {summary.smallest_side}, the smallest side")
-    print("For `train` below `datasets` in the option file:")
+    pictures = how_many(summary.pictures, "whole picture" if args.no_crop else "training picture")
+    print(f"{pictures}; gt_size can be at most {summary.smallest_side}, the smallest side")
+    place = "`val` (or `train`, `test_1`)" if args.no_crop else "`train`"
+    print(f"For {place} below `datasets` in the option file:")
     out = real_path(args.out)
     _print_hints(parameters.lmdbs(out) if args.lmdb else summary.folders, "lmdb" if args.lmdb else "disk")
     return 0

@@ -204,6 +204,7 @@ def repairs(pipeline: ModuleType, session: Session, *, on_cpu: bool) -> list[Rep
         (pipeline, "CPUPrefetcher", state.counting(pipeline.CPUPrefetcher)),
         (pipeline, "CUDAPrefetcher", state.counting(pipeline.CUDAPrefetcher)),
         (pipeline, "build_model", state.build_model),
+        (pipeline, "MessageLogger", run_state.message_logger(pipeline.MessageLogger)),
         # The writing of the model classes here, whole or not at all, for BasicSR's own classes as well.
         (BaseModel, "save_network", weights.WholeCheckpoints.save_network),
         (BaseModel, "save_training_state", weights.WholeCheckpoints.save_training_state),

@@ -72,8 +72,8 @@ def _unknown_to_model(context: Context) -> Iterator[str]:
 def _unknown(
     place: str, section: Mapping | None, known: Collection[str], reader: str, *, refuse: bool
 ) -> Iterator[str]:
-    for key in section or ():
-        if key in known:
+    for key, value in (section or {}).items():
+        if key in known or (value is None and _readers(place, key)):  # `gan_opt: ~` asks for nothing
             continue
         where = f"{place}: {key}" if place else str(key)
         if refuse:
@@ -84,12 +84,17 @@ def _unknown(
 
 def _advice(place: str, key: str, known: Collection[str]) -> str:
     """The model class that would read the key, or a key of nearly the same name."""
-    readers = [
+    readers = _readers(place, key)
+    return f"it is read with model_type: {' or '.join(readers)}" if readers else did_you_mean(key, known)
+
+
+def _readers(place: str, key: str) -> list[str]:
+    """The model classes that read a key of this section."""
+    return [
         name
         for name, model in schema.MODELS.items()
         if (place == "train" and key in model.train) or (not place and key in {*model.top, *model.networks})
     ]
-    return f"it is read with model_type: {' or '.join(readers)}" if readers else did_you_mean(key, known)
 
 
 def _unknown_paths(context: Context) -> Iterator[str]:

@@ -34,7 +34,8 @@ class Kind:
         if number is not None and (self.fits(number) or self.fits(whole_or_float(number))):
             written = f"{number:.0f}" if self.is_whole else f"!!float {value}"
             return f"{place}: {value!r} is text for YAML; write {written}, without quotes"
-        return f"{place}: must be {self.allowed}, not {value!r}"
+        quoted = "; put it into quotes" if is_number(value) and self.fits(str(value)) else ""
+        return f"{place}: must be {self.allowed}, not {value!r}{quoted}"
 
 
 def as_number(text: str) -> float | None:
