@@ -134,6 +134,7 @@ def test_overrides_name_entries_that_exist(tmp_path, entry, message):
 )
 @needs_basicsr
 def test_overridden_values_are_checked_before_basicsr_reads_them(tmp_path, entry, message):
+    compat.apply()
     from basicsr.utils import options
 
     opt, parse = tiny_options(tmp_path), option_file.with_numbers(options._postprocess_yml_value)
