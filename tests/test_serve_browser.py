@@ -241,8 +241,9 @@ def test_pictures_are_chosen_and_pasted(opened, real):
     )
     page.get_by_text("Queue: 3 of 3 done").wait_for()
     page.get_by_role("button", name="Remove image.png").click()
-    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Compare b.png", (
-        "the focus goes to a neighbour"
+    focused = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert focused in ("Compare b.png", "Hide b.png"), (
+        "the focus goes to a neighbour, which may be the one that is shown"
     )
     page.get_by_role("button", name="Remove all").click()
 

@@ -384,7 +384,11 @@ def test_places_where_nothing_can_be_written_are_named(upscale):
     Path("taken").touch()
     for args in (("a.png", "-o", "taken/deep"), ("in", "-o", "taken"), ("a.png", "-o", "taken/b.png")):
         code, said = upscale(*args)
-        assert code == 1 and "taken" in said.splitlines()[-1] and "cannot be written" in said.splitlines()[-1], said
+        assert (
+            code == 1
+            and "taken" in said.splitlines()[-1]
+            and "is no folder: give another place" in said.splitlines()[-1]
+        ), said
 
 
 def test_formats_that_cannot_hold_a_result_are_refused_before_work_starts(upscale):
