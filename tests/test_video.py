@@ -23,9 +23,9 @@ films = pytest.importorskip("helpers.films")
 from aethernet.upscale.video import Coding, upscale_film  # noqa: E402
 from aethernet.upscale.video.colours import Layout, from_rgb, layout_of, to_rgb  # noqa: E402
 from aethernet.upscale.video.decode import FrameReader, frame_at  # noqa: E402
-from aethernet.upscale.video.film import probe  # noqa: E402
 from aethernet.upscale.video.matroska import CRC, SEEK, SEEK_HEAD, SEEK_POSITION, SEGMENT, VOID, elements  # noqa: E402
 from aethernet.upscale.video.muxing import decode_times  # noqa: E402
+from aethernet.upscale.video.probe import probe  # noqa: E402
 from aethernet.upscale.video.timeline import Timeline, scan  # noqa: E402
 
 MATRICES = {"601": 6, "709": 1, "2020": 9}

@@ -103,8 +103,8 @@ def coding(args: argparse.Namespace) -> "Coding":
 
 def look(args: argparse.Namespace, given: str) -> "Film":
     """A video, or a folder of frames, read as the options say."""
-    from aethernet.upscale.video.film import probe
     from aethernet.upscale.video.library import frame_sequence
+    from aethernet.upscale.video.probe import probe
 
     source: Path | FrameSequence = Path(given)
     if os.path.isdir(given):

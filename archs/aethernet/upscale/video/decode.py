@@ -10,8 +10,9 @@ import numpy as np
 
 from aethernet.errors import DataError
 from aethernet.upscale.video.colours import FULL, WEIGHTS, Layout, to_rgb
-from aethernet.upscale.video.film import Film, check_frame
+from aethernet.upscale.video.film import Film
 from aethernet.upscale.video.library import decoded, open_source, pyav
+from aethernet.upscale.video.probe import check_frame
 from aethernet.upscale.video.timeline import Segment, Timeline
 
 STEPS_BACK = (0, 10, 120, None)

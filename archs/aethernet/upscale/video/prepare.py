@@ -15,9 +15,10 @@ from aethernet.upscale.processes import Process
 from aethernet.upscale.upscaler import Upscaler, check_target
 from aethernet.upscale.video.codecs import Encoding, plan_encoding
 from aethernet.upscale.video.encode import check_encoder
-from aethernet.upscale.video.film import Assumptions, Film, probe
+from aethernet.upscale.video.film import Assumptions, Film
 from aethernet.upscale.video.library import FrameSequence, pyav
 from aethernet.upscale.video.plan import Parts, as_read
+from aethernet.upscale.video.probe import probe
 from aethernet.upscale.video.resize import result_size
 from aethernet.upscale.video.streams import FORMATS, format_of, plan_streams
 from aethernet.upscale.video.timeline import SEGMENT, Segment, Timeline, scan
