@@ -26,10 +26,11 @@ from aethernet.quality.evaluation import (
     mean_quality,
     network_upscaler,
 )
+from aethernet.quality.inputs import InputFolder
 from aethernet.quality.metrics import y_psnr_ssim
 from aethernet.quality.report import quality_markdown
 from aethernet.quality.scores import measure_quality
-from aethernet.quality.sets import InputFolder, PictureFolder, PictureFolders
+from aethernet.quality.sets import PictureFolder, PictureFolders
 
 # The reference implementation is BasicSR's: imresize of its matlab_functions on [0, 1], rounded to uint8 after the
 # shrinking and after the enlarging, then its rgb2ycbcr, calculate_psnr and calculate_ssim. Both paths, 1.4.2.

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from aethernet.data.bicubic import bicubic_upscale
 from aethernet.data.damaged import MOST_DAMAGED, DamagedPicture
 from aethernet.data.photo import PhotoDegradation
 from aethernet.errors import UsageError
-from aethernet.progress import Titled
+from aethernet.progress import Progress, Titled
 from aethernet.quality.evaluation import (
     PictureQuality,
     Upscaler,
@@ -26,14 +26,8 @@ from aethernet.quality.evaluation import (
     network_upscaler,
     to_batch,
 )
-from aethernet.quality.sets import (
-    DegradedInputs,
-    InputFolder,
-    PictureFolder,
-    damage_notes,
-    leave_out_damaged,
-    picture_folders,
-)
+from aethernet.quality.inputs import DegradedInputs, InputFolder
+from aethernet.quality.sets import PictureFolder, damage_notes, leave_out_damaged, picture_folders
 from aethernet.runtimes.models import Model, resolve_model
 from aethernet.runtimes.ncnn import NcnnSession
 from aethernet.runtimes.onnxruntime import OnnxRuntimeSession
@@ -127,42 +121,51 @@ def measure_quality(
     upscalers = _named_upscalers(models, scale, device, threads)
     if (lr or degrade) and any(named.upscale is None for named in upscalers):
         raise UsageError("bicubic makes its inputs from Y: leave out --lr and --degrade, or give bicubic_rgb")
-    ready = {
-        (number, each): InputFolder(lr[number], folder, each)
-        for number, folder in enumerate(folders)
-        for each in sorted({named.scale for named in upscalers})
-        if lr
-    }
+    given = _input_folders(lr, folders, {named.scale for named in upscalers})
     leave_out_damaged(
         folders, [(folder, name) for folder in folders for name in folder], max_damaged,
-        progress("opening") if progress else None, [(folders[number], each) for (number, _), each in ready.items()],
+        progress("opening") if progress else None, [(folders[number], each.paths) for (number, _), each in given.items()],
     )  # fmt: skip
     scores, notes = [], [GREY_NOTE, *damage_notes(folders)]
     with fixed_threads(threads):
         for named in upscalers:
             for number, folder in enumerate(folders):
                 report = progress(f"{named.label} x{named.scale}, {folder.name}") if progress else None
-                inputs: InputFolder | DegradedInputs | None = None
-                if named.upscale is None:
-                    pictures = evaluate_bicubic_luma(folder, named.scale, report)
-                else:
-                    if lr:
-                        inputs = ready[number, named.scale]
-                    elif degrade:
-                        inputs = DegradedInputs(folder, named.scale, degrade)
-                    pictures = evaluate(named.upscale, folder, named.scale, report, inputs)
-                path = LUMA_PATH if named.upscale is None else RGB_PATH
-                digest = inputs.sha256 if isinstance(inputs, DegradedInputs) else None
-                mean = mean_quality(pictures)
-                damaged = list(folder.damaged.values())
-                scores.append(SetScore(named.label, named.scale, folder.label, path, mean, pictures, digest, damaged))
-                if digest:
+                inputs: Mapping[str, np.ndarray] | None = given.get((number, named.scale))
+                if degrade:
+                    inputs = DegradedInputs(folder, named.scale, degrade)
+                score = _score(named, folder, inputs, report)
+                scores.append(score)
+                if score.inputs:
                     notes.append(
-                        f"inputs of {folder.name} at x{named.scale}: {degrade}; SHA-256 of their pixels {digest[:16]}"
+                        f"inputs of {folder.name} at x{named.scale}: {degrade}; SHA-256 of their pixels {score.inputs[:16]}"
                     )
         used = torch.get_num_threads()
     conditions = measurement_conditions(threads=used, precision="fp32", size="whole pictures", device=device)
     return QualityReport(scores, list(dict.fromkeys(notes)), conditions)
+
+
+def _input_folders(
+    lr: Sequence[str | Path], folders: Sequence[PictureFolder], scales: Set[int]
+) -> dict[tuple[int, int], InputFolder]:
+    """Ready-made inputs, if there are any, by the number of the set and the scale."""
+    return {
+        (number, scale): InputFolder(place, folder, scale)
+        for number, (place, folder) in enumerate(zip(lr, folders, strict=False))
+        for scale in sorted(scales)
+    }
+
+
+def _score(
+    named: "_NamedUpscaler", folder: PictureFolder, inputs: Mapping[str, np.ndarray] | None, progress: Progress | None
+) -> SetScore:
+    if named.upscale is None:
+        path, pictures = LUMA_PATH, evaluate_bicubic_luma(folder, named.scale, progress)
+    else:
+        path, pictures = RGB_PATH, evaluate(named.upscale, folder, named.scale, progress, inputs)
+    digest = inputs.sha256 if isinstance(inputs, DegradedInputs) else None
+    mean, damaged = mean_quality(pictures), list(folder.damaged.values())
+    return SetScore(named.label, named.scale, folder.label, path, mean, pictures, digest, damaged)
 
 
 def onnx_upscaler(path: Path, in_channels: int, threads: int | None = None) -> Upscaler:

@@ -1,8 +1,6 @@
 """Folders of test pictures, read when they are looked at."""
 
-import hashlib
 import logging
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from aethernet.data.damaged import Damaged, DamagedPicture
-from aethernet.data.photo import PhotoDegradation
 from aethernet.data.pictures import find_pictures, read_rgb
 from aethernet.errors import DataError, UsageError
 from aethernet.files import real_path
@@ -164,7 +161,7 @@ def leave_out_damaged(
     wanted: Sequence[tuple[PictureFolder, str]],
     max_damaged: int | None,
     progress: Progress | None = None,
-    inputs: Sequence[tuple[PictureFolder, "InputFolder"]] = (),
+    inputs: Sequence[tuple[PictureFolder, Mapping[str, Path]]] = (),
     option: str = "--max-damaged",
 ) -> None:
     """Opens pictures before anything is measured, and takes those that cannot be read out of their folders, so that all
@@ -174,13 +171,13 @@ def leave_out_damaged(
         wanted: the pictures, as a folder of `folders` and a name in it.
         max_damaged: that may be left out, of all folders together; None for none, where no option says so.
         option: what sets `max_damaged`.
-        inputs: ready-made inputs with the folder that they belong to; a picture goes with its input.
+        inputs: files of ready-made inputs by name, with the folder that they belong to; a picture goes with its input.
 
     Raises:
         DataError: there are more, or every picture of a folder is damaged.
     """
     files = [(folder, name, folder.paths[name]) for folder, name in wanted]
-    files += [(folder, name, each.path(name)) for folder, each in inputs for name in folder]
+    files += [(folder, name, paths[name]) for folder, paths in inputs for name in folder]
     problems: dict[tuple[int, str], tuple[Path, str]] = {}
     with ThreadPoolExecutor(min(READERS, cores())) as threads:
         read = threads.map(_problem, [path for *_, path in files])
@@ -215,55 +212,3 @@ def _problem(path: Path) -> str:
     except DataError as error:
         return str(error)
     return ""
-
-
-class DegradedInputs(Mapping[str, np.ndarray]):
-    """Inputs for a `PictureFolder`, made as photographs come: reduced, and degraded with a seed from each picture's name."""
-
-    def __init__(self, references: PictureFolder, scale: int, degradation: PhotoDegradation) -> None:
-        self.references, self.scale, self.degradation = references, scale, degradation
-        self._hash = hashlib.sha256()
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        picture = self.references[name]
-        rgb = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
-        made = self.degradation(rgb, self.scale, np.random.default_rng(zlib.crc32(name.encode())))
-        self._hash.update(made.tobytes())
-        return made
-
-    @property
-    def sha256(self) -> str:
-        """Of the pixels of all inputs that were taken, one after the other."""
-        return self._hash.hexdigest()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.references)
-
-    def __len__(self) -> int:
-        return len(self.references)
-
-
-class InputFolder(Mapping[str, np.ndarray]):
-    """Ready-made inputs for a `PictureFolder`, under the same names or with `x{scale}` behind them (babyx4.png)."""
-
-    def __init__(self, folder: str | Path, references: PictureFolder, scale: int) -> None:
-        self.pictures = PictureFolder(folder)
-        self.names: dict[str, str] = {}
-        for name in references:
-            candidates = [name, f"{name}x{scale}", f"{name}_x{scale}", f"{name}_LRBI_x{scale}"]
-            self.names[name] = next((candidate for candidate in candidates if candidate in self.pictures.paths), "")
-            if not self.names[name]:
-                raise DataError(f"{folder} has no input for {name}: expected a picture named {' or '.join(candidates)}")
-
-    def path(self, name: str) -> Path:
-        """The file of the input for a reference of this name."""
-        return self.pictures.paths[self.names[name]]
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.pictures[self.names[name]]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)

@@ -62,16 +62,9 @@ def join(
             )  # fmt: skip
             if chapters := source.chapters():
                 out.set_chapters(chapters)
-            copies: dict[int, Any] = {}
             filled = next(segment for segment, record in zip(segments, records, strict=True) if record["times"])
             with av.open(address(parts.path(filled))) as template:
-                for stream in source.streams:
-                    if stream.index == film.stream:
-                        video = _video(out, template.streams.video[0], stream, film, encoding, kind)
-                    elif stream.index in kept and is_cover(stream) and kind == "matroska":
-                        attach_cover(out, film.path, stream)
-                    elif stream.index in kept:
-                        copies[stream.index] = copied(out, stream)
+                video, copies = _add_streams(out, source, template.streams.video[0], film, encoding, kept, kind)
                 with writing(target):
                     out.start_encoding()
                 pictures = _pictures(segments, records, parts, video, times, order, timeline.last)
@@ -95,6 +88,21 @@ def join(
             )
         lost = _lost_metadata(source.metadata, temporary)
     return len(times), lost
+
+
+def _add_streams(
+    out: Any, source: Any, template: Any, film: Film, encoding: Encoding, kept: Sequence[int], kind: str
+) -> tuple[Any, dict[int, Any]]:
+    """The stream of enlarged pictures, and those that are copied by their index in the source, in its order."""
+    video, copies = None, {}
+    for stream in source.streams:
+        if stream.index == film.stream:
+            video = _video(out, template, stream, film, encoding, kind)
+        elif stream.index in kept and is_cover(stream) and kind == "matroska":
+            attach_cover(out, film.path, stream)
+        elif stream.index in kept:
+            copies[stream.index] = copied(out, stream)
+    return video, copies
 
 
 def _lost_metadata(metadata: Mapping[str, str], path: Path) -> tuple[str, ...]:
