@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("README.md", "docs", "options", "setup.py", "tests")
+COPIED = ("README.md", "docs", "options", "tests")
 STATES = {0: "survived", 1: "caught", 3: "caught", 5: "without tests", 33: "without tests"}
 """By the exit code of a mutant's tests; anything else is an end by a signal, for an endless loop is stopped."""
 
@@ -46,8 +46,9 @@ def copy_tree(folder: Path) -> None:
         else:
             shutil.copy2(ROOT / name, folder / name)
     shutil.copytree(ROOT / "archs", folder / "src", dirs_exist_ok=True)
-    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (folder / "pyproject.toml").write_text(settings.replace('"archs', '"src'), encoding="utf-8")
+    for name in ("pyproject.toml", "setup.py"):
+        settings = (ROOT / name).read_text(encoding="utf-8")
+        (folder / name).write_text(settings.replace('"archs', '"src'), encoding="utf-8")
 
 
 def run(folder: Path, jobs: int, names: list[str]) -> None:

@@ -106,3 +106,9 @@ def test_the_names_of_a_whole_set():
     for precisions, targets, message in (([], ["ort"], "no precision was given"), (["int8"], [], "give a target")):
         with pytest.raises(UsageError, match=message):
             onnx_products(precisions, targets)
+
+
+def test_a_form_tells_its_sizes():
+    sizes = {name: Form(static=(270, 480), batch=2).metadata()[name] for name in ("batch", "height", "width")}
+    assert sizes == {"batch": "2", "height": "270", "width": "480"}
+    assert {Form().metadata()[name] for name in ("batch", "height", "width")} == {"any"}

@@ -271,6 +271,18 @@ def test_a_graph_that_enlarges_nothing_is_no_upscaler(copied):
 
 
 @needs_ncnn
+def test_a_graph_of_other_channels_than_a_picture_is_refused(tmp_path):
+    path = tmp_path / "net_x2.param"
+    path.write_text(
+        "7767517\n3 3\nInput data 0 1 data\nConvolution conv 1 1 data conv 0=16 1=3 4=1 5=1 6=576\n"
+        "PixelShuffle shuffle 1 1 conv output 0=2\n"
+    )
+    path.with_suffix(".bin").write_bytes(bytes(4 * (1 + 576 + 16)))
+    with pytest.raises(CheckpointError, match=r"takes 4 channels: 1 channel \(grey\) or 3 \(RGB\) are needed"):
+        resolve_model(str(path))
+
+
+@needs_ncnn
 def test_graphs_with_random_changes_are_read_or_refused(copied):
     """Never anything but a graph or a CheckpointError, before ncnn sees it."""
     text, generator, refused = copied.read_text(), random.Random(0), 0
